@@ -1,0 +1,95 @@
+"""Spatial pyramid pooling and its atrous relative."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous, resize_logits
+
+
+class SpatialPyramidPooling(nn.Module):
+    """(N, C, H, W) of any size -> (N, C * sum(bins^2)): max over a grid of bins, for each grid (SPP-net, section 2.2).
+
+    With the default 4x4, 2x2 and 1x1 grids, 256 maps of any size give 256 * 21 = 5376 numbers.
+    """
+
+    def __init__(self, bins: Sequence[int] = (4, 2, 1)) -> None:
+        super().__init__()
+        self.pools = nn.ModuleList(nn.AdaptiveMaxPool2d(n) for n in bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([pool(x).flatten(1) for pool in self.pools], dim=1)
+
+
+class ImagePooling(nn.Sequential):
+    """The mean of each channel over the whole map, through a 1x1 convolution, spread out again.
+
+    (N, in, H, W) -> (N, out, H, W). DeepLab v3, section 3.3: it gives back the wide context that large atrous rates
+    lose at the border.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d(1), *ConvBNReLU(in_channels, out_channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = super().forward(x)
+        return resize_logits(pooled, (x.shape[-2], x.shape[-1]))
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling (DeepLab v3, section 3.3): (N, in, H, W) -> (N, out, H, W).
+
+    Five branches see the same features: a 1x1 convolution, three 3x3 convolutions at growing atrous rates, and image
+    pooling. They are concatenated and projected by a 1x1 convolution. Module names and order are torchvision's, so
+    that its weights load here.
+
+    ``conv`` is ``AtrousConv`` for v3 and ``DepthwiseSeparableConv`` for v3+ (section 3.1 of the v3+ paper).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        atrous_rates: Sequence[int],
+        conv: SeparableOrAtrous = AtrousConv,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        branches: list[nn.Module] = [ConvBNReLU(in_channels, out_channels, 1)]
+        branches += [conv(in_channels, out_channels, rate) for rate in atrous_rates]
+        branches.append(ImagePooling(in_channels, out_channels))
+        self.convs = nn.ModuleList(branches)
+        self.project = nn.Sequential(
+            *ConvBNReLU(len(branches) * out_channels, out_channels, 1),
+            nn.Dropout(dropout),
+        )
+
+    @property
+    def atrous_rates(self) -> tuple[int, ...]:
+        """The rates of the 3x3 branches as they are set now, in cells of the map."""
+        return tuple(conv.dilation[0] for conv in self._atrous_convs())
+
+    def set_atrous_rates(self, rates: Sequence[int]) -> None:
+        """Move the taps of the 3x3 branches to ``rates``; the weights are untouched.
+
+        Raises:
+            ValueError: if there is not one positive rate a branch.
+        """
+        convs = self._atrous_convs()
+        if len(rates) != len(convs) or any(rate < 1 for rate in rates):
+            raise ValueError(f"expected {len(convs)} positive atrous rates, got {tuple(rates)}")
+        for conv, rate in zip(convs, rates, strict=True):
+            conv.dilation = conv.padding = (rate, rate)
+
+    def _atrous_convs(self) -> list[nn.Conv2d]:
+        return [
+            module
+            for branch in self.convs
+            for module in branch.modules()
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        projected: Tensor = self.project(torch.cat([branch(x) for branch in self.convs], dim=1))
+        return projected

@@ -1,0 +1,203 @@
+"""What one position of a map sees of the photo: in theory, at an atrous rate, and in effect.
+
+Everything is measured along one axis, in pixels of the input; the kernels here are square.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from .network import SegmentationNetwork
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The input pixels that the positions of a map depend on, in closed form.
+
+    Position 0 depends on the pixels ``first`` to ``last``, and each further position on pixels ``jump`` further on.
+    Pixels outside the photo, where there is padding, count too. Infinite where the whole photo was pooled.
+
+    After upsampling, the fields of neighbouring positions differ; then ``first`` and ``last`` are means over them.
+    """
+
+    first: float = 0
+    last: float = 0
+    jump: float = 1
+
+    @property
+    def size(self) -> float:
+        """How many pixels a position sees."""
+        return self.last - self.first + 1
+
+    @property
+    def centre(self) -> float:
+        """The middle of position 0's field; 0 is the middle of the first pixel. Not a number if all is seen."""
+        return (self.first + self.last) / 2
+
+    def through(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "ReceptiveField":
+        """The field behind one more convolution or pooling."""
+        span = dilation * (kernel - 1)
+        return ReceptiveField(
+            self.first - padding * self.jump, self.last + (span - padding) * self.jump, self.jump * stride
+        )
+
+    def upsampled(self, factor: int, taps: float, shift: float) -> "ReceptiveField":
+        """The field behind a map ``factor`` times finer.
+
+        Each new position reads ``taps`` old ones (a mean), the middle of which for position 0 is at ``shift``.
+        """
+        reach = (taps - 1) / 2
+        return ReceptiveField(
+            self.first + (shift - reach) * self.jump, self.last + (shift + reach) * self.jump, self.jump / factor
+        )
+
+    def joined(self, other: "ReceptiveField") -> "ReceptiveField":
+        """The field of a sum or a concatenation of two maps of the same stride."""
+        return ReceptiveField(min(self.first, other.first), max(self.last, other.last), min(self.jump, other.jump))
+
+
+WHOLE_PHOTO = ReceptiveField(-torch.inf, torch.inf)
+
+POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Dropout, nn.Identity)
+
+
+def receptive_field(layers: nn.Module | Iterable[nn.Module]) -> ReceptiveField:
+    """The field of a chain of convolutions and poolings, given as modules or as (nested) ``nn.Sequential``.
+
+    Raises:
+        TypeError: for a module whose field depends on more than itself, such as a residual block. The fields inside
+            any network are in the layers that ``cost.count`` lists.
+    """
+    field = ReceptiveField()
+    for layer in _chain(layers):
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            settings = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+            field = field.through(*(_vertical(setting) for setting in settings))
+        elif isinstance(layer, nn.AvgPool2d):
+            field = field.through(*(_vertical(setting) for setting in (layer.kernel_size, layer.stride, layer.padding)))
+        elif not isinstance(layer, POINTWISE):
+            raise TypeError(f"a {type(layer).__name__} is no link of a chain of convolutions and poolings")
+    return field
+
+
+def _chain(layers: nn.Module | Iterable[nn.Module]) -> Iterator[nn.Module]:
+    if isinstance(layers, nn.Module) and not isinstance(layers, nn.Sequential):
+        yield layers
+        return
+    for layer in layers:
+        yield from _chain(layer)
+
+
+def _vertical(setting: Any) -> int:
+    """The vertical one of a setting that torch has as a number, a pair, or a list of one or two."""
+    return setting if isinstance(setting, int) else cast(int, setting[0])
+
+
+class FieldTracer(TorchDispatchMode):
+    """While it is entered, follows the field of every tensor that is computed from ``x``, through any network.
+
+    Sizes need not be multiples of the strides: an interpolation counts with the whole number nearest to its factor.
+    A pooling to a fixed size and a fully connected layer count as seeing all.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        # The tensors are kept beside their fields: an id is only good while its tensor lives.
+        self._fields: dict[int, tuple[ReceptiveField, Tensor]] = {id(x): (ReceptiveField(), x)}
+
+    def of(self, tensor: Tensor) -> ReceptiveField | None:
+        """The field of ``tensor``; None if it does not depend on the input."""
+        entry = self._fields.get(id(tensor))
+        return entry[0] if entry else None
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        with self:  # in inference mode some operations arrive whole: take them apart into those that are known
+            parts = func.decompose(*args, **kwargs)
+        if parts is not NotImplemented:
+            return parts
+        out = func(*args, **kwargs)
+        inputs = [self.of(value) for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        fields = [field for field in inputs if field is not None]
+        if fields:
+            field = fields[0]
+            for other in fields[1:]:
+                field = field.joined(other)
+            results = [result for result in tree_leaves(out) if isinstance(result, Tensor)]
+            field = _behind(func.overloadpacket, args, results[0], field)
+            self._fields |= {id(result): (field, result) for result in results}
+        return out
+
+
+def _behind(operation: Any, args: tuple[Any, ...], out: Tensor, field: ReceptiveField) -> ReceptiveField:
+    """The field behind one of torch's operations; those not named here work position by position."""
+    aten = torch.ops.aten
+    if operation is aten.convolution:
+        kernel = args[1].shape[2]
+        stride, padding, dilation = (_vertical(setting) for setting in args[3:6])
+        if args[6]:  # transposed
+            shift = (padding - (kernel - 1) / 2) / stride
+            return field.upsampled(stride, kernel / stride, shift)
+        return field.through(kernel, stride, padding, dilation)
+    if operation in (aten.max_pool2d_with_indices, aten.avg_pool2d):
+        kernel, stride, padding, *_ = (*args[1:], 0)  # torch leaves out a padding of zero
+        return field.through(_vertical(kernel), _vertical(stride), _vertical(padding))
+    if operation is aten.upsample_bilinear2d:
+        factor = round(out.shape[-2] / args[0].shape[-2])
+        return field.upsampled(factor, 2, (0.5 / factor) - 0.5) if factor > 1 else field
+    if operation is aten.slice and args[1] == 2:
+        start = args[2] * field.jump
+        return ReceptiveField(field.first + start, field.last + start, field.jump)
+    if operation in (aten.mean, aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d, aten.addmm):
+        return WHOLE_PHOTO
+    return field
+
+
+def map_size(size: int, output_stride: int) -> int:
+    """The height or width of a map at ``output_stride`` of a photo of ``size`` pixels."""
+    return -(-size // output_stride)
+
+
+def taps(row: int, column: int, rate: int, height: int, width: int) -> list[tuple[int, int, bool]]:
+    """Where the nine taps of an atrous 3x3 lie around a cell of a map: (row, column, whether that is on the map)."""
+    return [
+        (r, c, 0 <= r < height and 0 <= c < width)
+        for r in (row - rate, row, row + rate)
+        for c in (column - rate, column, column + rate)
+    ]
+
+
+def share_of_taps_inside(height: int, width: int, rate: int) -> float:
+    """The part of an atrous 3x3's taps that land inside a map of (height, width), averaged over all positions.
+
+    The others read padding. At a rate beyond the map's size only the middle tap is left: a 1x1 convolution.
+    """
+
+    def along(size: int) -> float:
+        # Every position has its middle tap; a tap on either side lands for all but `rate` positions.
+        return (size + 2 * max(size - rate, 0)) / (3 * size)
+
+    return along(height) * along(width)
+
+
+def effective_receptive_field(
+    network: SegmentationNetwork, pixels: Tensor, row: int, column: int, class_index: int
+) -> Tensor:
+    """How much each input pixel moves one pixel's class score: (H, W), the gradient's size summed over the channels.
+
+    ``pixels`` is what the network takes, (1, 3, H, W). The theoretical field is a square that most pixels of hardly
+    contribute to (Luo et al. 2016: arXiv 1701.04128). The network's weights and their gradients are left alone; it
+    should be in eval mode.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        pixels = pixels.detach().clone().requires_grad_()
+        score = network(pixels)[0, class_index, row, column]
+        (gradient,) = torch.autograd.grad(score, pixels)
+    return gradient[0].abs().sum(0)

@@ -1,0 +1,191 @@
+"""U-Net (Ronneberger, Fischer, Brox 2015: arXiv 1505.04597).
+
+A contracting path finds what is in the picture, an expanding path finds where, and at every scale the expanding path is
+handed the contracting path's features: concatenated, not added.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .backbones import EfficientNetLite0, ResNet18, check_fixed_stride
+from .labels import VOC_CLASSES
+from .layers import crop_centre, crop_like
+from .network import SegmentationNetwork
+
+Padding = Literal["same", "valid"]
+"""``"valid"``: each 3x3 convolution loses a border of one pixel, as in the paper. ``"same"``: the size stays."""
+
+
+def two_convs(in_channels: int, out_channels: int, padding: Padding = "same", batch_norm: bool = True) -> nn.Sequential:
+    """Two 3x3 convolutions, each with its ReLU (section 2): (N, in, H, W) -> (N, out, H, W), or 4 less if valid.
+
+    The paper has no batch norm; its convolutions have biases instead.
+    """
+
+    def conv(channels: int) -> nn.Sequential:
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, out_channels, 3, padding=int(padding == "same"), bias=not batch_norm)
+        ]
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(out_channels))
+        return nn.Sequential(*layers, nn.ReLU(inplace=True))
+
+    return nn.Sequential(conv(in_channels), conv(out_channels))
+
+
+class ContractingPath(nn.Module):
+    """The classic backbone (section 2): two 3x3 convolutions a step, 2x2 max pooling between steps, maps doubling.
+
+    (N, in, H, W) -> five features at strides 1, 2, 4, 8, 16 with ``width`` to ``16 * width`` channels.
+    """
+
+    output_stride = 16
+
+    def __init__(
+        self, in_channels: int = 3, width: int = 64, padding: Padding = "same", batch_norm: bool = True
+    ) -> None:
+        super().__init__()
+        self.out_channels: tuple[int, ...] = (width, 2 * width, 4 * width, 8 * width, 16 * width)
+        self.padding = padding
+        widths = zip((in_channels, *self.out_channels), self.out_channels, strict=False)
+        self.steps = nn.ModuleList(two_convs(above, below, padding, batch_norm) for above, below in widths)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+
+    def set_output_stride(self, output_stride: int) -> None:
+        """Raise ValueError for any stride but 16."""
+        check_fixed_stride(output_stride, self.output_stride)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The output of every step.
+
+        Raises:
+            ValueError: without padding, if a map to be pooled has an odd side (section 3 asks for even ones).
+        """
+        features = [self.steps[0](x)]
+        for step in self.steps[1:]:
+            height, width = features[-1].shape[-2:]
+            if self.padding == "valid" and (height % 2 or width % 2):
+                raise ValueError(
+                    f"an unpadded U-Net pools maps with even sides only, and {x.shape[-2]}x{x.shape[-1]} leads to "
+                    f"{height}x{width}: take a tile whose sides are multiples of 16 plus 12, such as 572x572"
+                )
+            features.append(step(self.pool(features[-1])))
+        return features
+
+
+class UpBlock(nn.Module):
+    """One step up (section 2): a 2x2 up-convolution, the skip concatenated, two 3x3 convolutions.
+
+    (N, in, h, w) and a skip of (N, skip, H, W) -> (N, out, H, W), where H is 2h or 2h - 1. Without padding the skip is
+    larger than 2h; its middle is used, and the output is 4 smaller than 2h.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        skip_channels: int,
+        out_channels: int,
+        padding: Padding = "same",
+        batch_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+        self.convs = two_convs(out_channels + skip_channels, out_channels, padding, batch_norm)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = crop_like(self.up(x), skip)
+        joined: Tensor = self.convs(torch.cat([x, crop_centre(skip, x)], dim=1))
+        return joined
+
+
+class UNetDecoder(nn.Module):
+    """The expanding path over any backbone: (N, num_classes, H, W) at the finest feature's stride.
+
+    ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine. The
+    last convolution is ``last_kernel`` wide: 1 in the paper.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        widths: Sequence[int],
+        num_classes: int,
+        padding: Padding = "same",
+        batch_norm: bool = True,
+        last_kernel: Literal[1, 3] = 1,
+    ) -> None:
+        super().__init__()
+        *skips, deepest = in_channels
+        self.blocks = nn.ModuleList()
+        below = deepest
+        for skip, width in zip(reversed(skips), widths, strict=True):
+            self.blocks.append(UpBlock(below, skip, width, padding, batch_norm))
+            below = width
+        border = last_kernel // 2 if padding == "same" else 0
+        self.classifier = nn.Conv2d(below, num_classes, last_kernel, padding=border)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        *skips, x = features
+        for block, skip in zip(self.blocks, reversed(skips), strict=True):
+            x = block(x, skip)
+        logits: Tensor = self.classifier(x)
+        return logits
+
+
+class UNet(SegmentationNetwork):
+    """A U-Net that reaches stride 1: there is nothing to interpolate.
+
+    With padding the logits have the photo's size. Without, they cover its middle: 388x388 of 572x572 (figure 1).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+
+def he_initialise(network: nn.Module) -> None:
+    """Draw the weights of every convolution from a Gaussian of deviation sqrt(2 / N), N its inputs (section 3).
+
+    Without batch norm it is what keeps twenty layers of ReLUs alive.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
+def unet(
+    num_classes: int = len(VOC_CLASSES),
+    in_channels: int = 3,
+    width: int = 64,
+    padding: Padding = "same",
+    batch_norm: bool = True,
+    last_kernel: Literal[1, 3] = 1,
+) -> UNet:
+    """The classic U-Net: (N, in_channels, H, W) -> (N, num_classes, H, W), or the middle of it if valid.
+
+    The paper's own is ``unet(2, in_channels=1, padding="valid", batch_norm=False)``. ``width`` is the number of maps of
+    the first step, 64 in the paper; cost and parameters go with its square.
+    """
+    path = ContractingPath(in_channels, width, padding, batch_norm)
+    widths = path.out_channels[-2::-1]
+    network = UNet(path, UNetDecoder(path.out_channels, widths, num_classes, padding, batch_norm, last_kernel))
+    he_initialise(network)
+    return network
+
+
+def unet_lite0(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
+    """U-Net whose contracting path is EfficientNet-Lite0; any input size."""
+    backbone = EfficientNetLite0(output_stride=32)
+    return SegmentationNetwork(backbone, UNetDecoder(backbone.out_channels, (128, 64, 48, 32), num_classes))
+
+
+def unet_resnet18(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
+    """U-Net whose contracting path is ResNet-18; any input size. Each step up is as wide as its skip, as in the paper.
+
+    Logits come at stride 2, where the finest features are.
+    """
+    backbone = ResNet18(output_stride=32)
+    widths = backbone.out_channels[-2::-1]
+    return SegmentationNetwork(backbone, UNetDecoder(backbone.out_channels, widths, num_classes))
