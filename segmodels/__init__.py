@@ -1,0 +1,25 @@
+"""A small zoo of segmentation networks: FCN, U-Net and DeepLab on one backbone, with weights to compare them by.
+
+>>> import segmodels
+>>> segmenter = segmodels.load("deeplabv3plus_lite0")
+>>> result = segmenter(photo, atrous_rate=6)
+>>> result.shares
+{'background': 0.69, 'cat': 0.31}
+"""
+
+from .photo import PhotoError, read_photo
+from .segmenter import Segmentation, Segmenter, load
+from .zoo import Card, build, card, list_models, trained_models
+
+__all__ = [
+    "Card",
+    "PhotoError",
+    "Segmentation",
+    "Segmenter",
+    "build",
+    "card",
+    "list_models",
+    "load",
+    "read_photo",
+    "trained_models",
+]

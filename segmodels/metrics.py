@@ -1,0 +1,63 @@
+"""How a label map is scored against the true one."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .labels import VOC_CLASSES, VOID
+
+SCORED_CLASSES = tuple(
+    VOC_CLASSES.index(name) for name in ("background", "cat", "cow", "dog", "horse", "person", "sheep")
+)
+"""The classes of mIoU-7."""
+
+
+def confusion_matrix(truth: NDArray[np.uint8], labels: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
+    """Pixels of true class i (row) that were given label j (column); void pixels of ``truth`` are left out.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if truth.shape != labels.shape:
+        raise ValueError(f"the label maps differ in size: {truth.shape} and {labels.shape}")
+    scored = truth != VOID
+    pairs = truth[scored].astype(np.int64) * num_classes + labels[scored]
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says: rows are true classes, columns predicted ones, values pixels."""
+
+    confusion: NDArray[np.int64]
+
+    @property
+    def iou(self) -> list[float | None]:
+        """Intersection over union of each class; None where neither truth nor prediction has a pixel of it."""
+        hits = np.diag(self.confusion)
+        union = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) - hits
+        return [float(hit / size) if size else None for hit, size in zip(hits, union, strict=True)]
+
+    @property
+    def miou7(self) -> float:
+        """Mean IoU over the seven classes of which the bundled weights' validation photos hold enough to score."""
+        return self.miou(SCORED_CLASSES)
+
+    @property
+    def pixels(self) -> list[int]:
+        """Pixels of each class in the truth."""
+        return cast(list[int], self.confusion.sum(axis=1).tolist())
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the scored pixels that have the right label."""
+        return float(np.diag(self.confusion).sum() / max(self.confusion.sum(), 1))
+
+    def miou(self, classes: tuple[int, ...] | None = None) -> float:
+        """Mean IoU over ``classes``, or over all that have a pixel; those without one are left out."""
+        iou = self.iou
+        chosen = [iou[index] for index in (classes or range(len(iou)))]
+        known = [value for value in chosen if value is not None]
+        return float(np.mean(known)) if known else 0.0

@@ -1,0 +1,85 @@
+"""Pictures of a label map: in Pascal VOC's colours, over the photo, class by class, and the article's figure.
+
+Photos are RGB PIL images and label maps (H, W) uint8 arrays of the same size.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from PIL import Image
+
+from .labels import PALETTE
+
+FIGURE_SIDE = 1600
+"""The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""
+
+
+def label_image(labels: NDArray[np.uint8]) -> Image.Image:
+    """The label map as a palette image: a pixel's value is its class, its colour the class's."""
+    image = Image.fromarray(labels)
+    image.putpalette(PALETTE.tobytes())
+    return image
+
+
+def overlay(photo: Image.Image, labels: NDArray[np.uint8], opacity: float = 0.6) -> Image.Image:
+    """The photo with every class but background in its colour."""
+    tinted = Image.blend(photo, label_image(labels).convert("RGB"), opacity)
+    return Image.composite(tinted, photo, _mask(labels != 0))
+
+
+def class_layer(labels: NDArray[np.uint8], index: int) -> Image.Image:
+    """One class in its colour, all else transparent: a two-colour palette image, small to send."""
+    image = Image.fromarray((labels == index).astype(np.uint8))
+    image.putpalette([0, 0, 0, *PALETTE[index].tolist()])
+    image.info["transparency"] = 0
+    return image
+
+
+def edge_layer(labels: NDArray[np.uint8]) -> Image.Image:
+    """White lines, two pixels wide, where one class meets another, all else transparent: dark colours stay legible."""
+    edges = np.zeros(labels.shape, dtype=bool)
+    down, across = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= down
+    edges[:-1] |= down
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    image = Image.fromarray(edges.astype(np.uint8))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.info["transparency"] = 0
+    return image
+
+
+def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Photo and label map, made smaller if their longer side is over ``side`` pixels; no label is mixed."""
+    if max(photo.size) <= side:
+        return photo, labels
+    scale = side / max(photo.size)
+    size = (max(round(photo.width * scale), 1), max(round(photo.height * scale), 1))
+    small = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+    return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0), np.asarray(small)
+
+
+def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]) -> Figure:
+    """The article's figure, input image and segmented output side by side, with the classes found named below."""
+    photo, labels = bounded(photo, labels, FIGURE_SIDE)
+    drawing = Figure(figsize=(12, 6), layout="constrained")
+    FigureCanvasAgg(drawing)
+    left, right = drawing.subplots(1, 2)
+    left.imshow(photo)
+    left.set_title("Input image")
+    right.imshow(PALETTE[labels], interpolation="nearest")
+    right.set_title("Segmented output")
+    for axes in (left, right):
+        axes.set_axis_off()
+    found = np.unique(labels)
+    patches = [Patch(facecolor=PALETTE[index] / 255, edgecolor="grey", label=classes[index]) for index in found]
+    drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 7), frameon=False)
+    return drawing
+
+
+def _mask(chosen: NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(chosen.astype(np.uint8) * np.uint8(255))

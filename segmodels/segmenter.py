@@ -1,0 +1,340 @@
+"""Photo in, segmentation out."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from . import published, zoo
+from .backbones import OUTPUT_STRIDES
+from .network import SegmentationNetwork
+from .photo import as_photo
+from .pooling import ASPP
+from .precision import best_precision, optimise
+from .weights import Progress, load_state, read_state
+from .zoo import Card
+
+LARGEST_ATROUS_RATE = 64
+"""Beyond this every outer tap of every branch is off the map at any working size: the network no longer changes."""
+
+WORKING_SIZES = (64, 2048)
+"""The least and the largest working size, in pixels of the longer side."""
+
+STRIP_VALUES = 4_000_000
+"""Logits that are held at once while a label map is made at the photo's size: 16 MB in float32."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the backbone saw of one photo: everything a decoder needs, whatever its settings."""
+
+    maps: Sequence[Tensor]
+    """Feature maps from fine to coarse, (1, C, h, w)."""
+    photo_size: tuple[int, int]
+    """(width, height) of the photo in pixels."""
+    working_size: tuple[int, int]
+    """(width, height) at which the network saw it."""
+    output_stride: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The label map of a photo and what is known about how it came about."""
+
+    labels: NDArray[np.uint8]
+    """(H, W), an index into ``classes``, at the photo's own size."""
+    classes: tuple[str, ...]
+    model: str
+    atrous_rate: int | None
+    """None for a network without an ASPP."""
+    output_stride: int | None
+    """None for a network whose stride cannot be chosen."""
+    working_size: tuple[int, int]
+    """(width, height) in pixels at which the network saw the photo."""
+    precision: str
+    milliseconds: dict[str, float]
+    """``encode``, ``decode`` and ``total``, which also has the resizing at both ends."""
+    confidence: dict[str, float]
+    """Mean probability of each class found, over the cells of the logits that were given it."""
+    notes: tuple[str, ...] = ()
+    """Sentences about settings that differ from those the weights were trained with."""
+    shares: dict[str, float] = field(init=False)
+    """Part of the photo that each class found covers, largest first; they sum to 1."""
+
+    def __post_init__(self) -> None:
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
+        found = sorted(np.flatnonzero(counts), key=lambda index: -counts[index])
+        shares = {self.classes[index]: float(counts[index] / self.labels.size) for index in found}
+        object.__setattr__(self, "shares", shares)
+
+    def report(self, file: str | None = None, outputs: dict[str, str] | None = None) -> dict[str, Any]:
+        """The result as JSON: what ``segment --json`` prints and what the page's ``/segment`` answers."""
+        height, width = self.labels.shape
+        return {
+            "file": file,
+            "model": self.model,
+            "atrous_rate": self.atrous_rate,
+            "output_stride": self.output_stride,
+            "size": [width, height],
+            "working_size": list(self.working_size),
+            "precision": self.precision,
+            "classes": {name: round(share, 6) for name, share in self.shares.items()},
+            "confidence": {name: round(value, 4) for name, value in self.confidence.items()},
+            "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
+            "notes": list(self.notes),
+            "outputs": outputs or {},
+        }
+
+
+class Segmenter:
+    """A network with trained weights, ready for photos.
+
+    ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep the
+    features and decode again. One Segmenter may be used from several threads; they take turns.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        card: Card,
+        device: str | torch.device | None = None,
+        precision: str | None = None,
+    ) -> None:
+        self.card = card
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.precision = precision or best_precision(self.device)
+        self.network = optimise(network, self.device, self.precision)
+        self._dtype = getattr(torch, self.precision)
+        self._turn = threading.Lock()
+
+    def __call__(
+        self,
+        photo: Image.Image | NDArray[np.uint8],
+        atrous_rate: int | None = None,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+    ) -> Segmentation:
+        """Segment a PIL image or an (H, W, 3) uint8 array.
+
+        Args:
+            atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); the trained field of view if None. DeepLab only.
+            output_stride: 8, 16 or 32; the trained one if None. DeepLab only.
+            working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
+
+        Raises:
+            ValueError: for a setting that the network does not have or that is out of range, and for an array of
+                another shape or type.
+        """
+        check_settings(self.card, atrous_rate, output_stride, working_size)
+        return self.decode(self.encode(photo, output_stride, working_size), atrous_rate)
+
+    def encode(
+        self,
+        photo: Image.Image | NDArray[np.uint8],
+        output_stride: int | None = None,
+        working_size: int | None = None,
+    ) -> Features:
+        """Run the backbone. Arguments and errors as in a call."""
+        check_settings(self.card, None, output_stride, working_size)
+        image = as_photo(photo)
+        size = self.input_size(image.size, working_size)
+        pixels = self._pixels(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        stride = output_stride or self.card.output_stride
+        with self._turn, torch.inference_mode():
+            started = time.perf_counter()
+            if self.network.backbone.output_stride != stride:
+                self.network.backbone.set_output_stride(stride)
+            maps = self.network.encode(pixels)
+            self._wait()
+            milliseconds = 1000 * (time.perf_counter() - started)
+        return Features(maps, image.size, size, stride, milliseconds)
+
+    def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
+        """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
+        if working_size is None and self.card.short_side:
+            return fit_short_side(size, self.card.short_side)
+        return fit_working_size(size, working_size or self.card.working_size)
+
+    def decode(
+        self, features: Features, atrous_rate: int | None = None, size: tuple[int, int] | None = None
+    ) -> Segmentation:
+        """Run the decoder on features from ``encode`` of the same network. Arguments and errors as in a call.
+
+        ``size`` is the (width, height) of the label map, the photo's own if None.
+        """
+        check_settings(self.card, atrous_rate)
+        rate = atrous_rate or self.fitting_rate(features.output_stride)
+        with self._turn, torch.inference_mode():
+            started = time.perf_counter()
+            if rate is not None:
+                aspp = self.network.decoder.aspp
+                assert isinstance(aspp, ASPP)
+                aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
+            logits = self.network.decode(list(features.maps))[0].float()
+            self._wait()
+            decoded = time.perf_counter()
+            width, height = size or features.photo_size
+            labels = label_map(logits, (height, width))
+            confidence = mean_confidence(logits, self.card.classes)
+            finished = time.perf_counter()
+        milliseconds = {
+            "encode": features.milliseconds,
+            "decode": 1000 * (decoded - started),
+            "resize": 1000 * (finished - decoded),
+        }
+        milliseconds["total"] = sum(milliseconds.values())
+        return Segmentation(
+            labels=labels,
+            classes=self.card.classes,
+            model=self.card.name,
+            atrous_rate=rate,
+            output_stride=None if rate is None else features.output_stride,
+            working_size=features.working_size,
+            precision=self.precision,
+            milliseconds=milliseconds,
+            confidence=confidence,
+            notes=self._notes(rate, features.output_stride),
+        )
+
+    def fitting_rate(self, output_stride: int) -> int | None:
+        """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
+        if self.card.atrous_rate is None:
+            return None
+        return max(self.card.atrous_rate * self.card.output_stride // output_stride, 1)
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        """An RGB image as the (1, 3, H, W) input of the network."""
+        pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)[None].float()
+        mean = torch.tensor(self.card.mean, device=self.device).reshape(1, 3, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).reshape(1, 3, 1, 1)
+        return ((pixels - mean) / std).to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _notes(self, rate: int | None, stride: int) -> tuple[str, ...]:
+        trained_rate, trained_stride = self.card.atrous_rate, self.card.output_stride
+        if trained_rate is None or rate is None or (rate, stride) == (trained_rate, trained_stride):
+            return ()
+        sentence = (
+            f"The weights were trained at atrous rate {trained_rate} and output stride {trained_stride}; "
+            f"this ran at {rate} and {stride}"
+        )
+        if rate * stride == trained_rate * trained_stride:
+            return (f"{sentence}, which covers the same field of view.",)
+        return (f"{sentence}, so expect a poorer mask.",)
+
+
+def check_settings(
+    card: Card, atrous_rate: int | None = None, output_stride: int | None = None, working_size: int | None = None
+) -> None:
+    """Raise ValueError, with a sentence that says why, for a setting that the network of ``card`` cannot have."""
+    for name, value in (("atrous rate", atrous_rate), ("output stride", output_stride)):
+        if value is not None and card.atrous_rate is None:
+            raise ValueError(f"{card.name} has no {name}: only the DeepLabs have atrous convolutions, so leave it out")
+    check_integer("the atrous rate", atrous_rate, 1, LARGEST_ATROUS_RATE)
+    check_integer("the working size", working_size, *WORKING_SIZES)
+    if output_stride is not None and (isinstance(output_stride, bool) or output_stride not in OUTPUT_STRIDES):
+        raise ValueError(f"the output stride must be 8, 16 or 32, not {output_stride!r}")
+
+
+def check_integer(name: str, value: int | None, least: int, most: int) -> None:
+    """Raise ValueError unless ``value`` is None or a whole number from ``least`` to ``most``."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+
+
+def fit_working_size(size: tuple[int, int], working_size: int) -> tuple[int, int]:
+    """(width, height) scaled so that the longer side is ``working_size``; neither side falls below 32 pixels."""
+    scale = working_size / max(size)
+    return max(round(size[0] * scale), 32), max(round(size[1] * scale), 32)
+
+
+def fit_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """(width, height) scaled so that the shorter side is ``short_side``, rounded as by torchvision's ``Resize``.
+
+    A photo so long that its longer side would exceed the largest working size gets that instead.
+    """
+    shorter, longer = min(size), max(size)
+    fitted = short_side * longer // shorter
+    if fitted > WORKING_SIZES[1]:
+        return fit_working_size(size, WORKING_SIZES[1])
+    return (fitted, short_side) if size[0] > size[1] else (short_side, fitted)
+
+
+def label_map(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The best class of every pixel of a photo of ``size`` (height, width), from (C, h, w) logits.
+
+    The logits are interpolated bilinearly, so edges are smooth at any size, and only those of classes that win
+    somewhere in the logits: no class is invented on the way. It is done in strips, so that memory does not grow
+    with the number of classes times the size of the photo.
+    """
+    height, width = size
+    present = logits.max(0).indices.unique()
+    if len(present) == 1:
+        return np.full(size, present.item(), dtype=np.uint8)
+    names = present.to(torch.uint8)
+    rows = torch.nn.functional.interpolate(
+        logits[present][None], size=(logits.shape[1], width), mode="bilinear", align_corners=False
+    )[0].transpose(0, 1)
+    last = rows.shape[0] - 1
+    position = ((torch.arange(height, device=logits.device) + 0.5) * rows.shape[0] / height - 0.5).clamp(0, last)
+    above = position.long()
+    below = (above + 1).clamp(max=last)
+    share = (position - above)[:, None, None]
+    labels = np.empty(size, dtype=np.uint8)
+    strip = max(STRIP_VALUES // (len(present) * width), 1)
+    for top in range(0, height, strip):
+        part = slice(top, top + strip)
+        values = torch.lerp(rows[above[part]], rows[below[part]], share[part])
+        labels[part] = names[values.max(1).indices].cpu().numpy()
+    return labels
+
+
+def mean_confidence(logits: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """The mean softmax probability of each class over the cells of (C, h, w) logits where it wins, surest first."""
+    probability, winner = logits.softmax(0).max(0)
+    cells = torch.bincount(winner.ravel(), minlength=len(classes))
+    sums = torch.zeros(len(classes), device=logits.device).index_add_(0, winner.ravel(), probability.ravel())
+    found = {classes[index]: float(sums[index] / cells[index]) for index in cells.nonzero().ravel().tolist()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def load(
+    name: str,
+    weights: str | Path | None = None,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+    progress: Progress | None = None,
+) -> Segmenter:
+    """A Segmenter for the network called ``name``, with its trained weights or those in the file ``weights``.
+
+    ``precision`` is ``"float32"`` or ``"bfloat16"``; by default the fastest that the machine does well. Published
+    weights are fetched on first use: ``progress`` is then called with the bytes fetched and their total; without it, a
+    terminal shows a bar.
+
+    Raises:
+        ValueError: for an unknown name, with the near ones; for a network without trained weights; for published ones
+            that cannot be fetched; for a weights file that is damaged or belongs to another network.
+        FileNotFoundError: if the weights file is missing.
+    """
+    card = zoo.card(name)
+    file = Path(weights) if weights else card.weights_file(progress)
+    state = read_state(file, None if weights else card.measured.get("sha256"))
+    if card.published:
+        state = published.translate(name, state)
+    network = zoo.build(name, len(card.classes))
+    load_state(network, state)
+    return Segmenter(network, card, device, precision)

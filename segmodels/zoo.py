@@ -1,0 +1,324 @@
+"""The cards: what each network is, where its weights are, what they were trained on, how they score, what they cost.
+
+This is the one place that the page, the command line and the README read.
+"""
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from . import published
+from .cost import Cost, count
+from .deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65
+from .fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_lite0
+from .labels import VOC_CLASSES
+from .network import SegmentationNetwork
+from .unet import unet, unet_lite0, unet_resnet18
+from .weights import FetchError, Progress, cached_file, shown
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
+"""The bundled weights, ``<name>.safetensors``, each beside ``<name>.json``, what was measured of it."""
+
+Builder = Callable[[int], SegmentationNetwork]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts about one network. Sizes are in pixels."""
+
+    name: str
+    title: str
+    summary: str
+    """One sentence: what it is."""
+    builder: Builder
+    """Makes the bare network from a number of classes."""
+    atrous_rate: int | None = None
+    """The rate the weights were trained with (6 means 6, 12, 18); None where there is no ASPP."""
+    output_stride: int = 32
+    """The backbone's, as trained."""
+    classes: tuple[str, ...] = VOC_CLASSES
+    mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
+    """Subtracted from the pixels, 0 to 255, before the network sees them."""
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    """Divides the pixels after that."""
+    working_size: int = 512
+    """The longer side at which the network sees a photo by default, a 4:3 one if ``short_side`` is set."""
+    short_side: int | None = None
+    """Where set, the shorter side of a photo is this by default, whatever its shape."""
+    published: bool = False
+    """Whether torchvision publishes weights for it."""
+
+    def weights_file(self, progress: Progress | None = None) -> Path:
+        """The bundled weights, or the published ones, which are fetched into torch's hub cache on first use.
+
+        ``progress`` is called with the bytes fetched and their total; without it, a terminal shows a bar.
+
+        Raises:
+            ValueError: if this network has no trained weights.
+            FetchError: a ValueError, if published ones cannot be fetched, with a sentence that says what to do.
+        """
+        if self.source is None:
+            raise ValueError(
+                f"{self.name} has no trained weights, so it can be built and trained but not used on photos; "
+                f"choose one of {', '.join(trained_models())}, or pass a weights file"
+            )
+        if self.source == "bundled":
+            return WEIGHTS / f"{self.name}.safetensors"
+        try:
+            return published.weights_file(self.name, progress)
+        except FetchError as error:
+            raise FetchError(self._what_to_do(error)) from error
+
+    def _what_to_do(self, error: FetchError) -> str:
+        url = published.url(self.name)
+        return (
+            f"the weights of {self.name} ({self.measured['megabytes']:.0f} MB) are fetched on first use, but {error}; "
+            f"choose a bundled network ({', '.join(bundled_models())}), or fetch {url} elsewhere and put it into "
+            f"{shown(cached_file(url).parent)}"
+        )
+
+    @property
+    def source(self) -> Literal["bundled", "published"] | None:
+        """Where trained weights come from: this repository, torchvision, or nowhere."""
+        if self.published:
+            return "published"
+        return "bundled" if (WEIGHTS / f"{self.name}.json").is_file() else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are weights to segment with."""
+        return self.source is not None
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the weights are on this machine already."""
+        return self.trained and (not self.published or cached_file(published.url(self.name)).is_file())
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What is known about the weights: ``training``, ``scores``, ``licence``, ``limits`` and more.
+
+        Bundled weights have all that ``tools/cards.py`` measured, ``sha256`` included. Published ones have what
+        torchvision says, such as ``url`` and ``megabytes``; their scores have no ``iou`` of single classes. Empty for a
+        network without trained weights.
+        """
+        if self.source is None:
+            return {}
+        return published.facts(self.name) if self.published else _measured(self.name)
+
+
+@cache
+def _measured(name: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    return facts
+
+
+IMAGENET: dict[str, Any] = {
+    "mean": (0.485 * 255, 0.456 * 255, 0.406 * 255),
+    "std": (0.229 * 255, 0.224 * 255, 0.225 * 255),
+}
+"""The mean and deviation of ImageNet's pixels, with which torchvision's backbones were trained."""
+
+
+def _published(name: str, title: str, summary: str, output_stride: int, atrous_rate: int | None = None) -> Card:
+    return Card(
+        name,
+        title,
+        summary,
+        partial(published.build, name),
+        atrous_rate,
+        output_stride,
+        working_size=published.SHORT_SIDE * 4 // 3,
+        short_side=published.SHORT_SIDE,
+        published=True,
+        **IMAGENET,
+    )
+
+
+_CARDS = (
+    Card(
+        "fcn_lite0",
+        "FCN",
+        "Scores every cell of three feature maps with 1x1 convolutions and adds them from coarse to fine.",
+        fcn_lite0,
+    ),
+    Card(
+        "unet_lite0",
+        "U-Net",
+        "Climbs back to stride 2 step by step and at each step is handed the features it had on the way down.",
+        unet_lite0,
+    ),
+    Card(
+        "deeplabv3_lite0",
+        "DeepLab v3",
+        "Looks at one map with convolutions at several atrous rates side by side, then upsamples by 16.",
+        deeplabv3_lite0,
+        atrous_rate=6,
+        output_stride=16,
+    ),
+    Card(
+        "deeplabv3plus_lite0",
+        "DeepLab v3+",
+        "DeepLab v3 with separable convolutions, and a decoder that sharpens the edges with features at stride 4.",
+        deeplabv3plus_lite0,
+        atrous_rate=6,
+        output_stride=16,
+    ),
+    Card(
+        "fcn32s_vgg16",
+        "FCN-32s, VGG16",
+        "VGG16 with its fully connected layers as convolutions: one coarse map of scores, upsampled by 32.",
+        fcn32s_vgg16,
+        **IMAGENET,
+    ),
+    Card(
+        "fcn16s_vgg16",
+        "FCN-16s, VGG16",
+        "FCN-32s with the scores of pool4 added at stride 16.",
+        fcn16s_vgg16,
+        **IMAGENET,
+    ),
+    Card(
+        "fcn8s_vgg16",
+        "FCN-8s, VGG16",
+        "FCN-16s with the scores of pool3 added at stride 8: the paper's best.",
+        fcn8s_vgg16,
+        **IMAGENET,
+    ),
+    Card(
+        "unet",
+        "U-Net",
+        "The paper's own: 64 to 1024 maps down and up again, trained from scratch.",
+        unet,
+        output_stride=16,
+    ),
+    Card(
+        "unet_resnet18",
+        "U-Net, ResNet-18",
+        "A U-Net whose contracting path is ResNet-18.",
+        unet_resnet18,
+        **IMAGENET,
+    ),
+    Card(
+        "deeplabv3plus_xception65",
+        "DeepLab v3+, Xception-65",
+        "The paper's own: modified aligned Xception, depthwise separable convolutions throughout.",
+        deeplabv3plus_xception65,
+        atrous_rate=6,
+        output_stride=16,
+    ),
+    _published(
+        "fcn_resnet50",
+        "FCN, ResNet-50",
+        "torchvision's: a small head on a ResNet-50 dilated to stride 8, without the skips of the FCN paper.",
+        8,
+    ),
+    _published(
+        "fcn_resnet101",
+        "FCN, ResNet-101",
+        "torchvision's: the same head on a ResNet-101.",
+        8,
+    ),
+    _published(
+        "deeplabv3_mobilenet_v3_large",
+        "DeepLab v3, MobileNetV3",
+        "torchvision's: the ASPP on a MobileNetV3-Large, the lightest of the published networks.",
+        16,
+        published.ATROUS_RATES[0],
+    ),
+    _published(
+        "deeplabv3_resnet50",
+        "DeepLab v3, ResNet-50",
+        "torchvision's: the ASPP on a ResNet-50 dilated to stride 8.",
+        8,
+        published.ATROUS_RATES[0],
+    ),
+    _published(
+        "deeplabv3_resnet101",
+        "DeepLab v3, ResNet-101",
+        "torchvision's best: the ASPP on a ResNet-101 dilated to stride 8.",
+        8,
+        published.ATROUS_RATES[0],
+    ),
+)
+
+CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
+
+
+def list_models() -> list[str]:
+    """The names of all networks, those without trained weights too."""
+    return list(CARDS)
+
+
+def trained_models() -> list[str]:
+    """The names of the networks that can segment a photo; published weights are fetched on first use."""
+    return [name for name, card in CARDS.items() if card.trained]
+
+
+def bundled_models() -> list[str]:
+    """The names of the networks whose weights are in this repository: they segment without a network connection."""
+    return [name for name, card in CARDS.items() if card.source == "bundled"]
+
+
+def card(name: str) -> Card:
+    """What is known of the network called ``name``.
+
+    Raises:
+        ValueError: for an unknown name, with the near ones.
+    """
+    try:
+        return CARDS[name]
+    except (KeyError, TypeError):
+        near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or list_models()
+        raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
+
+
+def build(name: str, num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
+    """The bare network with random weights: (N, 3, H, W) normalised pixels -> (N, num_classes, H, W) logits.
+
+    Raises:
+        ValueError: for an unknown name, with the near ones, or fewer than one class.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    return card(name).builder(num_classes)
+
+
+def facts(card: Card) -> dict[str, Any]:
+    """A card as JSON, with the parameters and the multiply-accumulates at the working size (4:3, landscape)."""
+    cost = network_cost(card.name)
+    return {
+        "name": card.name,
+        "title": card.title,
+        "summary": card.summary,
+        "trained": card.trained,
+        "source": card.source,
+        "classes": list(card.classes),
+        "atrous_rate": card.atrous_rate,
+        "output_stride": card.output_stride,
+        "working_size": card.working_size,
+        "short_side": card.short_side,
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "scores": card.measured.get("scores"),
+        "training": card.measured.get("training"),
+        "url": card.measured.get("url"),
+        "megabytes": card.measured.get("megabytes"),
+        "licence": card.measured.get("licence"),
+        "limits": card.measured.get("limits"),
+    }
+
+
+@cache
+def network_cost(name: str) -> Cost:
+    """What the network called ``name`` costs on a landscape 4:3 photo at its working size."""
+    chosen = card(name)
+    with torch.device("meta"):
+        network = build(name, len(chosen.classes))
+    return count(network, chosen.short_side or chosen.working_size * 3 // 4, chosen.working_size)

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segmodels.data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
+
+
+def test_a_folder_gives_photos_and_their_label_maps(data_folder: Path) -> None:
+    folder = SegmentationFolder(data_folder, "train")
+    photo, labels = folder[3]
+    assert len(folder) == 6
+    assert photo.size == (96, 64)
+    assert labels.shape == (64, 96)
+    assert set(np.unique(labels)) == {0, 2, 255}
+
+
+@pytest.mark.parametrize("missing", ["images", "labels", "train.txt", "images/3.jpg", "labels/3.png"])
+def test_what_is_missing_is_named(data_folder: Path, missing: str) -> None:
+    (data_folder / missing).rename(data_folder.parent / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=missing):
+        SegmentationFolder(data_folder, "train")
+
+
+def test_an_empty_list_is_refused(data_folder: Path) -> None:
+    (data_folder / "train.txt").write_text("\n")
+    with pytest.raises(ValueError, match="lists no photo"):
+        SegmentationFolder(data_folder, "train")
+
+
+def test_a_crop_keeps_photo_and_labels_together(data_folder: Path) -> None:
+    crops = TrainingCrops([SegmentationFolder(data_folder, "train")], 32, 0.25)
+    for seed in range(20):
+        photo, labels = crops[0, seed]
+        assert photo.shape == (3, 32, 32)
+        coloured = (photo.float().amax(0) - photo.float().amin(0)) > 60
+        if coloured.any():  # a crop may be grey altogether, or turned grey
+            inside = labels != 255
+            assert ((labels == 1) == coloured)[inside].float().mean() > 0.9
+
+
+def test_a_crop_is_a_function_of_its_address(data_folder: Path) -> None:
+    crops = TrainingCrops([SegmentationFolder(data_folder, "train")], 32, 0.25)
+    before = torch.get_rng_state()
+    first, again, other = crops[0, 5][0], crops[0, 5][0], crops[0, 6][0]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_thin_classes_are_drawn_more_often(data_folder: Path) -> None:
+    presence = np.zeros((70, 3), dtype=bool)
+    presence[:, 0] = True
+    presence[:10, 1] = True  # a seventh of the photos: common
+    presence[:1, 2] = True  # a tenth of that
+    weights = sampling_weights(presence)
+    assert weights[0].item() == pytest.approx(10**0.5)
+    assert weights[1:].tolist() == [1.0] * 69
+
+
+def test_presence_ignores_void_and_specks(data_folder: Path) -> None:
+    presence = class_presence([SegmentationFolder(data_folder, "train")], 3)
+    assert presence.tolist() == [[True, True, False], [True, False, True]] * 3
+
+
+def test_batches_go_on_where_they_stopped() -> None:
+    weights = torch.ones(20)
+    whole = list(Batches(weights, 4, epochs=3, seed=1))
+    assert len(whole) == 15
+    assert list(Batches(weights, 4, epochs=3, seed=1, start=7)) == whole[7:]
+    assert list(Batches(weights, 4, epochs=3, seed=2)) != whole

@@ -1,0 +1,71 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmodels import pictures
+from segmodels.labels import PALETTE, VOC_CLASSES
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    labels = np.zeros((40, 60), dtype=np.uint8)
+    labels[10:30, 20:40] = 8
+    labels[:5] = 15
+    return labels
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
+
+
+def test_the_label_image_survives_png(labels: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    pictures.label_image(labels).save(buffer, "PNG")
+    back = Image.open(buffer)
+    assert back.mode == "P"
+    assert (np.asarray(back) == labels).all()
+    assert back.convert("RGB").getpixel((30, 20)) == tuple(PALETTE[8])
+
+
+def test_an_overlay_leaves_the_background_alone(photo: Image.Image, labels: np.ndarray) -> None:
+    drawn, before = np.asarray(pictures.overlay(photo, labels, 0.25)), np.asarray(photo)
+    assert (drawn[labels == 0] == before[labels == 0]).all()
+    expected = 0.75 * before[labels == 8] + 0.25 * PALETTE[8]
+    assert np.abs(drawn[labels == 8] - expected).max() <= 1
+
+
+def test_a_class_layer_is_clear_elsewhere(labels: np.ndarray) -> None:
+    layer = np.asarray(pictures.class_layer(labels, 8).convert("RGBA"))
+    assert ((layer[..., 3] == 255) == (labels == 8)).all()
+    assert (layer[labels == 8][:, :3] == PALETTE[8]).all()
+
+
+def test_edges_lie_on_both_sides_of_every_border(labels: np.ndarray) -> None:
+    edges = np.asarray(pictures.edge_layer(labels).convert("RGBA"))[..., 3] == 255
+    assert edges[10, 25]  # the first row of the square, and the last above it
+    assert edges[9, 25]
+    assert not edges[8, 25]
+    assert not edges[20, 30]
+    assert edges[4, 50]
+    assert edges[5, 50]
+    assert edges.sum() == 2 * 60 + 2 * (2 * 20 + 2 * 20) - 4  # the square's inner corners count once
+
+
+def test_bounded_keeps_labels_whole(photo: Image.Image, labels: np.ndarray) -> None:
+    small, small_labels = pictures.bounded(photo, labels, 30)
+    assert small.size == (30, 20)
+    assert small_labels.shape == (20, 30)
+    assert set(np.unique(small_labels)) <= {0, 8, 15}
+    assert pictures.bounded(photo, labels, 60)[0] is photo
+
+
+def test_the_figure_shows_photo_and_labels(photo: Image.Image, labels: np.ndarray) -> None:
+    drawing = pictures.figure(photo, labels, VOC_CLASSES)
+    assert [axes.get_title() for axes in drawing.axes] == ["Input image", "Segmented output"]
+    shown = drawing.axes[1].images[0].get_array()
+    assert shown is not None
+    assert (np.asarray(shown) == PALETTE[labels]).all()
+    assert {text.get_text() for text in drawing.legends[0].get_texts()} == {"background", "cat", "person"}

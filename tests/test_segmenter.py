@@ -1,0 +1,204 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+
+import segmodels
+from segmodels import Segmenter, zoo
+from segmodels.segmenter import fit_working_size, label_map, mean_confidence
+from segmodels.weights import read_state, save_state
+
+DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
+
+
+@pytest.fixture(scope="module", params=zoo.bundled_models())
+def segmenter(request: pytest.FixtureRequest) -> Segmenter:
+    return segmodels.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def deeplab() -> Segmenter:
+    return segmodels.load("deeplabv3plus_lite0")
+
+
+def test_finds_the_cat(segmenter: Segmenter, cat: Image.Image) -> None:
+    assert segmenter(cat).shares["cat"] > 0.2
+
+
+def test_finds_the_person(segmenter: Segmenter, astronaut: Image.Image) -> None:
+    assert segmenter(astronaut).shares["person"] > 0.2
+
+
+def test_the_result_says_what_it_is(deeplab: Segmenter, cat: Image.Image) -> None:
+    result = deeplab(np.asarray(cat), atrous_rate=6)
+    assert result.labels.shape == (300, 451)
+    assert result.labels.dtype == np.uint8
+    assert result.classes[8] == "cat"
+    assert sum(result.shares.values()) == pytest.approx(1)
+    assert result.shares["cat"] == pytest.approx((result.labels == 8).mean())
+    assert {"encode", "decode", "total"} <= result.milliseconds.keys()
+    assert all(0 < value <= 1 for value in result.confidence.values())
+    assert result.working_size == (512, 341)
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 32), (32, 900), (901, 33), (127, 255), (1500, 1100)])
+def test_any_size_keeps_the_photos_own(segmenter: Segmenter, cat: Image.Image, size: tuple[int, int]) -> None:
+    assert segmenter(cat.resize(size)).labels.shape == size[::-1]
+
+
+def test_agrees_with_the_bare_network(segmenter: Segmenter, cat: Image.Image) -> None:
+    """At the working size, the label map is the argmax of what the network itself says, batch norms, precision and all."""
+    card = segmenter.card
+    size = fit_working_size(cat.size, card.working_size)
+    photo = cat.resize(size)
+    network = zoo.build(card.name).eval()
+    network.load_state_dict({name: tensor.float() for name, tensor in read_state(card.weights_file()).items()})
+    pixels = (torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() - 127) / 128
+    with torch.inference_mode():
+        expected = network(pixels).argmax(1)[0].numpy()
+    exact = Segmenter(zoo.build(card.name), card, "cpu", "float32")
+    exact.network = segmodels.load(card.name, device="cpu", precision="float32").network
+    assert (exact(photo).labels == expected).mean() > 0.9999
+    assert (segmenter(photo).labels == expected).mean() > 0.99
+
+
+def test_other_photos_give_other_labels(segmenter: Segmenter, cat: Image.Image, astronaut: Image.Image) -> None:
+    first, second = segmenter(cat.resize((200, 200))), segmenter(astronaut.resize((200, 200)))
+    assert (first.labels != second.labels).mean() > 0.2
+
+
+@pytest.mark.parametrize("name", DEEPLABS)
+def test_the_atrous_rate_moves_the_taps_and_says_so(name: str, cat: Image.Image) -> None:
+    segmenter = segmodels.load(name)
+    trained, other = segmenter(cat), segmenter(cat, atrous_rate=1)
+    assert (trained.atrous_rate, trained.output_stride) == (6, 16)
+    assert (trained.labels != other.labels).any()
+    assert "trained at atrous rate 6" in other.notes[0]
+    assert (segmenter(cat).labels == trained.labels).all()
+
+
+@pytest.mark.parametrize("name", DEEPLABS)
+@pytest.mark.parametrize(("stride", "rate"), [(8, 12), (16, 6), (32, 3)])
+def test_another_stride_keeps_the_field_of_view(name: str, stride: int, rate: int, cat: Image.Image) -> None:
+    result = segmodels.load(name)(cat, output_stride=stride)
+    assert (result.output_stride, result.atrous_rate) == (stride, rate)
+    assert result.shares["cat"] > 0.2
+
+
+def test_features_can_be_decoded_again(deeplab: Segmenter, cat: Image.Image) -> None:
+    features = deeplab.encode(cat)
+    kept = [tensor.clone() for tensor in features.maps]
+    for rate in (1, 12, 6):
+        assert (deeplab.decode(features, rate).labels == deeplab(cat, rate).labels).all()
+    assert all(torch.equal(before, after) for before, after in zip(kept, features.maps, strict=True))
+
+
+def test_visitors_with_different_settings_do_not_mix(deeplab: Segmenter, cat: Image.Image) -> None:
+    photo = cat.resize((160, 120))
+    settings = [(rate, stride) for rate in (1, 3, 6) for stride in (8, 16, 32)]
+    alone = {setting: deeplab(photo, *setting).labels for setting in settings}
+    barrier = threading.Barrier(4)
+
+    def visit(visitor: int) -> bool:
+        barrier.wait()
+        mine = settings[visitor:] + settings[:visitor]
+        return all((deeplab(photo, *setting).labels == alone[setting]).all() for setting in mine)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(visit, range(4)))
+
+
+@pytest.mark.parametrize("name", ["fcn_lite0", "unet_lite0"])
+@pytest.mark.parametrize("setting", [{"atrous_rate": 6}, {"output_stride": 16}])
+def test_networks_without_atrous_convolutions_refuse_them(name: str, setting: dict[str, int], cat: Image.Image) -> None:
+    with pytest.raises(ValueError, match="only the DeepLabs have atrous convolutions"):
+        segmodels.load(name)(cat, **setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"atrous_rate": 0},
+        {"atrous_rate": -1},
+        {"atrous_rate": 65},
+        {"atrous_rate": 1.5},
+        {"atrous_rate": float("nan")},
+        {"atrous_rate": "6"},
+        {"atrous_rate": True},
+        {"output_stride": 7},
+        {"output_stride": "16"},
+        {"output_stride": 16.5},
+        {"working_size": 10},
+        {"working_size": 10**6},
+    ],
+)
+def test_a_wrong_setting_is_refused_in_a_sentence(
+    deeplab: Segmenter, cat: Image.Image, setting: dict[str, int]
+) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        deeplab(cat, **setting)
+    assert deeplab(cat).atrous_rate == 6
+
+
+def test_label_map_is_the_argmax_of_interpolated_logits() -> None:
+    logits = torch.randn(4, 7, 9)
+    expected = interpolate(logits[None], size=(50, 61), mode="bilinear", align_corners=False)[0].argmax(0)
+    assert (label_map(logits, (50, 61)) == expected.numpy()).mean() > 0.999
+
+
+def test_no_class_is_invented_between_two_others() -> None:
+    logits = torch.tensor([[3.0, 0.0], [2.0, 2.0], [0.0, 3.0]])[:, None, :]  # class 1 would win half-way
+    assert set(np.unique(label_map(logits, (4, 40)))) == {0, 2}
+
+
+def test_mean_confidence_of_a_case_computed_by_hand() -> None:
+    logits = torch.tensor([[[0.8, 0.6, 0.3]], [[0.2, 0.4, 0.7]]]).log()
+    assert mean_confidence(logits, ("a", "b")) == pytest.approx({"a": 0.7, "b": 0.7})
+
+
+def test_a_small_working_size_is_quicker_and_coarser(deeplab: Segmenter, cat: Image.Image) -> None:
+    assert deeplab(cat, working_size=128).working_size == (128, 85)
+
+
+def test_other_weights_can_be_loaded(tmp_path: Path, cat: Image.Image) -> None:
+    network = zoo.build("fcn_lite0")
+    save_state(network, tmp_path / "mine.safetensors")
+    torch.save(network.state_dict(), tmp_path / "mine.pt")
+    theirs = segmodels.load("fcn_lite0")(cat).labels
+    for file in ("mine.safetensors", "mine.pt"):
+        assert (segmodels.load("fcn_lite0", weights=tmp_path / file)(cat).labels != theirs).mean() > 0.5
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="belong to another network"):
+        segmodels.load("unet_lite0", weights=zoo.card("fcn_lite0").weights_file())
+    with pytest.raises(FileNotFoundError, match="missing"):
+        segmodels.load("unet_lite0", weights=tmp_path / "none.safetensors")
+    for name in ("bad.safetensors", "bad.pt"):
+        (tmp_path / name).write_bytes(b"no weights at all")
+        with pytest.raises(ValueError, match="no weights that can be read"):
+            segmodels.load("unet_lite0", weights=tmp_path / name)
+
+
+def test_forty_megapixels_stay_within_memory(segmenter: Segmenter) -> None:
+    """Measured in a process of its own: peak memory over that of the idle process, photo included."""
+    import subprocess
+    import sys
+
+    script = f"""
+import resource, numpy as np, segmodels
+segmenter = segmodels.load({segmenter.card.name!r})
+segmenter(np.zeros((64, 64, 3), dtype=np.uint8))
+idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+photo = np.random.default_rng(0).integers(0, 255, (5000, 8000, 3), dtype=np.uint8)
+assert segmenter(photo).labels.shape == (5000, 8000)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 2**20)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.5  # GB; the float32 logits alone would be 3.4

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segmodels import train as training
+from segmodels import zoo
+from segmodels.data import SegmentationFolder
+from segmodels.train import Recipe, learning_rate_factor, lovasz_softmax, segmentation_loss, train
+
+TINY = Recipe(epochs=2, batch=2, crop=64, warmup=2)
+
+
+@pytest.fixture(autouse=True)
+def random_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No ImageNet weights: they come with a package that is needed for training only."""
+    monkeypatch.setattr(training, "load_imagenet", lambda backbone, head: None)
+
+
+def test_loss_of_coarse_logits_is_that_of_cells_at_stride_4() -> None:
+    logits = torch.randn(2, 3, 4, 4)
+    labels = torch.randint(3, (2, 16, 16), dtype=torch.uint8)
+    labels[:, :4] = 255
+    centres = labels[:, 2::4, 2::4].long()
+    scored = centres != 255
+    expected = -logits.log_softmax(1).gather(1, centres.clamp(max=2)[:, None])[:, 0][scored].mean()
+    assert segmentation_loss(logits, labels, 0.0, 0.0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_lovasz_loss_of_sure_predictions_is_one_minus_iou() -> None:
+    labels = torch.tensor([[[0, 0, 1, 1], [0, 2, 2, 255]]])
+    predicted = torch.tensor([[[0, 1, 1, 1], [0, 2, 0, 1]]])
+    sure = torch.nn.functional.one_hot(predicted, 4).movedim(-1, 1).float()
+    ious = [2 / 4, 2 / 3, 1 / 2]
+    assert lovasz_softmax(sure, labels).item() == pytest.approx(1 - sum(ious) / 3)
+
+
+def test_void_alone_has_no_loss_but_a_gradient_that_can_be_taken() -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = lovasz_softmax(logits.softmax(1), torch.full((1, 4, 4), 255))
+    loss.backward()
+    assert loss.item() == 0
+
+
+def test_learning_rate_warms_up_and_decays_to_zero() -> None:
+    recipe = Recipe(warmup=10)
+    assert learning_rate_factor(0, 100, recipe) == pytest.approx(0.1)
+    assert learning_rate_factor(50, 100, recipe) == pytest.approx(0.5**0.9)
+    assert learning_rate_factor(99, 100, recipe) == pytest.approx(0.01**0.9)
+
+
+@pytest.mark.parametrize("name", ["fcn_lite0", "unet_lite0"])
+def test_training_lowers_the_loss(data_folder: Path, tmp_path: Path, name: str) -> None:
+    recipe = Recipe(epochs=12, batch=2, crop=64, warmup=2, decoder_rate=3e-3, ema_decay=0.5)
+    folders = [SegmentationFolder(data_folder, "train")]
+    out = tmp_path / "weights.safetensors"
+    train(zoo.card(name), folders, out, recipe, workers=0)
+    import json
+
+    losses = [row["loss"] for row in json.loads(out.with_suffix(".log.json").read_text())["history"]]
+    assert losses[-1] < 0.6 * losses[0]
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [SegmentationFolder(data_folder, "train")]
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    train(zoo.card("fcn_lite0"), folders, whole, TINY, workers=0)
+
+    class Killed(Exception):
+        pass
+
+    step = training.Run.train_step
+
+    def dying(run: training.Run, photos: torch.Tensor, labels: torch.Tensor) -> float:
+        if run.step == 4:
+            raise Killed
+        return step(run, photos, labels)
+
+    monkeypatch.setattr(training.Run, "train_step", dying)
+    with pytest.raises(Killed):
+        train(zoo.card("fcn_lite0"), folders, parts, TINY, workers=0)
+    monkeypatch.setattr(training.Run, "train_step", step)
+    train(zoo.card("fcn_lite0"), folders, parts, TINY, resume=True, workers=0)
+    first, second = load_file(whole), load_file(parts)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name], rtol=1e-2, atol=1e-4, msg=name)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(data_folder: Path, tmp_path: Path) -> None:
+    folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
+    train(zoo.card("fcn_lite0"), folders, out, TINY, workers=0)
+    with pytest.raises(ValueError, match="another recipe"):
+        train(zoo.card("fcn_lite0"), folders, out, Recipe(epochs=3, batch=2, crop=64), resume=True, workers=0)
+
+
+def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path: Path) -> None:
+    folders, start = [SegmentationFolder(data_folder, "train")], tmp_path / "start.safetensors"
+    train(zoo.card("fcn_lite0"), folders, start, TINY, workers=0)
+    network = zoo.build("unet_lite0")
+    training.start_from(network, start)
+    given = load_file(start)
+    own = network.state_dict()
+    assert all(torch.equal(own[name], given[name].float()) for name in own if name.startswith("backbone."))
+
+
+def test_frozen_stages_stay_as_they_started(data_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(TINY.seed)
+    before = zoo.build("fcn_lite0").state_dict()
+    out = tmp_path / "weights.safetensors"
+    train(zoo.card("fcn_lite0"), [SegmentationFolder(data_folder, "train")], out, TINY, workers=0)
+    after = load_file(out)
+    assert torch.equal(after["backbone.stem.0.weight"], before["backbone.stem.0.weight"].half())
+    assert not torch.equal(
+        after["backbone.stages.4.0.project.weight"], before["backbone.stages.4.0.project.weight"].half()
+    )
+
+
+def test_a_recipe_can_be_changed_setting_by_setting() -> None:
+    assert Recipe.of(["batch=4", "ema_decay=0.9"]) == Recipe(batch=4, ema_decay=0.9)
+    with pytest.raises(ValueError, match="no setting 'size'"):
+        Recipe.of(["size=4"])
+    with pytest.raises(ValueError, match="batch must be a number"):
+        Recipe.of(["batch=many"])
+
+
+def test_weights_are_written_as_safetensors_only(data_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="safetensors"):
+        train(zoo.card("fcn_lite0"), [SegmentationFolder(data_folder, "train")], tmp_path / "weights.pt", TINY)

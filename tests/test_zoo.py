@@ -1,0 +1,70 @@
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import segmodels
+from segmodels import zoo
+from segmodels.labels import VOC_CLASSES
+
+COMPACT = ["fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0"]
+
+
+def test_the_compact_zoo_is_there_with_weights() -> None:
+    assert set(COMPACT) <= set(zoo.bundled_models()) <= set(segmodels.trained_models()) <= set(segmodels.list_models())
+
+
+@pytest.mark.parametrize("name", segmodels.list_models())
+def test_every_network_gives_logits_of_any_size_and_class_count(name: str) -> None:
+    with torch.device("meta"):
+        network = segmodels.build(name, num_classes=5).eval()
+        assert network(torch.zeros(2, 3, 97, 130)).shape == (2, 5, 97, 130)
+
+
+@pytest.mark.parametrize("name", segmodels.list_models())
+def test_every_card_is_complete_and_honest(name: str) -> None:
+    card = segmodels.card(name)
+    facts = zoo.facts(card)
+    assert facts["title"]
+    assert facts["summary"].endswith(".")
+    assert facts["parameters"] == sum(tensor.numel() for tensor in segmodels.build(name).parameters())
+    json.dumps(facts)
+
+
+@pytest.mark.parametrize("name", zoo.bundled_models())
+def test_bundled_weights_are_what_their_card_says(name: str) -> None:
+    card = segmodels.card(name)
+    file, facts = card.weights_file(), card.measured
+    assert file.stat().st_size < 10_000_000
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == facts["sha256"]
+    with safe_open(file, "pt") as tensors:
+        floating = {tensors.get_tensor(key).dtype for key in tensors.keys()} - {torch.int64}  # noqa: SIM118
+    assert floating == {torch.float16}
+    assert facts["parameters"] == sum(tensor.numel() for tensor in segmodels.build(name).parameters())
+    assert facts["training"]["data"]
+    assert facts["training"]["commands"]
+    assert facts["licence"]
+    assert facts["limits"]
+    scores = facts["scores"]
+    assert set(scores["iou"]) == set(VOC_CLASSES)
+    seven = [scores["iou"][name] for name in ("background", "cat", "cow", "dog", "horse", "person", "sheep")]
+    assert scores["miou7"] == pytest.approx(sum(seven) / 7, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["deeplabv3", "DeepLabV3Plus_lite0", "../fcn_lite0", "", "x" * 10_000, None])
+def test_an_unknown_name_is_answered_with_the_near_ones(name: str) -> None:
+    with pytest.raises(ValueError, match="did you mean") as caught:
+        segmodels.card(name)
+    assert len(str(caught.value)) < 500
+
+
+def test_near_names_are_near() -> None:
+    with pytest.raises(ValueError, match="did you mean unet_lite0"):
+        segmodels.build("unet_lite")
+
+
+def test_a_network_needs_a_class() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        segmodels.build("unet_lite0", num_classes=0)
