@@ -105,7 +105,8 @@ class UNetDecoder(nn.Module):
     """The expanding path over any backbone: (N, num_classes, H, W) at the finest feature's stride.
 
     ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine. The
-    last convolution is ``last_kernel`` wide: 1 in the paper.
+    last convolution is ``last_kernel`` wide: 1 in the paper. ``norm_inputs`` puts a batch norm before each feature: where
+    a backbone's features are not normalised, the skips are many times larger than what comes up from below, and drown it.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class UNetDecoder(nn.Module):
         padding: Padding = "same",
         batch_norm: bool = True,
         last_kernel: Literal[1, 3] = 1,
+        norm_inputs: bool = False,
     ) -> None:
         super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in in_channels) if norm_inputs else None
         *skips, deepest = in_channels
         self.blocks = nn.ModuleList()
         below = deepest
@@ -128,6 +131,8 @@ class UNetDecoder(nn.Module):
         self.classifier = nn.Conv2d(below, num_classes, last_kernel, padding=border)
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        if self.norms is not None:
+            features = [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
         *skips, x = features
         for block, skip in zip(self.blocks, reversed(skips), strict=True):
             x = block(x, skip)
@@ -178,7 +183,8 @@ def unet(
 def unet_lite0(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
     """U-Net whose contracting path is EfficientNet-Lite0; any input size."""
     backbone = EfficientNetLite0(output_stride=32)
-    return SegmentationNetwork(backbone, UNetDecoder(backbone.out_channels, (128, 64, 48, 32), num_classes))
+    decoder = UNetDecoder(backbone.out_channels, (128, 64, 48, 32), num_classes, norm_inputs=True)
+    return SegmentationNetwork(backbone, decoder)
 
 
 def unet_resnet18(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:

@@ -76,7 +76,7 @@ def test_segment_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_evaluate_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a photo whose true labels are the network's own, but for a part that is made wrong on purpose."""
-    main(["segment", CAT, "--model", "unet_lite0", "--out", str(tmp_path)])
+    main(["segment", CAT, "--model", "deeplabv3plus_lite0", "--out", str(tmp_path)])
     truth = np.array(Image.open(tmp_path / "cat_labels.png"))
     background = int((truth == 0).sum())
     cats = int((truth == 8).sum())
@@ -91,9 +91,9 @@ def test_evaluate_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
             Image.fromarray(wrong).save(tmp_path / part / name)
     (tmp_path / "val.txt").write_text("cat\n")
     capsys.readouterr()
-    main(["evaluate", str(tmp_path), "--model", "unet_lite0", "--json"])
+    main(["evaluate", str(tmp_path), "--model", "deeplabv3plus_lite0", "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert (report["model"], report["split"], report["images"]) == ("unet_lite0", "val", 1)
+    assert (report["model"], report["split"], report["images"]) == ("deeplabv3plus_lite0", "val", 1)
     assert report["iou"]["cat"] == pytest.approx((cats - cats // 2) / cats)
     assert report["iou"]["dog"] == 0
     assert report["iou"]["train"] is None

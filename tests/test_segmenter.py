@@ -172,7 +172,7 @@ def test_other_weights_can_be_loaded(tmp_path: Path, cat: Image.Image) -> None:
     torch.save(network.state_dict(), tmp_path / "mine.pt")
     theirs = segmodels.load("fcn_lite0")(cat).labels
     for file in ("mine.safetensors", "mine.pt"):
-        assert (segmodels.load("fcn_lite0", weights=tmp_path / file)(cat).labels != theirs).mean() > 0.5
+        assert (segmodels.load("fcn_lite0", weights=tmp_path / file)(cat).labels != theirs).mean() > 0.1
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

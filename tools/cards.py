@@ -82,7 +82,7 @@ def training(card: zoo.Card) -> dict[str, Any]:
     photos = sum(log["data"].values())
     crops = sum(entry["history"][-1]["step"] * entry["recipe"]["batch"] for entry in logs)
     return {
-        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops, from ImageNet weights of the backbone",
+        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops in all, from ImageNet weights of the backbone",
         "data": log["data"],
         "crops": crops,
         "start": logs[0]["start"],

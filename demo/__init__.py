@@ -1,0 +1,77 @@
+"""The page: a Gradio app over ``segmodels``."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from segmodels.labels import VOC_CLASSES
+
+from .anatomy_tab import anatomy_tab
+from .segment_tab import segment_tab
+
+TITLE = "FCN, U-Net, DeepLab: see what they see"
+INTRODUCTION = """
+# FCN, U-Net and DeepLab, side by side
+Three ways to label every pixel of a photo, on one backbone, one data set and one recipe: what differs is the decoder.
+Drop in a photo, choose a network, and move the atrous rate.
+"""
+
+
+def build() -> gr.Blocks:
+    """All tabs, ready to launch. Loads no weights and runs no network."""
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        gr.Markdown(INTRODUCTION)
+        with gr.Tab("Segment"):
+            load = segment_tab()
+        with gr.Tab("Anatomy") as anatomy:
+            anatomy_tab(anatomy)
+        page.load(**load)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """How the page is served, for ``Blocks.launch``."""
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    return {
+        "theme": _theme(),
+        "css": style + _isolation_rules(),
+        "max_file_size": "64mb",
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": ["api"],
+    }
+
+
+def _theme() -> gr.themes.Base:
+    """Quiet: system fonts, one accent, labels that are words and no badges."""
+    theme = gr.themes.Soft(
+        primary_hue="teal",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return theme.set(
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_label_background_fill="*background_fill_primary",
+        block_label_background_fill_dark="*background_fill_primary",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
+    )
+
+
+def _isolation_rules() -> str:
+    """One rule a class: while it is hovered, or else chosen, the other layers vanish and its own shows alone."""
+    rules = []
+    for index in range(1, len(VOC_CLASSES)):
+        hovered = f'.panels:has(.choices label[data-class="{index}"]:hover)'
+        chosen = f'.panels:not(:has(.choices label:hover)):has(.choices input[value="{index}"]:checked)'
+        for state in (hovered, chosen):
+            rules.append(f'{state} .layer:not([data-class="{index}"]) {{ opacity: 0; }}')
+            rules.append(f'{state} .flat[data-class="{index}"] {{ opacity: 1; }}')
+            rules.append(f"{state} .segmented img, {state} .edges {{ opacity: .15; }}")
+    return "\n".join(rules)

@@ -1,0 +1,264 @@
+"""The tab for the curious: any network's path, layer by layer, and what it costs beside the others."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from segmodels import zoo
+from segmodels.backbones import OUTPUT_STRIDES
+from segmodels.cost import Layer
+
+from .anatomy import Anatomy, Part, anatomy
+from .diagram import draw, field
+from .settings import whole
+
+DEFAULT_MODEL = "unet_lite0"
+SIDES = (32, 1024)
+"""The least and the largest height and width of a photo here, in pixels."""
+RATES = (1, 24)
+
+COMPUTES: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private", "show_progress": "hidden"}
+"""Options of every event here. Nothing is allocated and nothing waits for a place in the queue: no weights are loaded and
+no photo is segmented. Inputs come unprocessed, so that a wrong setting is answered with a sentence."""
+
+IDLE = "Idle: {} has no atrous spatial pyramid pooling, so there is no rate or stride to set. Choose a DeepLab to use them."
+ACTIVE = "Rate r sets the ASPP to r, 2r and 3r; a smaller output stride keeps the backbone's last maps larger."
+UNTRAINED = "There are no trained weights: it is here to look into, not to segment with."
+HINT = (
+    "Maps of one size share a row. A box is a run of layers with the modules' names; the sheets behind it stand for its "
+    "channels, the bar in it for its multiply-accumulates. Dashed arrows are skip connections."
+)
+
+COUNTING = '<p class="hint">Counting what the other networks cost at this size …</p>'
+
+
+def anatomy_tab(tab: gr.Tab) -> None:
+    """Put the components and events into ``tab``; nothing is counted before it is opened."""
+    atrous = zoo.card(DEFAULT_MODEL).atrous_rate is not None
+    with gr.Row(elem_id="anatomy-controls"):
+        with gr.Column(scale=5, min_width=300):
+            model = gr.Dropdown(
+                _choices(), value=DEFAULT_MODEL, label="Network", filterable=False, elem_id="anatomy-model"
+            )
+            about = gr.HTML(_about(DEFAULT_MODEL), elem_id="anatomy-about")
+        with gr.Column(scale=7, min_width=300):
+            with gr.Row():
+                width = _slider("Photo width", 512, SIDES, "anatomy-width")
+                height = _slider("Photo height", 384, SIDES, "anatomy-height")
+            with gr.Row():
+                rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", atrous)
+                stride = gr.Radio(
+                    list(OUTPUT_STRIDES),
+                    value=16,
+                    label="Output stride",
+                    elem_id="anatomy-stride",
+                    min_width=150,
+                    interactive=atrous,
+                )
+    diagram = gr.HTML(elem_id="anatomy-diagram")
+    with gr.Row():
+        with gr.Column(min_width=300):
+            parts = gr.HTML(elem_id="anatomy-parts")
+        with gr.Column(min_width=300):
+            others = gr.HTML(COUNTING, elem_id="anatomy-others")
+    layers = gr.HTML(elem_id="anatomy-layers")
+
+    settings: list[Any] = [model, width, height, rate, stride]
+    # One event for all that may change, so that of two answers the later one stays. Not `input`, which a number typed
+    # beside a slider does not cause.
+    gr.on(
+        [tab.select, *(setting.change for setting in settings)],
+        show,
+        settings,
+        [diagram, parts, layers],
+        trigger_mode="always_last",
+        **COMPUTES,
+    )
+    model.change(adapt_settings, [model], [about, rate, stride], trigger_mode="always_last", **COMPUTES)
+    # The networks are compared after the chosen one is shown: at a new size, that takes a second or two.
+    diagram.change(compare, settings, [others], trigger_mode="always_last", **COMPUTES)
+
+
+def _slider(label: str, value: int, limits: tuple[int, int], elem_id: str, interactive: bool = True) -> gr.Slider:
+    return gr.Slider(*limits, value=value, step=1, label=label, elem_id=elem_id, min_width=150, interactive=interactive)
+
+
+def _choices() -> list[tuple[str, str]]:
+    """All networks, those with trained weights first."""
+    cards = sorted(zoo.CARDS.values(), key=lambda card: not card.trained)
+    return [(f"{card.title} · {card.name}{'' if card.trained else ' · untrained'}", card.name) for card in cards]
+
+
+def _about(model: str) -> str:
+    card = zoo.card(model)
+    note = IDLE.format(card.title) if card.atrous_rate is None else ACTIVE
+    untrained = "" if card.trained else f"<p>{UNTRAINED}</p>"
+    return f"<p>{escape(card.summary)}</p>{untrained}<p class='setting-note'>{escape(note)}</p>"
+
+
+def adapt_settings(model: str) -> tuple[Any, Any, Any]:
+    """The sentences about a network, and its settings: those it was trained with, idle where it has none."""
+    try:
+        card = zoo.card(model)
+    except ValueError:
+        return gr.skip(), gr.skip(), gr.skip()  # what stands in place of the diagram says it
+    if card.atrous_rate is None:
+        return _about(model), gr.update(interactive=False), gr.update(interactive=False)
+    return (
+        _about(model),
+        gr.update(interactive=True, value=card.atrous_rate),
+        gr.update(interactive=True, value=card.output_stride),
+    )
+
+
+def show(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> tuple[str, str, str]:
+    """Diagram, parts and layers of a network; for a wrong setting, a sentence in place of the diagram."""
+    try:
+        found = looked_at(model, width, height, rate, stride)
+    except ValueError as error:
+        return f'<div class="panels empty" role="alert"><p class="problem">{escape(str(error))}</p></div>', "", ""
+    return diagram_box(found), parts_table(found), layers_table(found)
+
+
+def compare(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> str:
+    """All networks at the same size; nothing for a wrong setting, about which ``show`` has a sentence."""
+    try:
+        chosen = looked_at(model, width, height, rate, stride)
+    except ValueError:
+        return ""
+    return others_table(chosen, [anatomy(name, chosen.height, chosen.width) for name in zoo.CARDS])
+
+
+def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> Anatomy:
+    """The anatomy for settings as they arrive from the page, or from anyone else.
+
+    Raises:
+        ValueError: with a sentence, for a setting that cannot be.
+    """
+    card = zoo.card(model)
+    size = whole("the photo's height", height, *SIDES), whole("the photo's width", width, *SIDES)
+    if card.atrous_rate is None:
+        return anatomy(card.name, *size)
+    rate = whole("the atrous rate", rate, *RATES)
+    stride = whole("the output stride", stride, min(OUTPUT_STRIDES), max(OUTPUT_STRIDES))
+    return anatomy(card.name, *size, stride, rate)
+
+
+def diagram_box(found: Anatomy) -> str:
+    """The drawing in a box of its own, which scrolls where the page is narrow, and how to read it."""
+    return (
+        f'<div class="diagram" tabindex="0" role="region" aria-label="Diagram of {escape(found.name)}">{draw(found)}</div>'
+        f'<p class="hint">{HINT}</p>'
+    )
+
+
+def parts_table(found: Anatomy) -> str:
+    """The network's totals, and the same for each part of the drawing that has layers."""
+    most = max(part.macs for part in found.parts)
+    rows = "".join(_part_row(part, most) for part in found.parts if part.layers)
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Parts of {escape(found.name)}">
+<table class="classes anatomy"><caption>{escape(found.title)}, part by part</caption>
+<thead><tr><th scope="col">Part</th><th scope="col">Output</th><th scope="col">Parameters</th>
+<th scope="col">MACs</th><th scope="col">Sees</th></tr></thead><tbody>{rows}</tbody>
+<tfoot><tr><th scope="row">Whole network</th><td>{_shape(found.parts[-1].shape)}</td><td>{_short(found.cost.parameters)}</td>
+<td>{_bar(1, 0)}{_short(found.cost.macs)}</td><td>{_field(found.receptive_field)}</td></tr></tfoot></table></div>"""
+
+
+def _part_row(part: Part, most: int) -> str:
+    name = part.name.replace("-", "–")
+    return (
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{_shape(part.shape)}</td><td>{_short(part.parameters)}</td>'
+        f"<td>{_bar(part.macs, most)}{_short(part.macs)}</td><td>{_field(part.receptive_field)}</td></tr>"
+    )
+
+
+def others_table(chosen: Anatomy, others: list[Anatomy]) -> str:
+    """Every network at the chosen one's size; the chosen one as it is set, the others as they were trained."""
+    networks = [chosen if other.name == chosen.name else other for other in others]
+    largest = max(network.cost.parameters for network in networks), max(network.cost.macs for network in networks)
+    rows = "".join(_network_row(network, network is chosen, *largest) for network in networks)
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="All networks">
+<table class="classes anatomy"><caption>All networks on {chosen.width} × {chosen.height} pixels</caption>
+<thead><tr><th scope="col">Network</th><th scope="col">Parameters</th><th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>
+<tbody>{rows}</tbody></table></div>
+<p class="hint">The DeepLabs at the output stride and rates that are theirs, the chosen one as it is set.</p>"""
+
+
+def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs: int) -> str:
+    return (
+        f'<tr{" class=chosen aria-current=true" * chosen}><th scope="row"><code>{escape(network.name)}</code></th>'
+        f"<td>{_bar(network.cost.parameters, most_parameters)}{_short(network.cost.parameters)}</td>"
+        f"<td>{_bar(network.cost.macs, most_macs)}{_short(network.cost.macs)}</td>"
+        f"<td>{_field(network.receptive_field)}</td></tr>"
+    )
+
+
+def layers_table(found: Anatomy) -> str:
+    """Every layer in the order it runs, under the part it is of, in a box that scrolls, and the same as a file."""
+    groups = "".join(_layer_group(part) for part in found.parts if part.layers)
+    return f"""<div class="layers-head"><h3>All {len(found.cost.layers)} layers of {escape(found.title)}</h3>{_download(found)}</div>
+<div class="layers" tabindex="0" role="region" aria-label="Layers of {escape(found.name)}"><table class="classes anatomy">
+<thead><tr><th scope="col">Layer</th><th scope="col">What it is</th><th scope="col">Output</th><th scope="col">Parameters</th>
+<th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>{groups}</table></div>
+<p class="hint">Output: channels × height × width. MACs: multiply-accumulates of convolutions. Sees: the receptive field in
+pixels of the photo, along an edge; it may be wider than the photo, whose surroundings are padding.</p>"""
+
+
+def _layer_group(part: Part) -> str:
+    heading = f'<tr class="group"><th colspan="6" scope="rowgroup">{escape(part.name.replace("-", "–"))}</th></tr>'
+    return f"<tbody>{heading}{''.join(map(_layer_row, part.layers))}</tbody>"
+
+
+def _layer_row(layer: Layer) -> str:
+    quiet = "" if layer.macs else ' class="quiet"'
+    return (
+        f'<tr{quiet}><th scope="row"><code>{escape(layer.name)}</code></th><td>{escape(layer.kind)}</td>'
+        f"<td>{_shape(layer.shape)}</td><td>{layer.parameters:,}</td><td>{layer.macs:,}</td>"
+        f"<td>{_field(layer.receptive_field)}</td></tr>"
+    )
+
+
+def _download(found: Anatomy) -> str:
+    """A link that holds the table itself, so that saving it asks nothing of the server."""
+    content = base64.b64encode(layers_csv(found).encode()).decode()
+    file = f"{found.name}_{found.width}x{found.height}.csv"
+    return f'<a class="file" download="{file}" href="data:text/csv;base64,{content}">Layers (CSV)</a>'
+
+
+def layers_csv(found: Anatomy) -> str:
+    """The layers as comma-separated values; ``inf`` where a layer sees the whole photo."""
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(["layer", "kind", "channels", "height", "width", "parameters", "macs", "receptive_field"])
+    rows.writerows(_csv_rows(found))
+    return stream.getvalue()
+
+
+def _csv_rows(found: Anatomy) -> Iterator[list[Any]]:
+    for layer in found.cost.layers:
+        yield [layer.name, layer.kind, *layer.shape, layer.parameters, layer.macs, layer.receptive_field]
+
+
+def _bar(value: float, most: float) -> str:
+    return f'<span class="bar" style="--share: {value / most if most else 0:.4f}"></span>'
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _short(value: int) -> str:
+    """A count in three digits: ``3.28 M``."""
+    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{name}" if value < 1000 * unit else f"{value / unit:,.0f}{name}"
+    return str(value)
+
+
+def _field(size: float) -> str:
+    return field(size).removeprefix("the ").removesuffix(" pixels")

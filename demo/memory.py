@@ -1,0 +1,126 @@
+"""What the page remembers between two moves of a slider: loaded networks, photos at display size, features.
+
+Everything is keyed by content (gradio stores an upload under the hash of its bytes) and shared by all visitors, so it
+holds nothing that one visitor chose and another could see; it is bounded, and the least recently used goes first.
+"""
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from PIL import Image
+
+from segmodels import Segmenter, load, read_photo, zoo
+from segmodels.cost import Cost, count
+from segmodels.segmenter import Features
+
+DISPLAY_SIDE = 960
+"""The longer side, in pixels, at which pictures are drawn and sent: sharp on a phone, small enough to be quick."""
+
+V = TypeVar("V")
+
+
+class Remembered(Generic[V]):
+    """The last ``size`` values made, by key. Two threads that ask for the same new key may both make it; one is kept."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], V]) -> V:
+        """The value for ``key``, made now if it is not remembered."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+        return value
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._values
+
+
+@dataclass(frozen=True)
+class Display:
+    """A photo as the page shows it."""
+
+    photo: Image.Image
+    """RGB, upright, no side over ``DISPLAY_SIDE``."""
+    size: tuple[int, int]
+    """(width, height) of the upload in pixels."""
+    notes: tuple[str, ...]
+
+
+_segmenters: Remembered[Segmenter] = Remembered(8)
+_displays: Remembered[Display] = Remembered(64)
+_features: Remembered[Features] = Remembered(24)  # 23 MB each at most, in bfloat16
+_loading = threading.Lock()
+
+
+def segmenter(model: str) -> Segmenter:
+    """The network called ``model``, loaded when it is first asked for.
+
+    Raises:
+        ValueError: if its weights are damaged or cannot be fetched.
+        OSError: if they cannot be read.
+    """
+    if model not in _segmenters:
+        zoo.card(model).weights_file()  # before the lock, for it may have to be fetched
+    with _loading:
+        return _segmenters.get(model, lambda: load(model))
+
+
+def display(path: str) -> Display:
+    """The photo at ``path`` at display size.
+
+    Raises:
+        PhotoError: if it is no photo that can be shown.
+    """
+
+    def make() -> Display:
+        photo = read_photo(path)
+        small = photo.image.copy()
+        small.thumbnail((DISPLAY_SIDE, DISPLAY_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return Display(small, photo.image.size, photo.notes)
+
+    return _displays.get(path, make)
+
+
+def has_features(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> bool:
+    """Whether ``features`` would answer at once."""
+    return (path, model, output_stride, working_size) in _features
+
+
+@functools.cache
+def cost(model: str, height: int, width: int, output_stride: int | None) -> Cost:
+    """What the network called ``model`` costs on an input of that size, in pixels, at that output stride."""
+    card = zoo.card(model)
+    with torch.device("meta"):
+        network = zoo.build(model, len(card.classes))
+    if output_stride is not None:
+        network.backbone.set_output_stride(output_stride)
+    return count(network, height, width)
+
+
+def features(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> Features:
+    """What the backbone of ``model`` sees of the photo at ``path``; computed once for all atrous rates.
+
+    Raises:
+        PhotoError: if it is no photo that can be shown.
+        ValueError: for a setting that the network does not have.
+    """
+    chosen = segmenter(model)
+    return _features.get(
+        (path, model, output_stride, working_size),
+        lambda: chosen.encode(read_photo(path).image, output_stride, working_size),
+    )

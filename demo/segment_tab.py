@@ -1,0 +1,305 @@
+"""The tab for everyone: a photo in, the segmented output and one overlay per class out."""
+
+import contextlib
+import csv
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import segmodels
+from segmodels import Segmentation, zoo
+from segmodels.pictures import figure, label_image, overlay
+from segmodels.segmenter import LARGEST_ATROUS_RATE
+
+from . import memory, view
+from .settings import whole
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
+"""Each example photo with its maker and licence."""
+DEFAULT_MODEL = "deeplabv3plus_lite0"
+Upload = dict[str, Any] | None
+"""An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
+
+COMPUTES: dict[str, Any] = {"concurrency_id": "cpu", "concurrency_limit": 2, "preprocess": False}
+"""Options of every event that computes. They share two places in the queue, one a core: more would only make everyone
+slower. Inputs come unprocessed, because ``segmodels.read_photo`` decodes more than the image component and explains what
+it cannot, and because a wrong setting should be answered with a sentence.
+"""
+
+SOURCES = (("Compact zoo, bundled", "bundled"), ("torchvision's, fetched on first use", "published"))
+PROGRESS = gr.Progress()
+RATES = (1, LARGEST_ATROUS_RATE)
+STRIDES = (1, 32)  # those between that there are not are refused with the list of those there are
+
+IDLE = "Idle: {} has no atrous convolutions, so there is no rate or stride to set. Choose a DeepLab to use them."
+ACTIVE = (
+    "Rate r sets the ASPP to r, 2r and 3r. The weights were trained at rate {rate} and output stride {stride}; "
+    "twice the stride at half the rate covers the same field."
+)
+
+
+def segment_tab() -> dict[str, Any]:
+    """Put the tab's components and events into the Blocks that are being built; returns what to do when a page loads."""
+    with gr.Row(elem_id="controls"):
+        with gr.Column(scale=4, min_width=300):
+            photo = gr.Image(
+                label="Photo",
+                height=230,
+                sources=["upload", "webcam", "clipboard"],
+                buttons=["fullscreen"],
+                value=str(EXAMPLES / "cat.jpg"),
+                alt_text="The photo to segment",
+                elem_id="photo",
+            )
+            gr.Examples(
+                [[str(EXAMPLES / name)] for name in CREDITS],
+                inputs=[photo],
+                label="Or an example",
+                cache_examples=False,
+                elem_id="examples",
+            )
+        with gr.Column(scale=7, min_width=320):
+            source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source")
+            model = gr.Radio(_choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model")
+            about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
+            with gr.Row():
+                rate = gr.Slider(1, 24, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=150)
+                stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=150)
+                opacity = gr.Slider(
+                    0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=150
+                )
+    pictures = gr.HTML(view.empty(), elem_id="pictures", js_on_load=KEEP_CHOICE)
+    with gr.Row():
+        with gr.Column(min_width=300):
+            table = gr.HTML(elem_id="table")
+        with gr.Column(min_width=300):
+            ran = gr.HTML(elem_id="ran")
+    with gr.Row(elem_id="downloads"):
+        for name, write in DOWNLOADS.items():
+            _download(name, write, [photo, model, rate, stride])
+
+    gr.HTML(view.credits_list(CREDITS))
+
+    settings = [photo, model, rate, stride]
+    shown = [pictures, table, ran]
+    run = {
+        "fn": show,
+        "inputs": settings,
+        "outputs": shown,
+        "show_progress": "minimal",
+        "show_progress_on": [pictures],
+        "api_visibility": "private",
+        **COMPUTES,
+    }
+    gr.on([photo.change, rate.change, stride.change], trigger_mode="always_last", **run)
+    source.change(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
+    model.change(
+        prepare,
+        [model],
+        [about, rate, stride],
+        show_progress="full",
+        show_progress_on=[about],
+        api_visibility="private",
+        concurrency_id="fetch",
+        concurrency_limit=4,
+        trigger_mode="always_last",
+    ).then(**run)
+    opacity.change(
+        None, [opacity], js="(value) => document.documentElement.style.setProperty('--overlay-opacity', value)"
+    )
+    _api()
+    return run
+
+
+KEEP_CHOICE = """
+element.addEventListener('change', event => { element.dataset.chosen = event.target.value; });
+watch('value', () => {
+  const chosen = element.querySelector(`input[value="${element.dataset.chosen || 'all'}"]`);
+  if (chosen) chosen.checked = true;
+});
+"""
+"""A picture that is drawn again, with another rate say, still shows the class that was chosen."""
+
+
+def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str, str]:
+    """Pictures, table and facts for a photo and settings; on a bad photo, a sentence in place of the pictures."""
+    if upload is None:
+        return view.empty(), "", ""
+    try:
+        path = upload["path"]
+        display = memory.display(path)
+        remembered = memory.has_features(path, model, _stride(model, stride))
+        result = _segment(path, model, rate, stride, display.photo.size)
+    except (ValueError, OSError) as error:
+        return view.problem(str(error)), "", ""
+    card = zoo.card(model)
+    width, height = result.working_size
+    cost = memory.cost(model, height, width, result.output_stride)
+    return (
+        view.viewer(display, result),
+        view.table(result),
+        view.what_ran(card, result, cost, remembered),
+    )
+
+
+def _segment(
+    path: str, model: str, rate: float | None, stride: int | None, size: tuple[int, int] | None = None
+) -> Segmentation:
+    """The photo at ``path``, segmented; settings that ``model`` does not have are left out.
+
+    ``size`` is the label map's (width, height), the photo's own if None.
+    """
+    stride = _stride(model, stride)
+    atrous_rate = (
+        None if zoo.card(model).atrous_rate is None or rate is None else whole("the atrous rate", rate, *RATES)
+    )
+    return memory.segmenter(model).decode(memory.features(path, model, stride), atrous_rate, size)
+
+
+def _stride(model: str, stride: int | None) -> int | None:
+    return None if zoo.card(model).atrous_rate is None else stride
+
+
+def choose_source(source: str) -> tuple[Any, Any, Any]:
+    """The networks with weights from ``source``, and the settings that those were trained with."""
+    choices = _choices(source)
+    names = [name for _, name in choices]
+    chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else names[-1])
+    return (
+        gr.update(choices=choices, value=chosen.name),
+        gr.update(value=chosen.atrous_rate),
+        gr.update(value=chosen.output_stride),
+    )
+
+
+def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any]:
+    """Fetch the weights of a network that are not at hand yet; then the sentence about it, and which settings it has.
+
+    If they cannot be fetched, the pictures' place will say why.
+    """
+    card = zoo.card(model)
+    if not card.at_hand:
+        with contextlib.suppress(ValueError, OSError):
+            card.weights_file(
+                lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
+            )
+    active = card.atrous_rate is not None
+    return _about(model), gr.update(interactive=active), gr.update(interactive=active)
+
+
+def _about(model: str) -> str:
+    card = zoo.card(model)
+    if card.atrous_rate is None:
+        note = IDLE.format(card.title)
+    else:
+        note = ACTIVE.format(rate=card.atrous_rate, stride=card.output_stride)
+    return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'
+
+
+def _choices(source: str) -> list[tuple[str, str]]:
+    return [(card.title, card.name) for card in zoo.CARDS.values() if card.source == source]
+
+
+def _labels_file(path: str, result: Segmentation, file: Path) -> None:
+    label_image(result.labels).save(file)
+
+
+def _overlay_file(path: str, result: Segmentation, file: Path) -> None:
+    overlay(segmodels.read_photo(path).image, result.labels).save(file, compress_level=1)
+
+
+def _figure_file(path: str, result: Segmentation, file: Path) -> None:
+    figure(segmodels.read_photo(path).image, result.labels, result.classes).savefig(file)
+
+
+def _table_file(path: str, result: Segmentation, file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["class", "share", "mean_confidence"])
+        rows.writerows([name, f"{share:.6f}", result.confidence.get(name)] for name, share in result.shares.items())
+
+
+def _report_file(path: str, result: Segmentation, file: Path) -> None:
+    file.write_text(json.dumps(result.report(), indent=2), encoding="utf-8")
+
+
+Writer = Callable[[str, Segmentation, Path], None]
+
+DOWNLOADS: dict[str, tuple[str, Writer]] = {
+    "Label map (PNG)": ("labels.png", _labels_file),
+    "Overlay (PNG)": ("overlay.png", _overlay_file),
+    "Figure (PNG)": ("figure.png", _figure_file),
+    "Table (CSV)": ("classes.csv", _table_file),
+    "Report (JSON)": ("report.json", _report_file),
+}
+"""Files at the photo's own size, made when they are asked for."""
+
+
+def _download(name: str, target: tuple[str, Writer], inputs: list[gr.Component]) -> None:
+    """A button that makes a file and, once it is there, downloads it through a hidden link."""
+    file_name, write = target
+    button = gr.Button(name, size="sm", min_width=120)
+    link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
+
+    def make(upload: Upload, model: str, rate: float, stride: int) -> str:
+        if upload is None:
+            raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
+        try:
+            path = upload["path"]
+            result = _segment(path, model, rate, stride)
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / file_name
+                write(path, result, file)
+                cached = link.move_resource_to_block_cache(file)
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        assert cached is not None
+        return cached
+
+    made = button.click(make, inputs, [link], api_visibility="private", **COMPUTES)
+    made.success(
+        None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
+    )
+
+
+def _api() -> None:
+    """``/segment`` for programs: the same photos, networks and settings, and the command line's report."""
+    with gr.Row(visible=False):
+        image = gr.Image(label="image")
+        model = gr.Textbox(DEFAULT_MODEL, label="model")
+        rate, stride = gr.JSON(label="atrous_rate"), gr.JSON(label="output_stride")
+        labels, drawn = gr.File(label="label map"), gr.File(label="overlay")
+        report = gr.JSON(label="report")
+        trigger = gr.Button()
+
+    def segment(
+        image: Upload, model: str = DEFAULT_MODEL, atrous_rate: Any = None, output_stride: Any = None
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Segment a photo: label map (palette PNG at the photo's size), overlay (PNG), report."""
+        if image is None:
+            raise gr.Error("There is no photo: pass one as image.", print_exception=False)
+        try:
+            path = image["path"]
+            if atrous_rate is not None:
+                atrous_rate = whole("the atrous rate", atrous_rate, *RATES)
+            if output_stride is not None:
+                output_stride = whole("the output stride", output_stride, *STRIDES)
+            result = _segment(path, model, atrous_rate, output_stride)
+            with tempfile.TemporaryDirectory() as folder:
+                files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
+                _labels_file(path, result, files[0])
+                _overlay_file(path, result, files[1])
+                cached = [
+                    str(part.move_resource_to_block_cache(file))
+                    for part, file in zip((labels, drawn), files, strict=True)
+                ]
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return cached[0], cached[1], result.report(Path(path).name)
+
+    trigger.click(segment, [image, model, rate, stride], [labels, drawn, report], api_name="segment", **COMPUTES)

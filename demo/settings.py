@@ -1,0 +1,15 @@
+"""Settings as they arrive from a page or a program: anything."""
+
+from typing import Any
+
+
+def whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number that may have arrived as a float, as JSON's numbers do.
+
+    Raises:
+        ValueError: for anything else, or beyond ``least`` and ``most``.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not least <= value <= most or value != int(value):
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
+    return int(value)
