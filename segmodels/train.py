@@ -166,7 +166,10 @@ class Run:
     def batches(self, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
         """The crops that are still to come."""
         sampler = Batches(self.weights, self.recipe.batch, self.recipe.epochs, self.recipe.seed, start=self.step)
-        return DataLoader(self.crops, batch_sampler=sampler, num_workers=workers)
+        own = (
+            torch.Generator()
+        )  # else the loader would draw from the one that dropout uses, and a resumed run would differ
+        return DataLoader(self.crops, batch_sampler=sampler, num_workers=workers, generator=own)
 
     def train_step(self, photos: Tensor, labels: Tensor) -> float:
         """One step of the optimizer on uint8 (N, 3, H, W) photos; returns the loss of the network's own output."""
