@@ -21,14 +21,20 @@ from segmodels.segmenter import Features
 DISPLAY_SIDE = 960
 """The longer side, in pixels, at which pictures are drawn and sent: sharp on a phone, small enough to be quick."""
 
+FEATURE_BYTES = 512 * 2**20
+"""What remembered features may take together: some seventy photos in the compact zoo, twenty in the largest network."""
+
 V = TypeVar("V")
 
 
 class Remembered(Generic[V]):
-    """The last ``size`` values made, by key. Two threads that ask for the same new key may both make it; one is kept."""
+    """The values made last, by key, up to a total weight of ``limit``; the newest is always kept.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    Two threads that ask for the same new key may both make it; one is kept.
+    """
+
+    def __init__(self, limit: int, weigh: Callable[[V], int] = lambda value: 1) -> None:
+        self._limit, self._weigh = limit, weigh
         self._values: OrderedDict[Hashable, V] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -41,7 +47,7 @@ class Remembered(Generic[V]):
         value = make()
         with self._lock:
             self._values[key] = value
-            while len(self._values) > self._size:
+            while len(self._values) > 1 and sum(map(self._weigh, self._values.values())) > self._limit:
                 self._values.popitem(last=False)
         return value
 
@@ -63,7 +69,7 @@ class Display:
 
 _segmenters: Remembered[Segmenter] = Remembered(8)
 _displays: Remembered[Display] = Remembered(64)
-_features: Remembered[Features] = Remembered(24)  # 23 MB each at most, in bfloat16
+_features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: sum(map_.nbytes for map_ in features.maps))
 _loading = threading.Lock()
 
 

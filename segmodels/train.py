@@ -27,6 +27,7 @@ from .fcn import FCNDecoder
 from .labels import VOID
 from .layers import resize_logits
 from .network import SegmentationNetwork
+from .precision import keep_depthwise_in_float32, training_precision
 from .segmenter import Segmenter
 from .weights import load_imagenet, read_state, save_state
 from .zoo import Card
@@ -149,6 +150,7 @@ class Run:
         recipe: Recipe,
         num_classes: int,
         normalise: Callable[[Tensor], Tensor],
+        precision: str = "float32",
     ) -> None:
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
@@ -156,36 +158,39 @@ class Run:
         self.crops = TrainingCrops(folders, recipe.crop, recipe.smallest_window)
         self.weights = sampling_weights(class_presence(folders, num_classes))
         self.averaged = AveragedModel(self.network, multi_avg_fn=self._average, use_buffers=True)
+        self.mixed = precision == "bfloat16"
+        if self.mixed:
+            keep_depthwise_in_float32(self.network)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, recipe), fused=True)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.steps = len(Batches(self.weights, recipe.batch, recipe.epochs, recipe.seed))
         self.steps_per_epoch = self.steps // recipe.epochs
         self.step = 0
+        self.losses: list[float] = []  # of this epoch's steps
         self.history: list[dict[str, float]] = []
 
     def batches(self, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
         """The crops that are still to come."""
         sampler = Batches(self.weights, self.recipe.batch, self.recipe.epochs, self.recipe.seed, start=self.step)
-        own = (
-            torch.Generator()
-        )  # else the loader would draw from the one that dropout uses, and a resumed run would differ
+        own = torch.Generator()  # not the one that dropout draws from: a resumed run makes a loader more
         return DataLoader(self.crops, batch_sampler=sampler, num_workers=workers, generator=own)
 
-    def train_step(self, photos: Tensor, labels: Tensor) -> float:
-        """One step of the optimizer on uint8 (N, 3, H, W) photos; returns the loss of the network's own output."""
+    def train_step(self, photos: Tensor, labels: Tensor) -> None:
+        """One step of the optimizer on uint8 (N, 3, H, W) photos; notes the loss of the network's own output."""
         factor = learning_rate_factor(self.step, self.steps, self.recipe)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         x = self.normalise(photos).contiguous(memory_format=torch.channels_last)
-        outputs = self.network.side_logits(self.network.encode(x))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
+            outputs = self.network.side_logits(self.network.encode(x))
         smoothing, lovasz_weight = self.recipe.label_smoothing, self.recipe.lovasz_weight
-        losses = [segmentation_loss(logits, labels, smoothing, lovasz_weight) for logits in outputs]
+        losses = [segmentation_loss(logits.float(), labels, smoothing, lovasz_weight) for logits in outputs]
         self.optimizer.zero_grad()
         torch.stack(losses).mean().backward()
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
         self.step += 1
-        return losses[-1].item()
+        self.losses.append(losses[-1].item())
 
     def _average(self, averaged: Any, current: Any, count: Any) -> None:
         """The exponential moving average; a short memory at first, so that it soon forgets the random start."""
@@ -199,6 +204,7 @@ class Run:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "losses": self.losses,
             "history": self.history,
             "random": torch.get_rng_state(),
             "recipe": asdict(self.recipe),
@@ -219,7 +225,7 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.history = state["step"], state["history"]
+        self.step, self.losses, self.history = state["step"], state["losses"], state["history"]
         torch.set_rng_state(state["random"])
 
 
@@ -287,22 +293,22 @@ def train(
     started_from = start_from(network, start)
     if isinstance(network.backbone, EfficientNetLite0):
         network.backbone.freeze_fine_stages()
-    run = Run(network.train(), folders, recipe, len(card.classes), normaliser(card))
+    precision = training_precision(torch.device("cpu"))
+    run = Run(network.train(), folders, recipe, len(card.classes), normaliser(card), precision)
     if resume and checkpoint.exists():
         run.load(checkpoint)
-    losses: list[float] = []
     with tqdm(total=run.steps, initial=run.step, desc=card.name, unit="step", mininterval=1) as progress:
         for photos, labels in run.batches(workers):
-            losses.append(run.train_step(photos, labels))
+            run.train_step(photos, labels)
             progress.update()
-            progress.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
+            progress.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
             ends_epoch = run.step % run.steps_per_epoch == 0
             if ends_epoch:
-                row = {"step": run.step, "loss": float(np.mean(losses))}
+                row = {"step": run.step, "loss": float(np.mean(run.losses))}
                 if validation is not None:
                     row |= validate(run, card, validation)
                 run.history.append(row)
-                losses.clear()
+                run.losses.clear()
                 progress.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
                 plot(run.history, card.title).savefig(out.with_suffix(".png"))
             if ends_epoch or run.step % CHECKPOINT_STEPS == 0:

@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from segmodels import published
+from segmodels.weights import FetchError
+
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
 
 pytestmark = NEEDS_CHROMIUM
@@ -134,6 +137,19 @@ def test_a_file_that_is_no_photo_is_answered_in_a_sentence(page: Page, tmp_path:
     upload(page, tmp_path / "text.jpg")
     expect(page.locator("#pictures .problem")).to_be_visible()
     upload(page, EXAMPLES / "cat.jpg")
+    expect(page.locator("#pictures .legend")).to_contain_text("cat")
+
+
+def test_weights_that_cannot_be_fetched_are_explained(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(name: str, progress: object = None) -> Path:
+        raise FetchError("there is no connection")
+
+    monkeypatch.setattr(published, "weights_file", unreachable)
+    monkeypatch.setattr(published, "url", lambda name: "http://127.0.0.1:9/none-00000000.pth")
+    page.locator("#source").get_by_text("torchvision's").click()
+    expect(page.locator("#pictures .problem")).to_contain_text("there is no connection; choose a bundled network")
+    expect(page.locator("#model")).to_contain_text("DeepLab v3, ResNet-101")
+    page.locator("#source").get_by_text("Compact zoo").click()
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import segmodels
-from segmodels.precision import optimise
+from segmodels.precision import keep_depthwise_in_float32, optimise
 
 from .helpers import randomise_norms
 
@@ -26,3 +26,20 @@ def test_folding_leaves_no_batch_norm_and_the_same_answer(name: str) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="must be one of"):
         optimise(segmodels.build("fcn_lite0"), torch.device("cpu"), "float16")
+
+
+def test_a_depthwise_convolution_kept_in_float32_is_not_touched_by_autocast() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8))
+    kept = copy.deepcopy(plain)
+    keep_depthwise_in_float32(kept)
+    x = torch.randn(1, 8, 9, 9)
+    expected = plain(x)
+    expected.square().sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert plain(x).dtype == torch.bfloat16
+        answer = kept(x)
+    answer.square().sum().backward()
+    assert torch.equal(answer, expected)
+    for own, other in zip(kept.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from segmodels.data import SegmentationFolder
 from segmodels.train import Recipe, learning_rate_factor, lovasz_softmax, segmentation_loss, train
 
 TINY = Recipe(epochs=2, batch=2, crop=64, warmup=2)
+
+
+def _losses(out: Path) -> list[float]:
+    """The loss of every epoch, from the log beside the weights."""
+    return [row["loss"] for row in json.loads(out.with_suffix(".log.json").read_text())["history"]]
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +62,7 @@ def test_training_lowers_the_loss(data_folder: Path, tmp_path: Path, name: str) 
     folders = [SegmentationFolder(data_folder, "train")]
     out = tmp_path / "weights.safetensors"
     train(zoo.card(name), folders, out, recipe, workers=0)
-    import json
-
-    losses = [row["loss"] for row in json.loads(out.with_suffix(".log.json").read_text())["history"]]
+    losses = _losses(out)
     assert losses[-1] < 0.6 * losses[0]
     assert out.with_suffix(".png").stat().st_size > 1000
 
@@ -75,16 +79,19 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 
     step = training.Run.train_step
 
-    def dying(run: training.Run, photos: torch.Tensor, labels: torch.Tensor) -> float:
+    def dying(run: training.Run, photos: torch.Tensor, labels: torch.Tensor) -> None:
         if run.step == 4:
             raise Killed
-        return step(run, photos, labels)
+        if run.step == 2:
+            run.save(parts.with_suffix(".checkpoint.pt"))
+        step(run, photos, labels)
 
     monkeypatch.setattr(training.Run, "train_step", dying)
     with pytest.raises(Killed):
         train(zoo.card("fcn_lite0"), folders, parts, TINY, workers=0)
     monkeypatch.setattr(training.Run, "train_step", step)
     train(zoo.card("fcn_lite0"), folders, parts, TINY, resume=True, workers=0)
+    assert _losses(parts) == pytest.approx(_losses(whole), rel=1e-3)
     first, second = load_file(whole), load_file(parts)
     assert first.keys() == second.keys()
     for name, tensor in first.items():
