@@ -176,9 +176,7 @@ class Segmenter:
         with self._turn, torch.inference_mode():
             started = time.perf_counter()
             if rate is not None:
-                aspp = self.network.decoder.aspp
-                assert isinstance(aspp, ASPP)
-                aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
+                set_atrous_rate(self.network, rate)
             logits = self.network.decode(list(features.maps))[0].float()
             self._wait()
             decoded = time.perf_counter()
@@ -233,6 +231,13 @@ class Segmenter:
         if rate * stride == trained_rate * trained_stride:
             return (f"{sentence}, which covers the same field of view.",)
         return (f"{sentence}, so expect a poorer mask.",)
+
+
+def set_atrous_rate(network: SegmentationNetwork, rate: int) -> None:
+    """Set a DeepLab's ASPP to the rates (rate, 2 * rate, 3 * rate)."""
+    aspp = network.decoder.aspp
+    assert isinstance(aspp, ASPP)
+    aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
 
 
 def check_settings(
@@ -321,6 +326,8 @@ def load(
 ) -> Segmenter:
     """A Segmenter for the network called ``name``, with its trained weights or those in the file ``weights``.
 
+    A file that holds a decoder alone goes with the network's own backbone.
+
     ``precision`` is ``"float32"`` or ``"bfloat16"``; by default the fastest that the machine does well. Published
     weights are fetched on first use: ``progress`` is then called with the bytes fetched and their total; without it, a
     terminal shows a bar.
@@ -335,6 +342,18 @@ def load(
     state = read_state(file, None if weights else card.measured.get("sha256"))
     if card.published:
         state = published.translate(name, state)
-    network = zoo.build(name, len(card.classes))
+    return Segmenter(assemble(card, state), card, device, precision)
+
+
+def assemble(card: Card, state: dict[str, Tensor]) -> SegmentationNetwork:
+    """The network of ``card`` with the weights in ``state``; to a decoder alone, the bundled backbone is added.
+
+    Raises:
+        ValueError: if the weights belong to another network.
+    """
+    if card.source == "bundled" and all(name.startswith("decoder.") for name in state):
+        own = read_state(card.weights_file(), card.measured["sha256"])
+        state = state | {name: tensor for name, tensor in own.items() if name.startswith("backbone.")}
+    network = card.builder(len(card.classes))
     load_state(network, state)
-    return Segmenter(network, card, device, precision)
+    return network

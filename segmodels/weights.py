@@ -109,9 +109,12 @@ def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
 
 
-def save_state(network: nn.Module, path: Path) -> None:
-    """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all."""
-    state = {name: _half(tensor) for name, tensor in network.state_dict().items()}
+def save_state(network: nn.Module, path: Path, part: str = "") -> None:
+    """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all.
+
+    Of the weights, those whose names begin with ``part``.
+    """
+    state = {name: _half(tensor) for name, tensor in network.state_dict().items() if name.startswith(part)}
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial)
     partial.replace(path)
