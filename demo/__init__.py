@@ -8,6 +8,8 @@ import gradio as gr
 from segmodels.labels import VOC_CLASSES
 
 from .anatomy_tab import anatomy_tab
+from .lab import lab_tab
+from .lessons import lessons_tab
 from .segment_tab import segment_tab
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
@@ -23,7 +25,11 @@ def build() -> gr.Blocks:
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Tab("Segment"):
-            load = segment_tab()
+            photo, load = segment_tab()
+        with gr.Tab("Lab", elem_id="lab"):
+            lab_tab(photo)
+        with gr.Tab("Lessons", elem_id="lessons"):
+            lessons_tab(photo)
         with gr.Tab("Anatomy") as anatomy:
             anatomy_tab(anatomy)
         page.load(**load)

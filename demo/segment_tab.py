@@ -43,8 +43,11 @@ ACTIVE = (
 )
 
 
-def segment_tab() -> dict[str, Any]:
-    """Put the tab's components and events into the Blocks that are being built; returns what to do when a page loads."""
+def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
+    """Put the tab's components and events into the Blocks that are being built.
+
+    Returns the photo, which the other tabs look at too, and what to do when a page loads.
+    """
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=4, min_width=300):
             photo = gr.Image(
@@ -113,7 +116,7 @@ def segment_tab() -> dict[str, Any]:
         None, [opacity], js="(value) => document.documentElement.style.setProperty('--overlay-opacity', value)"
     )
     _api()
-    return run
+    return photo, run
 
 
 KEEP_CHOICE = """
