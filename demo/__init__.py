@@ -24,14 +24,15 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        with gr.Tab("Segment"):
-            photo, load = segment_tab()
-        with gr.Tab("Lab", elem_id="lab"):
-            lab_tab(photo)
-        with gr.Tab("Lessons", elem_id="lessons"):
-            lessons_tab(photo)
-        with gr.Tab("Anatomy") as anatomy:
-            anatomy_tab(anatomy)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Segment", id="segment"):
+                photo, load = segment_tab()
+            with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
+                lab_tab(photo, lab)
+            with gr.Tab("Lessons", id="lessons", elem_id="lessons"):
+                lessons_tab(photo)
+            with gr.Tab("Anatomy", id="anatomy") as anatomy:
+                anatomy_tab(anatomy)
         page.load(**load)
     return page
 

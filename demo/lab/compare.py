@@ -1,0 +1,5 @@
+TITLE = "Compare"
+
+
+def section(photo, tab):
+    pass
