@@ -137,7 +137,7 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
         path = upload["path"]
         display = memory.display(path)
         remembered = memory.has_features(path, model, _stride(model, stride))
-        result = _segment(path, model, rate, stride, display.photo.size)
+        result = segmented(path, model, rate, stride, display.photo.size)
     except (ValueError, OSError) as error:
         return view.problem(str(error)), "", ""
     card = zoo.card(model)
@@ -150,7 +150,7 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
     )
 
 
-def _segment(
+def segmented(
     path: str, model: str, rate: float | None, stride: int | None, size: tuple[int, int] | None = None
 ) -> Segmentation:
     """The photo at ``path``, segmented; settings that ``model`` does not have are left out.
@@ -254,7 +254,7 @@ def _download(name: str, target: tuple[str, Writer], inputs: list[gr.Component])
             raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
         try:
             path = upload["path"]
-            result = _segment(path, model, rate, stride)
+            result = segmented(path, model, rate, stride)
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / file_name
                 write(path, result, file)
@@ -292,7 +292,7 @@ def _api() -> None:
                 atrous_rate = whole("the atrous rate", atrous_rate, *RATES)
             if output_stride is not None:
                 output_stride = whole("the output stride", output_stride, *STRIDES)
-            result = _segment(path, model, atrous_rate, output_stride)
+            result = segmented(path, model, atrous_rate, output_stride)
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
                 _labels_file(path, result, files[0])

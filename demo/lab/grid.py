@@ -231,14 +231,10 @@ def _detail(
     return f"""<section class="detail" aria-label="{name}">
 <h3>{name}</h3>
 <div class="pair"><figure><figcaption>Overlay</figcaption>
-<div class="picture" role="img" aria-label="Overlay: {escape(_shares(result))}"><div class="mask"></div></div></figure>
+<div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><div class="mask"></div></div></figure>
 <figure><figcaption>Where it differs from the trained setting</figcaption>
-<div class="picture dark" role="img" aria-label="Difference map: {escape(change)}"><div class="difference"></div></div></figure></div>
+<div class="picture dimmed" role="img" aria-label="Difference map: {escape(change)}"><div class="difference"></div></div></figure></div>
 <ul class="legend" aria-label="Legend">{view.legend(result)}</ul>
 <p>{escape(change)}</p>
 <p>Taps of the first branch stand {apart} of the resized photo apart (rate × stride). The map is {width} × {height} cells; of each
 branch's taps, so many land inside it: {branches}.</p></section>"""
-
-
-def _shares(result: Segmentation) -> str:
-    return ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
