@@ -7,6 +7,7 @@ import gradio as gr
 
 from segmodels.labels import VOC_CLASSES
 
+from . import links
 from .anatomy_tab import anatomy_tab
 from .lab import lab_tab
 from .lessons import lessons_tab
@@ -24,16 +25,17 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        with gr.Tabs(elem_id="tabs"):
+        bar = links.link_bar()
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Segment", id="segment"):
-                photo, load = segment_tab()
+                photo, settings, load = segment_tab()
             with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
-                lab_tab(photo, lab)
+                sections = lab_tab(photo, lab)
             with gr.Tab("Lessons", id="lessons", elem_id="lessons"):
                 lessons_tab(photo)
             with gr.Tab("Anatomy", id="anatomy") as anatomy:
                 anatomy_tab(anatomy)
-        page.load(**load)
+        links.follow(page, bar, photo, settings, tabs, sections, load)
     return page
 
 

@@ -34,6 +34,8 @@ it cannot, and because a wrong setting should be answered with a sentence.
 SOURCES = (("Compact zoo, bundled", "bundled"), ("torchvision's, fetched on first use", "published"))
 PROGRESS = gr.Progress()
 RATES = (1, LARGEST_ATROUS_RATE)
+SLIDER = (1, 24)
+"""The atrous rates that the page offers; programs may ask for more."""
 STRIDES = (1, 32)  # those between that there are not are refused with the list of those there are
 
 IDLE = "Idle: {} has no atrous convolutions, so there is no rate or stride to set. Choose a DeepLab to use them."
@@ -43,10 +45,11 @@ ACTIVE = (
 )
 
 
-def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
+def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     """Put the tab's components and events into the Blocks that are being built.
 
-    Returns the photo, which the other tabs look at too, and what to do when a page loads.
+    Returns the photo, which the other tabs look at too, the source, network, atrous rate and output stride, and what to
+    do when a page loads.
     """
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=4, min_width=300):
@@ -68,10 +71,10 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
             )
         with gr.Column(scale=7, min_width=320):
             source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source")
-            model = gr.Radio(_choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model")
+            model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model")
             about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
             with gr.Row():
-                rate = gr.Slider(1, 24, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=150)
+                rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=150)
                 stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=150)
                 opacity = gr.Slider(
                     0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=150
@@ -100,7 +103,7 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
         **COMPUTES,
     }
     gr.on([photo.change, rate.change, stride.change], trigger_mode="always_last", **run)
-    source.change(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
+    source.input(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
     model.change(
         prepare,
         [model],
@@ -116,7 +119,7 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
         None, [opacity], js="(value) => document.documentElement.style.setProperty('--overlay-opacity', value)"
     )
     _api()
-    return photo, run
+    return photo, [source, model, rate, stride], run
 
 
 KEEP_CHOICE = """
@@ -170,11 +173,11 @@ def _stride(model: str, stride: int | None) -> int | None:
 
 def choose_source(source: str) -> tuple[Any, Any, Any]:
     """The networks with weights from ``source``, and the settings that those were trained with."""
-    choices = _choices(source)
-    names = [name for _, name in choices]
+    offered = choices(source)
+    names = [name for _, name in offered]
     chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else names[-1])
     return (
-        gr.update(choices=choices, value=chosen.name),
+        gr.update(choices=offered, value=chosen.name),
         gr.update(value=chosen.atrous_rate),
         gr.update(value=chosen.output_stride),
     )
@@ -204,7 +207,8 @@ def _about(model: str) -> str:
     return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'
 
 
-def _choices(source: str) -> list[tuple[str, str]]:
+def choices(source: str) -> list[tuple[str, str]]:
+    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``, by title."""
     return [(card.title, card.name) for card in zoo.CARDS.values() if card.source == source]
 
 

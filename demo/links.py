@@ -1,0 +1,203 @@
+"""Links that bring a lecturer back: example photo, network, settings and tab, all in the address itself.
+
+A plain query string, not gradio's ``DeepLinkButton``: that one keeps the page's state in a file on the server, which is
+gone after a restart, and a link that can be read can also be written by hand.
+"""
+
+import filecmp
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from segmodels import zoo
+from segmodels.backbones import OUTPUT_STRIDES
+from segmodels.segmenter import check_settings
+
+from .segment_tab import CREDITS, DEFAULT_MODEL, EXAMPLES, SLIDER, Upload, choices
+from .settings import whole
+
+PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
+"""The photos that a link can name."""
+OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example, and can upload the photo again."
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What a link asks for, as far as it can be had; None where it says nothing."""
+
+    photo: str | None = None
+    model: str | None = None
+    rate: int | None = None
+    stride: int | None = None
+    tab: str | None = None
+    section: str | None = None
+    ignored: tuple[str, ...] = ()
+    """A sentence for each part of the link that cannot be had."""
+
+
+def read(query: Mapping[str, str], tabs: Sequence[str], sections: Sequence[str]) -> Linked:
+    """A link's query, checked part by part. Names that no link of this page has are nobody's business here."""
+    found: dict[str, Any] = {}
+    ignored: list[str] = []
+
+    def look(name: str, check: Any) -> None:
+        if name in query:
+            try:
+                found[name] = check(query[name])
+            except ValueError as error:
+                ignored.append(str(error))
+
+    look("photo", lambda value: _one_of("example photo", value, PHOTOS))
+    look("model", _trained)
+    card = zoo.card(found.get("model", DEFAULT_MODEL))
+
+    def rate(value: str) -> int:
+        number = whole("the atrous rate", _number(value), *SLIDER)
+        check_settings(card, atrous_rate=number)
+        return number
+
+    def stride(value: str) -> int:
+        number = whole("the output stride", _number(value), min(OUTPUT_STRIDES), max(OUTPUT_STRIDES))
+        check_settings(card, output_stride=number)
+        return number
+
+    look("rate", rate)
+    look("stride", stride)
+    look("tab", lambda value: _one_of("tab", value, tabs))
+    look("section", lambda value: _one_of("section of the Lab", value, sections))
+    return Linked(**found, ignored=tuple(ignored))
+
+
+def _one_of(what: str, value: str, names: Sequence[str] | Mapping[str, Any]) -> str:
+    if value not in names:
+        raise ValueError(f"there is no {what} called {value[:40]!r}, only {', '.join(names)}")
+    return value
+
+
+def _trained(name: str) -> str:
+    card = zoo.card(name)
+    if not card.trained:
+        raise ValueError(f"{card.name} has no trained weights, so it cannot segment a photo")
+    return card.name
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isdecimal() and len(text) < 10 else text
+
+
+def write(upload: Upload, model: str, rate: float, stride: int, tab: str, section: str) -> str:
+    """The query that brings back the page as it is, an uploaded photo apart."""
+    parts: dict[str, Any] = {"photo": _example(upload), "model": model}
+    if zoo.card(model).atrous_rate is not None:
+        parts |= {"rate": rate, "stride": stride}
+    parts |= {"tab": tab, "section": section if tab == "lab" else None}
+    return "?" + urlencode({name: value for name, value in parts.items() if value is not None})
+
+
+def _example(upload: Upload) -> str | None:
+    """The name of the example that an upload is, by its content; None for any other photo."""
+    if upload is None:
+        return None
+    try:
+        return next((name for name, file in PHOTOS.items() if filecmp.cmp(upload["path"], file, shallow=False)), None)
+    except OSError:
+        return None
+
+
+FREE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+COPY = """
+element.addEventListener('click', async event => {
+  if (!event.target.closest('button')) return;
+  const said = element.querySelector('[role=status]');
+  try {
+    await navigator.clipboard.writeText(element.querySelector('a').href);
+    said.textContent = 'Copied.';
+  } catch {
+    said.textContent = 'The browser does not let this page copy: copy the link itself.';
+  }
+});
+"""
+
+
+def link_bar() -> tuple[gr.HTML, gr.HTML]:
+    """The link to the page as it is, with a button that copies it, and a place for what a link asked for in vain."""
+    bar = gr.HTML(
+        _bar({"path": str(PHOTOS["cat"])}, DEFAULT_MODEL, 6, 16, "segment", ""), elem_id="link", js_on_load=COPY
+    )
+    return bar, gr.HTML(elem_id="link-note")
+
+
+def _bar(upload: Upload, model: str, rate: float, stride: int, tab: str, section: str) -> str:
+    try:
+        query = write(upload, model, rate, stride, tab, section)
+    except ValueError as error:
+        return f'<p class="hint">{escape(str(error))}</p>'
+    note = OWN_PHOTO if upload is not None and _example(upload) is None else ""
+    return (
+        f'<button type="button">Copy link</button> <a href="{escape(query)}">to this photo, network, settings and tab</a> '
+        f'<span role="status">{note}</span>'
+    )
+
+
+def follow(
+    page: gr.Blocks,
+    bar: tuple[gr.HTML, gr.HTML],
+    photo: gr.Image,
+    settings: Sequence[Any],
+    tabs: gr.Tabs,
+    sections: gr.Tabs,
+    load: dict[str, Any],
+) -> None:
+    """Bring the page to where the link leads that it was opened with, then ``load``; keep the link in the bar up to date.
+
+    ``settings`` are the Segment tab's source, network, atrous rate and output stride.
+    """
+    link, note = bar
+    places = [_place(tabs), _place(sections)]
+    tab_names, section_names = (tuple(tab.id for tab in group.children) for group in (tabs, sections))
+
+    def restore(request: gr.Request) -> tuple[Any, ...]:
+        return updates(read(dict(request.query_params), tab_names, section_names))
+
+    opened = page.load(restore, None, [photo, *settings, tabs, sections, note], **FREE)
+    opened.then(**load)
+    state = [photo, *settings[1:], *places]
+    gr.on([part.change for part in state], _bar, state, [link], preprocess=False, trigger_mode="always_last", **FREE)
+
+
+def _place(tabs: gr.Tabs) -> gr.Textbox:
+    """The id of the tab that is open, kept in the browser."""
+    place = gr.Textbox(tabs.children[0].id, visible=False)
+    for tab in tabs.children:
+        tab.select(None, None, [place], js=f"() => '{tab.id}'")
+    return place
+
+
+def updates(linked: Linked) -> tuple[Any, ...]:
+    """What changes on the page: photo, source, network, rate, stride, tab, section, and the sentences."""
+    photo = gr.skip() if linked.photo is None else str(PHOTOS[linked.photo])
+    card = zoo.card(linked.model or DEFAULT_MODEL)
+    atrous = card.atrous_rate is not None
+    settings = (
+        gr.update(value=card.source),
+        gr.update(value=card.name, choices=choices(card.source)),
+        gr.update(value=linked.rate or card.atrous_rate, interactive=True) if atrous else gr.skip(),
+        gr.update(value=linked.stride or card.output_stride, interactive=True) if atrous else gr.skip(),
+    )
+    if linked.model is None and linked.rate is None and linked.stride is None:
+        settings = (gr.skip(),) * 4
+    opened = [gr.skip() if name is None else gr.Tabs(selected=name) for name in (linked.tab, linked.section)]
+    return photo, *settings, *opened, _sentences(linked.ignored)
+
+
+def _sentences(ignored: Sequence[str]) -> str:
+    if not ignored:
+        return ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in ignored)
+    return f'<div role="alert">Not all of the link could be followed:<ul>{items}</ul></div>'
