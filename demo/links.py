@@ -160,7 +160,7 @@ def follow(
     """
     link, note = bar
     places = [_place(tabs), _place(sections)]
-    tab_names, section_names = (tuple(tab.id for tab in group.children) for group in (tabs, sections))
+    tab_names, section_names = _names(tabs), _names(sections)
 
     def restore(request: gr.Request) -> tuple[Any, ...]:
         return updates(read(dict(request.query_params), tab_names, section_names))
@@ -171,11 +171,16 @@ def follow(
     gr.on([part.change for part in state], _bar, state, [link], preprocess=False, trigger_mode="always_last", **FREE)
 
 
+def _names(tabs: gr.Tabs) -> list[str]:
+    return [str(tab.id) for tab in tabs.children if isinstance(tab, gr.Tab)]
+
+
 def _place(tabs: gr.Tabs) -> gr.Textbox:
     """The id of the tab that is open, kept in the browser."""
-    place = gr.Textbox(tabs.children[0].id, visible=False)
+    place = gr.Textbox(_names(tabs)[0], visible=False)
     for tab in tabs.children:
-        tab.select(None, None, [place], js=f"() => '{tab.id}'")
+        if isinstance(tab, gr.Tab):
+            tab.select(None, None, [place], js=f"() => '{tab.id}'")
     return place
 
 
@@ -183,10 +188,11 @@ def updates(linked: Linked) -> tuple[Any, ...]:
     """What changes on the page: photo, source, network, rate, stride, tab, section, and the sentences."""
     photo = gr.skip() if linked.photo is None else str(PHOTOS[linked.photo])
     card = zoo.card(linked.model or DEFAULT_MODEL)
+    source = card.source or "bundled"
     atrous = card.atrous_rate is not None
     settings = (
-        gr.update(value=card.source),
-        gr.update(value=card.name, choices=choices(card.source)),
+        gr.update(value=source),
+        gr.update(value=card.name, choices=choices(source)),
         gr.update(value=linked.rate or card.atrous_rate, interactive=True) if atrous else gr.skip(),
         gr.update(value=linked.stride or card.output_stride, interactive=True) if atrous else gr.skip(),
     )

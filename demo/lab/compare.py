@@ -134,10 +134,12 @@ def show(upload: Upload, *settings: Any) -> Iterator[str]:
 def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
     display = memory.display(path)
     wanted = [
-        checked(*settings[start : start + 3]) for start in range(0, len(settings), 3) if settings[start] != NOTHING
+        (letter, checked(*settings[3 * index : 3 * index + 3]))
+        for index, letter in zip(range(len(settings) // 3), LETTERS, strict=False)
+        if settings[3 * index] != NOTHING
     ]
     slots: list[Slot] = []
-    for letter, (model, rate, stride) in zip(LETTERS, wanted, strict=False):
+    for letter, (model, rate, stride) in wanted:
         if not memory.has_features(path, model, stride):
             yield page(display.photo, slots, len(wanted))
         slots.append(Slot(letter, segmented(path, model, rate, stride, display.photo.size)))

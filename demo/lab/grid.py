@@ -151,9 +151,7 @@ def changes(trained: Segmentation, result: Segmentation) -> dict[tuple[str, str]
 def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
     """The grid of small overlays with the enlarged cell beside it; columns not ``done`` yet are empty."""
     card = zoo.card(model)
-    trained = (
-        next((r for r in done[card.output_stride].results if r.atrous_rate == card.atrous_rate), None) if done else None
-    )
+    trained = trained_cell(card, done)
     heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
     rows = "".join(
         f'<div class="rate" style="grid-row: {place + 2}" aria-hidden="true">rate<br><strong>{rate}</strong></div>'
@@ -169,6 +167,12 @@ def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
     return f"""<fieldset class="rates" style="{style}"><legend>Atrous rate and output stride</legend>
 <div class="corner" style="grid-area: 1 / 1" aria-hidden="true">↓ rate<br>stride →</div>{heads}{rows}{cells}</fieldset>
 <p class="hint">{KEY}</p>"""
+
+
+def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
+    """The answer at the setting that the weights were trained with; None until its column is done."""
+    column = done.get(card.output_stride)
+    return None if column is None else column.results[RATES.index(card.atrous_rate or RATES[0])]
 
 
 def _column_head(place: int, stride: int, column: Column | None) -> str:
