@@ -30,7 +30,7 @@ def build() -> gr.Blocks:
             with gr.Tab("Segment", id="segment"):
                 photo, settings, load = segment_tab()
             with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
-                sections = lab_tab(photo, lab)
+                sections = lab_tab(photo, lab, network=settings[1])
             with gr.Tab("Lessons", id="lessons", elem_id="lessons"):
                 lessons_tab(photo)
             with gr.Tab("Anatomy", id="anatomy") as anatomy:

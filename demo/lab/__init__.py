@@ -27,13 +27,14 @@ THUMBNAIL_SIDE = 160
 
 @dataclass(frozen=True)
 class Shown:
-    """What a section is given as its tab: ``select`` fires whenever the section comes into view.
-
-    Like a ``gr.Tab``'s, but also when the whole Lab is opened again and when the photo changes under the section that
-    is in view. A section that listens to it need not listen to the photo, and one out of view computes nothing.
-    """
+    """What a section is given as its tab."""
 
     select: Callable[..., Any]
+    """The event that the section has come into view: like a ``gr.Tab``'s, but also when the whole Lab is opened again
+    and when the photo changes under the section that is in view. A section that listens to it need not listen to the
+    photo, and one out of view computes nothing."""
+    network: gr.Radio
+    """The network that is chosen in the Segment tab."""
 
 
 def _sections() -> tuple[ModuleType, ...]:
@@ -42,10 +43,10 @@ def _sections() -> tuple[ModuleType, ...]:
     return grid, compare
 
 
-def lab_tab(photo: gr.Image, lab: gr.Tab) -> gr.Tabs:
+def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
     """Put the photo's bar and all sections into ``lab``, the tab that is being built, and return the sections' tabs.
 
-    ``photo`` is the Segment tab's: there is one photo on the page. A section is a module with a ``TITLE`` and a
+    ``photo`` and ``network`` are the Segment tab's: there is one photo on the page. A section is a module with a ``TITLE`` and a
     ``section(photo, tab)``, which puts components and events into its tab and computes nothing before ``tab.select``.
     """
     opened = [lab.select, photo.change]
@@ -54,7 +55,7 @@ def lab_tab(photo: gr.Image, lab: gr.Tab) -> gr.Tabs:
         for module in _sections():
             with gr.Tab(module.TITLE, id=section_id(module)) as tab:
                 shown = gr.Button("Show", visible="hidden", elem_classes="shown")
-                module.section(photo, Shown(shown.click))
+                module.section(photo, Shown(shown.click, network))
             opened.append(tab.select)
     gr.on(opened, None, js=SHOW)
     gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], trigger_mode="always_last", **BAR)

@@ -32,11 +32,6 @@ RARE = 0.0005
 ANSWERS = {2: (255, 224, 102), 3: (255, 130, 20), 4: (214, 20, 90)}
 """The colour of a pixel for which there are so many different answers: the more, the darker."""
 
-ABOUT = (
-    "Up to four networks, or one network at several settings, on the same photo. The zoom and the place under the pointer "
-    "are the same in all pictures."
-)
-
 IN_STEP = """
 element.addEventListener('input', event => {
   if (event.target.dataset.sets) element.style.setProperty(event.target.dataset.sets, event.target.value);
@@ -65,7 +60,6 @@ class Slot:
 
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built."""
-    gr.HTML(f'<p class="hint">{ABOUT}</p>')
     settings: list[Any] = []
     with gr.Row(elem_id="compare-slots"):
         for letter, model in zip(LETTERS, START, strict=True):
@@ -206,6 +200,7 @@ def _compared(slots: Sequence[Slot]) -> str:
     )
     first, second = (f"{slot.letter}: {escape(zoo.card(slot.result.model).title)}" for slot in slots[:2])
     return f"""<label class="ranged">Zoom <input type="range" min="1" max="8" step="0.5" value="1" data-sets="--zoom"></label>
+<p class="hint">All pictures are enlarged around the place under the pointer.</p>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
 <div class="pair"><figure><figcaption>Where they disagree</figcaption>
 <div class="picture" role="img" aria-label="Map of disagreement: {sentence}"><div class="zoomed dimmed">

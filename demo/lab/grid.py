@@ -1,5 +1,6 @@
 """Rates x stride: one photo at every pair of atrous rate and output stride, beside the pair that was trained."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -23,7 +24,6 @@ SIDE = 640
 """The longer side of the label maps in pixels: sharp when a cell is enlarged, and 18 of them are made."""
 DIFFERENT = (255, 214, 0)
 """What marks a pixel of the difference map: no class has this yellow, and it stands out on a darkened photo."""
-DEFAULT_MODEL = "deeplabv3_lite0"
 
 ABOUT = (
     "The same weights on the same photo, taps moved and strides changed. Rows: the atrous rate r sets the ASPP to r, 2r "
@@ -50,13 +50,23 @@ class Column:
     """One a rate, in the order of ``RATES``."""
 
 
+def networks() -> list[tuple[str, str]]:
+    """The networks with an ASPP whose weights are on this machine."""
+    return [(card.title, card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand]
+
+
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built."""
-    model = gr.Radio(networks(), value=DEFAULT_MODEL, label="Network", elem_id="grid-model")
-    gr.HTML(f'<p class="hint">{ABOUT}</p>')
+    offered = networks()
+    model = gr.Radio(offered, value=tab.network.value, label="Network", info=ABOUT, elem_id="grid-model")
     cells = gr.HTML(view.empty(), elem_id="grid", js_on_load=KEEP_CHOICE + REVEAL)
+    # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
+    names = json.dumps([name for _, name in offered])
+    tab.network.change(
+        None, [tab.network, model], [model], js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine"
+    )
     gr.on(
-        [tab.select, model.change],
+        [tab.select, model.input],
         show,
         [photo, model],
         [cells],
@@ -73,11 +83,6 @@ element.addEventListener('change', event => {
 });
 """
 """Where the page is too narrow for the enlarged cell to stand beside the grid, it is scrolled to."""
-
-
-def networks() -> list[tuple[str, str]]:
-    """The networks with an ASPP whose weights are on this machine."""
-    return [(card.title, card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand]
 
 
 _pages: memory.Remembered[str] = memory.Remembered(32)
@@ -202,7 +207,7 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">
 <label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
  aria-label="{name}"><div class="picture"><div class="mask"></div>{f"<span class=note>{note}</span>" * bool(note)}</div>
-<span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> in</span>
+<span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
  <span><b>{differs.mean():.1%}</b> differ</span></span></label>
 {_detail(name, column, result, trained, taps)}</div>"""
 
