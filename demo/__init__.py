@@ -7,10 +7,10 @@ import gradio as gr
 
 from segmodels.labels import VOC_CLASSES
 
-from . import links
 from .anatomy_tab import anatomy_tab
 from .lab import lab_tab
 from .lessons import lessons_tab
+from .links import follow, link_bar
 from .segment_tab import segment_tab
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
@@ -25,7 +25,7 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        bar = links.link_bar()
+        bar = link_bar()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Segment", id="segment"):
                 photo, settings, load = segment_tab()
@@ -35,7 +35,7 @@ def build() -> gr.Blocks:
                 lessons_tab(photo)
             with gr.Tab("Anatomy", id="anatomy") as anatomy:
                 anatomy_tab(anatomy)
-        links.follow(page, bar, photo, settings, tabs, sections, load)
+        follow(page, bar, photo, settings, tabs, {"lab": sections}, load)
     return page
 
 

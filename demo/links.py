@@ -40,8 +40,11 @@ class Linked:
     """A sentence for each part of the link that cannot be had."""
 
 
-def read(query: Mapping[str, str], tabs: Sequence[str], sections: Sequence[str]) -> Linked:
-    """A link's query, checked part by part. Names that no link of this page has are nobody's business here."""
+def read(query: Mapping[str, str], places: Mapping[str, Sequence[str]]) -> Linked:
+    """A link's query, checked part by part. Names that no link of this page has are nobody's business here.
+
+    ``places`` are the page's tabs, each with the names of its sections, if it has any.
+    """
     found: dict[str, Any] = {}
     ignored: list[str] = []
 
@@ -68,14 +71,15 @@ def read(query: Mapping[str, str], tabs: Sequence[str], sections: Sequence[str])
 
     look("rate", rate)
     look("stride", stride)
-    look("tab", lambda value: _one_of("tab", value, tabs))
-    look("section", lambda value: _one_of("section of the Lab", value, sections))
+    look("tab", lambda value: _one_of("tab", value, places))
+    look("section", lambda value: _one_of("section of that tab", value, places.get(found.get("tab", ""), ())))
     return Linked(**found, ignored=tuple(ignored))
 
 
 def _one_of(what: str, value: str, names: Sequence[str] | Mapping[str, Any]) -> str:
     if value not in names:
-        raise ValueError(f"there is no {what} called {value[:40]!r}, only {', '.join(names)}")
+        others = f", only {', '.join(names)}" if names else ""
+        raise ValueError(f"there is no {what} called {value[:40]!r}{others}")
     return value
 
 
@@ -90,12 +94,12 @@ def _number(text: str) -> int | str:
     return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
-def write(upload: Upload, model: str, rate: float, stride: int, tab: str, section: str) -> str:
+def write(upload: Upload, model: str, rate: float, stride: int, tab: str, section: str | None = None) -> str:
     """The query that brings back the page as it is, an uploaded photo apart."""
     parts: dict[str, Any] = {"photo": _example(upload), "model": model}
     if zoo.card(model).atrous_rate is not None:
         parts |= {"rate": rate, "stride": stride}
-    parts |= {"tab": tab, "section": section if tab == "lab" else None}
+    parts |= {"tab": tab, "section": section}
     return "?" + urlencode({name: value for name, value in parts.items() if value is not None})
 
 
@@ -127,13 +131,11 @@ element.addEventListener('click', async event => {
 
 def link_bar() -> tuple[gr.HTML, gr.HTML]:
     """The link to the page as it is, with a button that copies it, and a place for what a link asked for in vain."""
-    bar = gr.HTML(
-        _bar({"path": str(PHOTOS["cat"])}, DEFAULT_MODEL, 6, 16, "segment", ""), elem_id="link", js_on_load=COPY
-    )
+    bar = gr.HTML(_bar({"path": str(PHOTOS["cat"])}, DEFAULT_MODEL, 6, 16), elem_id="link", js_on_load=COPY)
     return bar, gr.HTML(elem_id="link-note")
 
 
-def _bar(upload: Upload, model: str, rate: float, stride: int, tab: str, section: str) -> str:
+def _bar(upload: Upload, model: str, rate: float, stride: int, tab: str = "segment", section: str | None = None) -> str:
     try:
         query = write(upload, model, rate, stride, tab, section)
     except ValueError as error:
@@ -151,59 +153,72 @@ def follow(
     photo: gr.Image,
     settings: Sequence[Any],
     tabs: gr.Tabs,
-    sections: gr.Tabs,
+    sections: Mapping[str, gr.Tabs],
     load: dict[str, Any],
 ) -> None:
     """Bring the page to where the link leads that it was opened with, then ``load``; keep the link in the bar up to date.
 
-    ``settings`` are the Segment tab's source, network, atrous rate and output stride.
+    ``settings`` are the Segment tab's source, network, atrous rate and output stride; ``sections`` the tabs inside of
+    those tabs that have any.
     """
     link, note = bar
-    places = [_place(tabs), _place(sections)]
-    tab_names, section_names = _names(tabs), _names(sections)
+    places: dict[str, Sequence[str]] = dict.fromkeys(_names(tabs), ())
+    places |= {name: list(_names(group)) for name, group in sections.items()}
 
     def restore(request: gr.Request) -> tuple[Any, ...]:
-        return updates(read(dict(request.query_params), tab_names, section_names))
+        linked = read(dict(request.query_params), places)
+        # The photo as gradio keeps it, since the page may not be allowed to hand out the project's own files.
+        shown = photo.move_resource_to_block_cache(PHOTOS[linked.photo]) if linked.photo else gr.skip()
+        opened = [_opened(tabs, linked.tab)]
+        opened += [_opened(group, linked.section if name == linked.tab else None) for name, group in sections.items()]
+        return shown, *setting_updates(linked), *opened, sentences(linked)
 
-    opened = page.load(restore, None, [photo, *settings, tabs, sections, note], **FREE)
-    opened.then(**load)
-    state = [photo, *settings[1:], *places]
-    gr.on([part.change for part in state], _bar, state, [link], preprocess=False, trigger_mode="always_last", **FREE)
+    def refresh(upload: Upload, model: str, rate: float, stride: int, tab: str, *inside: str) -> str:
+        return _bar(upload, model, rate, stride, tab, dict(zip(sections, inside, strict=True)).get(tab))
+
+    load_link = page.load(restore, None, [photo, *settings, tabs, *sections.values(), note], **FREE)
+    load_link.then(**load)
+    state = [photo, *settings[1:], *(_place(group) for group in (tabs, *sections.values()))]
+    gr.on([part.change for part in state], refresh, state, [link], preprocess=False, trigger_mode="always_last", **FREE)
 
 
-def _names(tabs: gr.Tabs) -> list[str]:
-    return [str(tab.id) for tab in tabs.children if isinstance(tab, gr.Tab)]
+def _names(tabs: gr.Tabs) -> dict[str, gr.Tab]:
+    """The tabs by the names that links have for them."""
+    return {str(tab.id): tab for tab in tabs.children if isinstance(tab, gr.Tab)}
+
+
+def _opened(tabs: gr.Tabs, name: str | None) -> Any:
+    return gr.skip() if name is None else gr.Tabs(selected=_names(tabs)[name].id)
 
 
 def _place(tabs: gr.Tabs) -> gr.Textbox:
-    """The id of the tab that is open, kept in the browser."""
-    place = gr.Textbox(_names(tabs)[0], visible=False)
-    for tab in tabs.children:
-        if isinstance(tab, gr.Tab):
-            tab.select(None, None, [place], js=f"() => '{tab.id}'")
+    """The name of the tab that is open, kept in the browser."""
+    names = _names(tabs)
+    place = gr.Textbox(next(iter(names)), visible=False)
+    for name, tab in names.items():
+        tab.select(None, None, [place], js=f"() => '{name}'")
     return place
 
 
-def updates(linked: Linked) -> tuple[Any, ...]:
-    """What changes on the page: photo, source, network, rate, stride, tab, section, and the sentences."""
-    photo = gr.skip() if linked.photo is None else str(PHOTOS[linked.photo])
+def setting_updates(linked: Linked) -> tuple[Any, Any, Any, Any]:
+    """What a link changes about source, network, atrous rate and output stride."""
+    if linked.model is None and linked.rate is None and linked.stride is None:
+        return (gr.skip(),) * 4
     card = zoo.card(linked.model or DEFAULT_MODEL)
     source = card.source or "bundled"
-    atrous = card.atrous_rate is not None
-    settings = (
-        gr.update(value=source),
-        gr.update(value=card.name, choices=choices(source)),
-        gr.update(value=linked.rate or card.atrous_rate, interactive=True) if atrous else gr.skip(),
-        gr.update(value=linked.stride or card.output_stride, interactive=True) if atrous else gr.skip(),
+    network = gr.update(value=source), gr.update(value=card.name, choices=choices(source))
+    if card.atrous_rate is None:
+        return *network, gr.skip(), gr.skip()
+    return (
+        *network,
+        gr.update(value=linked.rate or card.atrous_rate, interactive=True),
+        gr.update(value=linked.stride or card.output_stride, interactive=True),
     )
-    if linked.model is None and linked.rate is None and linked.stride is None:
-        settings = (gr.skip(),) * 4
-    opened = [gr.skip() if name is None else gr.Tabs(selected=name) for name in (linked.tab, linked.section)]
-    return photo, *settings, *opened, _sentences(linked.ignored)
 
 
-def _sentences(ignored: Sequence[str]) -> str:
-    if not ignored:
+def sentences(linked: Linked) -> str:
+    """What the page says of a link that asks for what cannot be had; nothing if it does not."""
+    if not linked.ignored:
         return ""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in ignored)
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in linked.ignored)
     return f'<div role="alert">Not all of the link could be followed:<ul>{items}</ul></div>'

@@ -6,17 +6,15 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from demo import links
-from demo.links import Linked, read, write
+from demo.links import Linked, read, sentences, write
 
 from .conftest import EXAMPLES
 
-TABS = ("segment", "lab", "lessons", "anatomy")
-SECTIONS = ("grid", "compare")
+PLACES = {"segment": (), "lab": ("grid", "compare"), "lessons": ("0", "1"), "anatomy": ()}
 
 
 def reading(query: str) -> Linked:
-    return read(dict(parse_qsl(query)), TABS, SECTIONS)
+    return read(dict(parse_qsl(query)), PLACES)
 
 
 def test_a_whole_link() -> None:
@@ -44,7 +42,9 @@ def test_an_empty_query_asks_for_nothing_and_foreign_names_are_left_alone() -> N
         ("stride=12", "must be 8, 16 or 32"),
         ("model=unet_lite0&rate=6", "unet_lite0 has no atrous rate"),
         ("tab=home", "no tab called 'home', only segment, lab, lessons, anatomy"),
-        ("tab=lab&section=home", "no section of the Lab called 'home'"),
+        ("tab=lab&section=home", "no section of that tab called 'home', only grid, compare"),
+        ("tab=segment&section=grid", "no section of that tab called 'grid'"),
+        ("section=grid", "no section of that tab called 'grid'"),
     ],
 )
 def test_what_cannot_be_had_is_left_out_with_a_sentence(query: str, sentence: str) -> None:
@@ -61,7 +61,7 @@ def test_one_wrong_part_does_not_spoil_the_others() -> None:
 
 
 def test_sentences_are_escaped() -> None:
-    *_, note = links.updates(reading("photo=<script>"))
+    note = sentences(reading("photo=<script>"))
     assert "&lt;script&gt;" in note
     assert "<script>" not in note
 
@@ -81,7 +81,7 @@ def test_an_example_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> N
     other.write_bytes((EXAMPLES / "coffee.jpg").read_bytes()[:-1])
 
     def photo(file: Path) -> Any:
-        return reading(write({"path": str(file)}, "fcn_lite0", 6, 16, "segment", "grid")[1:]).photo
+        return reading(write({"path": str(file)}, "fcn_lite0", 6, 16, "segment")[1:]).photo
 
     assert photo(same) == "cat"
     assert photo(other) is None
