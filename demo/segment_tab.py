@@ -4,7 +4,8 @@ import contextlib
 import csv
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
         with gr.Column(min_width=300):
             ran = gr.HTML(elem_id="ran")
     with gr.Row(elem_id="downloads"):
-        for name, write in DOWNLOADS.items():
-            _download(name, write, [photo, model, rate, stride])
+        for name, (file_name, write) in DOWNLOADS.items():
+            download(name, file_name, partial(_write_result, write), [photo, model, rate, stride])
 
     gr.HTML(view.credits_list(CREDITS))
 
@@ -247,28 +248,32 @@ DOWNLOADS: dict[str, tuple[str, Writer]] = {
 """Files at the photo's own size, made when they are asked for."""
 
 
-def _download(name: str, target: tuple[str, Writer], inputs: list[gr.Component]) -> None:
-    """A button that makes a file and, once it is there, downloads it through a hidden link."""
-    file_name, write = target
+def _write_result(write: Writer, path: str, file: Path, model: str, rate: float, stride: int) -> None:
+    write(path, segmented(path, model, rate, stride), file)
+
+
+def download(name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component]) -> None:
+    """A button that makes a file and, once it is there, downloads it through a hidden link.
+
+    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings.
+    """
     button = gr.Button(name, size="sm", min_width=120)
     link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
 
-    def make(upload: Upload, model: str, rate: float, stride: int) -> str:
+    def make(upload: Upload, *settings: Any) -> str:
         if upload is None:
             raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
         try:
-            path = upload["path"]
-            result = segmented(path, model, rate, stride)
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / file_name
-                write(path, result, file)
+                write(upload["path"], file, *settings)
                 cached = link.move_resource_to_block_cache(file)
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), print_exception=False) from None
         assert cached is not None
         return cached
 
-    made = button.click(make, inputs, [link], api_visibility="private", **COMPUTES)
+    made = button.click(make, list(inputs), [link], api_visibility="private", **COMPUTES)
     made.success(
         None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
     )

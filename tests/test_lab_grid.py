@@ -14,6 +14,7 @@ from demo import memory
 from demo.lab import grid
 from demo.segment_tab import segmented
 from segmodels import Segmentation, zoo
+from segmodels.pictures import overlay
 from segmodels.segmenter import Segmenter
 
 from .conftest import EXAMPLES
@@ -123,3 +124,17 @@ def test_a_large_photo_is_shown_small(tmp_path: Path) -> None:
     Image.open(EXAMPLES / "cat.jpg").resize((3000, 2000)).save(tmp_path / "large.jpg")
     *_, page = grid.show({"path": str(tmp_path / "large.jpg")}, MODEL)
     assert len(page) < 1_000_000
+
+
+def test_the_sheet_has_all_cells(photo: str, tmp_path: Path) -> None:
+    grid.write_sheet(photo, tmp_path / "rates.png", MODEL)
+    drawn = np.asarray(Image.open(tmp_path / "rates.png"))
+    features = memory.features(photo, MODEL, 8)
+    size = memory.display(photo).photo.size
+    labels = memory.segmenter(MODEL).decode(features, 18, size).labels
+    cell = np.asarray(overlay(memory.display(photo).photo, labels))
+    height, width = cell.shape[:2]
+    assert drawn.shape[0] > 6 * height
+    assert drawn.shape[1] > 3 * width
+    found = np.lib.stride_tricks.sliding_window_view(drawn[-height - 120 :, -width - 60 :], cell.shape)
+    assert any((window == cell).all() for row in found[::, :, 0] for window in row)

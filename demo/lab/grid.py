@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -14,8 +16,9 @@ from segmodels.pictures import marked_layer, mask_layer
 from segmodels.receptive_field import share_of_taps_inside
 
 from .. import memory, view
-from ..segment_tab import KEEP_CHOICE, Upload
+from ..segment_tab import KEEP_CHOICE, Upload, download
 from . import COMPUTES, Shown
+from .sheet import sheet
 
 TITLE = "Rates × stride"
 RATES = (1, 2, 3, 6, 12, 18)
@@ -65,6 +68,8 @@ def section(photo: gr.Image, tab: Shown) -> None:
     tab.network.change(
         None, [tab.network, model], [model], js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine"
     )
+    with gr.Row():
+        download("All cells (PNG)", "rates.png", write_sheet, [photo, model])
     gr.on(
         [tab.select, model.input],
         show,
@@ -101,21 +106,49 @@ def show(upload: Upload, model: str) -> Iterator[str]:
 
 def _filling(path: str, model: str) -> Iterator[str]:
     """The grid's pages, from empty to full. A full one is remembered, so that coming back to it shows it at once."""
+    photo = _checked(path, model)
+    done: dict[int, Column] = {}
+    if (path, model) not in _pages:
+        yield page(photo, model, done)
+        for column in columns(path, model, photo.size):
+            done[column.stride] = column
+            if len(done) < len(STRIDES):
+                yield page(photo, model, done)
+    yield _pages.get((path, model), lambda: page(photo, model, done or _all_columns(path, model, photo)))
+
+
+def _checked(path: str, model: Any) -> Image.Image:
+    """The photo at ``path`` as small as the grid shows it.
+
+    Raises:
+        ValueError: with a sentence, if it is no photo, or ``model`` no network that the grid is for.
+    """
     if model not in (name for _, name in networks()):
         raise ValueError(f"{str(model)[:60]!r} is no network with an ASPP whose weights are at hand")
-    if (path, model) in _pages:
-        yield _pages.get((path, model), str)
-        return
-    small = memory.display(path).photo.copy()
-    small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
-    done: dict[int, Column] = {}
-    filled = page(small, model, done)
-    yield filled
-    for column in columns(path, model, small.size):
-        done[column.stride] = column
-        filled = page(small, model, done)
-        yield filled
-    _pages.get((path, model), lambda: filled)
+    photo = memory.display(path).photo.copy()
+    photo.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return photo
+
+
+def _all_columns(path: str, model: str, photo: Image.Image) -> dict[int, Column]:
+    return {column.stride: column for column in columns(path, model, photo.size)}
+
+
+def write_sheet(path: str, file: Path, model: Any) -> None:
+    """The grid of the photo at ``path`` as one PNG. Raises ValueError as ``_checked``."""
+    photo = _checked(path, model)
+    done = _all_columns(path, model, photo)
+    card = zoo.card(model)
+    trained = trained_cell(card, done)
+    assert trained is not None
+    cells = [[(result, _facts(done[stride], result, trained)) for result in done[stride].results] for stride in STRIDES]
+    sheet(photo, f"{card.title}: rates × stride", cells).save(file)
+
+
+def _facts(column: Column, result: Segmentation, trained: Segmentation) -> str:
+    taps = np.mean(taps_inside(column.map_size, result.atrous_rate or 1))
+    differs = np.mean(result.labels != trained.labels)
+    return f"{result.milliseconds['decode']:.0f} ms, {taps:.0%} of taps inside, {differs:.1%} differ"
 
 
 def columns(path: str, model: str, size: tuple[int, int]) -> Iterator[Column]:
@@ -206,7 +239,7 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     name = f"Rate {rate}, output stride {stride}" + (f", {note}" if note else "")
     return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">
 <label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
- aria-label="{name}"><div class="picture"><div class="mask"></div>{f"<span class=note>{note}</span>" * bool(note)}</div>
+ aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><div class="mask"></div>{f"<span class=note>{note}</span>" * bool(note)}</div>
 <span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
  <span><b>{differs.mean():.1%}</b> differ</span></span></label>
 {_detail(name, column, result, trained, taps)}</div>"""
