@@ -18,7 +18,7 @@ from segmodels.receptive_field import share_of_taps_inside
 from .. import memory, view
 from ..segment_tab import KEEP_CHOICE, Upload, download
 from . import COMPUTES, Shown
-from .sheet import sheet
+from .sheet import Picture, sheet
 
 TITLE = "Rates × stride"
 RATES = (1, 2, 3, 6, 12, 18)
@@ -141,8 +141,14 @@ def write_sheet(path: str, file: Path, model: Any) -> None:
     card = zoo.card(model)
     trained = trained_cell(card, done)
     assert trained is not None
-    cells = [[(result, _facts(done[stride], result, trained)) for result in done[stride].results] for stride in STRIDES]
-    sheet(photo, f"{card.title}: rates × stride", cells).save(file)
+    pictures = [
+        [
+            Picture(result.labels, _name(card, rate, stride), _facts(done[stride], result, trained))
+            for rate, result in zip(RATES, done[stride].results, strict=True)
+        ]
+        for stride in STRIDES
+    ]
+    sheet(photo, f"{card.title} at all rates and output strides", pictures).save(file)
 
 
 def _facts(column: Column, result: Segmentation, trained: Segmentation) -> str:
@@ -236,7 +242,7 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     taps = taps_inside(column.map_size, rate)
     mask = view.data_url(mask_layer(result.labels), "PNG")
     difference = view.data_url(marked_layer(differs, DIFFERENT), "PNG")
-    name = f"Rate {rate}, output stride {stride}" + (f", {note}" if note else "")
+    name = _name(card, rate, stride)
     return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">
 <label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
  aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><div class="mask"></div>{f"<span class=note>{note}</span>" * bool(note)}</div>
@@ -253,6 +259,11 @@ def _kind(card: Card, rate: int, stride: int) -> tuple[str, str]:
     if rate * stride == card.atrous_rate * card.output_stride:
         return "same-field", "same field"
     return "", ""
+
+
+def _name(card: Card, rate: int, stride: int) -> str:
+    _, note = _kind(card, rate, stride)
+    return f"Rate {rate}, output stride {stride}" + (f", {note}" if note else "")
 
 
 def _detail(
