@@ -8,6 +8,9 @@ import gradio as gr
 from segmodels.labels import VOC_CLASSES
 
 from .anatomy_tab import anatomy_tab
+from .lab import lab_tab
+from .lessons import lessons_tab
+from .links import follow, link_bar
 from .segment_tab import segment_tab
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
@@ -22,11 +25,17 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        with gr.Tab("Segment"):
-            load = segment_tab()
-        with gr.Tab("Anatomy") as anatomy:
-            anatomy_tab(anatomy)
-        page.load(**load)
+        bar = link_bar()
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Segment", id="segment"):
+                photo, settings, load = segment_tab()
+            with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
+                sections = lab_tab(photo, lab, network=settings[1])
+            with gr.Tab("Lessons", id="lessons", elem_id="lessons"):
+                lessons_tab(photo)
+            with gr.Tab("Anatomy", id="anatomy") as anatomy:
+                anatomy_tab(anatomy)
+        follow(page, bar, photo, settings, tabs, {"lab": sections}, load)
     return page
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .labels import PALETTE
+from .labels import PALETTE, VOID
 
 FIGURE_SIDE = 1600
 """The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""
@@ -33,24 +33,32 @@ def overlay(photo: Image.Image, labels: NDArray[np.uint8], opacity: float = 0.6)
 
 def class_layer(labels: NDArray[np.uint8], index: int) -> Image.Image:
     """One class in its colour, all else transparent: a two-colour palette image, small to send."""
-    image = Image.fromarray((labels == index).astype(np.uint8))
-    image.putpalette([0, 0, 0, *PALETTE[index].tolist()])
+    red, green, blue = PALETTE[index].tolist()
+    return marked_layer(labels == index, (red, green, blue))
+
+
+def mask_layer(labels: NDArray[np.uint8]) -> Image.Image:
+    """Every class but background in its colour, outlined, background transparent: to lie over the photo.
+
+    Outlines have the colour of void, as in Pascal VOC's own label maps; without them, a dark class on a dark photo or a
+    skin-coloured one on a face cannot be told.
+    """
+    image = label_image(np.where(_edges(labels), np.uint8(VOID), labels))
+    image.info["transparency"] = 0
+    return image
+
+
+def marked_layer(marked: NDArray[np.bool_], colour: tuple[int, int, int]) -> Image.Image:
+    """The marked pixels, (H, W), in one colour, all else transparent."""
+    image = Image.fromarray(marked.astype(np.uint8))
+    image.putpalette([0, 0, 0, *colour])
     image.info["transparency"] = 0
     return image
 
 
 def edge_layer(labels: NDArray[np.uint8]) -> Image.Image:
     """White lines, two pixels wide, where one class meets another, all else transparent: dark colours stay legible."""
-    edges = np.zeros(labels.shape, dtype=bool)
-    down, across = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= down
-    edges[:-1] |= down
-    edges[:, 1:] |= across
-    edges[:, :-1] |= across
-    image = Image.fromarray(edges.astype(np.uint8))
-    image.putpalette([0, 0, 0, 255, 255, 255])
-    image.info["transparency"] = 0
-    return image
+    return marked_layer(_edges(labels), (255, 255, 255))
 
 
 def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[Image.Image, NDArray[np.uint8]]:
@@ -83,3 +91,14 @@ def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]
 
 def _mask(chosen: NDArray[np.bool_]) -> Image.Image:
     return Image.fromarray(chosen.astype(np.uint8) * np.uint8(255))
+
+
+def _edges(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W), the pixels on either side of where one class meets another."""
+    edges = np.zeros(labels.shape, dtype=bool)
+    down, across = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= down
+    edges[:-1] |= down
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    return edges
