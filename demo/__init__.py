@@ -9,7 +9,7 @@ from segmodels.labels import VOC_CLASSES
 
 from .anatomy_tab import anatomy_tab
 from .lab import lab_tab
-from .lessons import lessons_tab
+from .lessons import Links, lessons_tab
 from .segment_tab import segment_tab
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
@@ -24,14 +24,19 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        with gr.Tab("Segment"):
-            photo, load = segment_tab()
-        with gr.Tab("Lab", elem_id="lab"):
-            lab_tab(photo)
-        with gr.Tab("Lessons", elem_id="lessons"):
-            lessons_tab(photo)
-        with gr.Tab("Anatomy") as anatomy:
-            anatomy_tab(anatomy)
+        links = Links()
+        with gr.Tabs() as tabs:
+            with gr.Tab("Segment", id="segment"):
+                photo, load = segment_tab()
+            with gr.Tab("Lab", id="lab", elem_id="lab"):
+                lab_tab(photo)
+                links.to_lessons("lab")
+            with gr.Tab("Lessons", id="lessons", elem_id="lessons") as lessons:
+                walk = lessons_tab(lessons, photo, links)
+            with gr.Tab("Anatomy", id="anatomy") as anatomy:
+                anatomy_tab(anatomy)
+                links.to_lessons("anatomy")
+        links.connect(tabs, walk)
         page.load(**load)
     return page
 

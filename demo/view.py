@@ -20,13 +20,13 @@ from .memory import Display
 
 def viewer(display: Display, result: Segmentation) -> str:
     """The input, the segmented output and the per-class overlays; ``result`` is at the display's size."""
-    photo = _data_url(display.photo, "JPEG", quality=88)
-    segmented = _data_url(label_image(result.labels), "PNG")
+    photo = data_url(display.photo, "JPEG", quality=88)
+    segmented = data_url(label_image(result.labels), "PNG")
     found = [name for name in result.shares if name != "background"]
     indices = {name: result.classes.index(name) for name in found}
     summary = _summary(result)
-    layers = {name: _data_url(class_layer(result.labels, index), "PNG") for name, index in indices.items()}
-    edges = _data_url(edge_layer(result.labels), "PNG")
+    layers = {name: data_url(class_layer(result.labels, index), "PNG") for name, index in indices.items()}
+    edges = data_url(edge_layer(result.labels), "PNG")
     width, height = display.photo.size
     return f"""
 <div class="panels" style="--photo: url({photo}); --edges: url({edges}); --ratio: {width} / {height}">
@@ -164,7 +164,7 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
 
 
-def _data_url(image: Image.Image, kind: str, **options: int) -> str:
+def data_url(image: Image.Image, kind: str, **options: int) -> str:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,7 +1,128 @@
-"""The lessons: a guided walk through the article, one file a lesson."""
+"""The lessons: a guided walk through the article, one file a lesson.
+
+A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
+"""
+
+from functools import partial
+from typing import Any
 
 import gradio as gr
 
+from .. import view
+from ..figures import SAVE_PNG
+from ..segment_tab import COMPUTES, Upload
+from . import any_size, aspp, atrous, pyramid_pooling, resampling, separable, skips, unet_path
+from .lesson import Lesson, OtherTab
 
-def lessons_tab(photo: gr.Image) -> None:
-    """Put all lessons into the tab that is being built. ``photo`` is the Segment tab's: there is one photo on the page."""
+LESSONS: tuple[Lesson, ...] = (
+    any_size.LESSON,
+    resampling.LESSON,
+    skips.LESSON,
+    unet_path.LESSON,
+    pyramid_pooling.LESSON,
+    atrous.LESSON,
+    aspp.LESSON,
+    separable.LESSON,
+)
+"""In the order of the walk."""
+
+TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
+WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False}
+"""Options of the lessons that run no network on a photo: they wait for no place in the queue."""
+
+
+class Links:
+    """The ways between the page's tabs: buttons that are made while the tabs are, and connected when all are there."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[gr.Button, str, int | None]] = []
+
+    def button(self, words: str, tab: str, lesson: int | None = None) -> None:
+        """A button that opens a tab, and a lesson in it, by its place."""
+        self._made.append((gr.Button(words, size="sm", min_width=120), tab, lesson))
+
+    def to_lessons(self, tab: OtherTab) -> None:
+        """A row of buttons, one a lesson that has its example in ``tab``."""
+        with gr.Row(elem_classes="to-lessons"):
+            gr.HTML('<p class="hint">The lessons behind this</p>', min_width=160)
+            for place, lesson in enumerate(LESSONS):
+                if lesson.see[0] == tab:
+                    self.button(f"{place + 1} {lesson.name}", "lessons", place)
+
+    def connect(self, tabs: gr.Tabs, walk: gr.Tabs) -> None:
+        """Let all buttons work. The browser does it by itself."""
+        for button, tab, lesson in self._made:
+            targets: list[gr.Tabs] = [tabs] if lesson is None else [tabs, walk]
+            updates = [_select(target) for target in (tab, lesson)[: len(targets)]]
+            button.click(None, None, targets, js=f"() => [{', '.join(updates)}]", api_visibility="private")
+
+
+def _select(tab: str | int | None) -> str:
+    """An update of tabs, in JavaScript."""
+    return f"{{__type__: 'update', selected: {tab!r}}}"
+
+
+def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
+    """Put all lessons into ``tab``, which is being built; nothing is computed before one is opened.
+
+    ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
+    """
+    opened = gr.State()
+    with gr.Tabs(elem_id="walk") as walk:
+        for place, lesson in enumerate(LESSONS):
+            with gr.Tab(f"{place + 1} {lesson.name}", id=place, elem_id=f"lesson-{place + 1}") as step:
+                figure, controls = _lay_out(place, lesson, links)
+            inputs: list[Any] = [photo, *controls] if lesson.on_photo else controls
+            shown: dict[str, Any] = {
+                "outputs": [figure],
+                "show_progress": "minimal",
+                "trigger_mode": "always_last",
+                "api_visibility": "private",
+                **(COMPUTES if lesson.on_photo else WITHOUT_PHOTO),
+            }
+            gr.on([step.select, *(control.change for control in controls)], partial(draw, lesson), inputs, **shown)
+            step.select(
+                partial(int, place), None, opened, show_progress="hidden", api_visibility="private", queue=False
+            )
+            if lesson.on_photo:  # the photo may be another one by now; only the lesson that is open looks
+                tab.select(partial(_draw_again, lesson, place), [opened, *inputs], **shown)
+    return walk
+
+
+def _lay_out(place: int, lesson: Lesson, links: Links) -> tuple[gr.HTML, list[gr.Component]]:
+    """Words on the left, controls and figure on the right."""
+    with gr.Row(elem_classes="lesson"):
+        with gr.Column(scale=4, min_width=300):
+            gr.Markdown(f"## {lesson.title}\n{lesson.text}")
+            gr.Markdown(f"**{lesson.question}**")
+            with gr.Accordion("Answer", open=False):
+                gr.Markdown(lesson.answer)
+            with gr.Row():
+                tab, words = lesson.see
+                links.button(f"{words} ({TAB_NAMES[tab]})", tab)
+                if lesson.on_photo:
+                    links.button("Another photo (Segment)", "segment")
+                if place + 1 < len(LESSONS):
+                    links.button(f"Next: {LESSONS[place + 1].name}", "lessons", place + 1)
+        with gr.Column(scale=7, min_width=300):
+            with gr.Row():
+                controls = lesson.controls()
+            figure = gr.HTML(js_on_load=SAVE_PNG, elem_classes="lesson-figure")
+    return figure, controls
+
+
+def draw(lesson: Lesson, *values: Any) -> str:
+    """A lesson's figure; for a setting or a photo that cannot be, a sentence in its place."""
+    if lesson.on_photo:
+        upload: Upload = values[0]
+        if upload is None:
+            return view.empty()
+        values = (upload["path"], *values[1:])
+    try:
+        return lesson.figure(*values)
+    except (ValueError, OSError) as error:
+        return view.problem(str(error))
+
+
+def _draw_again(lesson: Lesson, place: int, opened: int | None, *values: Any) -> Any:
+    return draw(lesson, *values) if opened == place else gr.skip()

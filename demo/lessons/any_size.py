@@ -1,0 +1,153 @@
+"""Lesson 1: a classifier's last layer as a convolution that slides."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from segmodels.fcn import FCNDecoder
+from segmodels.labels import PALETTE, VOC_CLASSES
+
+from .. import memory
+from ..figures import PANEL, figure, panel, photograph, rect, svg, text
+from ..settings import whole
+from .lesson import Lesson, slider
+
+MODEL = "fcn_lite0"
+OWN_SIZE = 224
+"""The side of the photos that the classifier was made for, in pixels; they leave a map of 7 x 7."""
+STRIDE, KERNEL = 32, 7
+SIDES = (160, 512)
+
+
+def classifier(scores: nn.Conv2d) -> nn.Linear:
+    """A fully connected layer over a 7 x 7 map, as VGG16 has: it reads cells x channels numbers and gives one score a
+    class. Its weights are those of FCN's 1x1 ``scores``, the same for each of the 49 cells: it takes their mean.
+    """
+    linear = nn.Linear(scores.in_channels * KERNEL**2, scores.out_channels)
+    with torch.no_grad():
+        weight = scores.weight.float()[..., 0, 0] / KERNEL**2  # (classes, channels)
+        linear.weight.copy_(weight[:, :, None].expand(-1, -1, KERNEL**2).flatten(1))
+        assert scores.bias is not None
+        linear.bias.copy_(scores.bias)
+    return linear
+
+
+def as_convolution(linear: nn.Linear) -> nn.Conv2d:
+    """The same layer with the same weights as a 7 x 7 convolution: (N, C, h, w) -> (N, classes, h - 6, w - 6)."""
+    channels = linear.in_features // KERNEL**2
+    conv = nn.Conv2d(channels, linear.out_features, KERNEL)
+    with torch.no_grad():
+        conv.weight.copy_(linear.weight.reshape(-1, channels, KERNEL, KERNEL))
+        conv.bias.copy_(linear.bias)  # type: ignore[union-attr]
+    return conv
+
+
+def last_map(photo: Image.Image) -> tuple[Tensor, nn.Conv2d]:
+    """What the trained FCN has before its scores, (1, 1280, h, w), of a square photo, and the layer that scores it."""
+    segmenter = memory.segmenter(MODEL)
+    decoder = segmenter.network.decoder
+    assert isinstance(decoder, FCNDecoder)
+    features = segmenter.encode(photo, working_size=photo.width)
+    with torch.inference_mode():
+        return decoder.head(features.maps[-1]).float(), decoder.score32
+
+
+def run(layer: nn.Module, x: Tensor) -> tuple[Tensor | None, str]:
+    """What a layer gives, or what torch says if it cannot."""
+    try:
+        with torch.inference_mode():
+            return layer(x), ""
+    except RuntimeError as error:
+        return None, str(error)
+
+
+def draw(photo: str, side: Any) -> str:
+    """The photo at the chosen size, through the classifier and through its convolution."""
+    side = whole("the photo's side", side, *SIDES)
+    square = _square(memory.display(photo).photo, side)
+    x, scores = last_map(square)
+    linear = classifier(scores)
+    answer, error = run(nn.Sequential(nn.Flatten(), linear), x)
+    map_, too_small = run(as_convolution(linear), x)
+    rows, columns = x.shape[2:]
+    read = f"flatten {x.shape[1]} × {rows} × {columns} = {x[0].numel():,} numbers"
+    panels = [
+        panel("Flatten, then fully connected", _answer(square, answer, read), error and f"torch says: <b>{error}</b>"),
+        panel("The same weights as a 7 × 7 convolution", _map(square, map_), too_small and f"torch says: {too_small}"),
+    ]
+    shape = "no scores" if map_ is None else f"scores of <b>{' × '.join(map(str, map_.shape[1:]))}</b>"
+    one = "fails" if answer is None else f"says {VOC_CLASSES[int(answer.argmax())]}"
+    words = (
+        f"{side} × {side} pixels leave a map of {rows} × {columns}: the classifier {one}, the convolution gives {shape}"
+    )
+    return figure(f"lesson-1-any-size-{side}", panels, words)
+
+
+def _square(photo: Image.Image, side: int) -> Image.Image:
+    """The middle of a photo at ``side`` x ``side`` pixels."""
+    least = min(photo.size)
+    left, top = (photo.width - least) / 2, (photo.height - least) / 2
+    return photo.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + least, top + least))
+
+
+def _answer(photo: Image.Image, scores: Tensor | None, read: str) -> str:
+    """The photo with one answer for all of it, or none."""
+    words = "no answer" if scores is None else f"{VOC_CLASSES[int(scores.argmax())]}"
+    return svg(
+        PANEL + 26,
+        f"The photo, {read}, {words}",
+        photograph(photo, 30, 0, PANEL - 60, PANEL - 60),
+        text(PANEL / 2, PANEL - 40, read),
+        text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"),
+    )
+
+
+def _map(photo: Image.Image, scores: Tensor | None) -> str:
+    """The photo with the best class of every cell of the map of scores, each in the middle of what it has read."""
+    scale = (PANEL - 60) / photo.width
+    cell = STRIDE * scale
+    parts = [photograph(photo, 30, 0, PANEL - 60, PANEL - 60, "dimmed")]
+    words = "no scores"
+    if scores is not None:
+        winners = scores[0].max(0).indices
+        rows, columns = winners.shape
+        first = (KERNEL - 1) / 2 * cell
+        for row in range(rows):
+            for column in range(columns):
+                x, y = 30 + first + column * cell, first + row * cell
+                parts.append(rect(x, y, cell, cell, "score", PALETTE[int(winners[row, column])]))
+        parts.append(rect(30, 0, KERNEL * cell, KERNEL * cell, "window"))
+        counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
+        found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
+        words = ", ".join(f"{name} {number}" for number, name in found[:4])
+    parts.append(text(PANEL / 2, PANEL - 40, "the best class of each cell, and how many cells"))
+    parts.append(text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"))
+    return svg(PANEL + 26, f"The photo with the best class of each cell of scores: {words}", *parts)
+
+
+LESSON = Lesson(
+    name="Any size",
+    title="From one answer to an answer everywhere",
+    text="""
+A classifier says *what* is in a photo, once. Its convolutions would take a photo of any size; what ties it to one is its
+end: the last map is flattened, and a **fully connected layer** has a weight for every number of it. This one was made for
+224 × 224 pixels, which leave a map of 7 × 7 cells.
+
+Look at that layer again. For each class, it multiplies every cell of a 7 × 7 map with a weight and sums up, and that *is*
+a 7 × 7 convolution, applied once. Give the same weights to a convolution and it slides: over a larger map it gives a
+**map of scores**, one answer a place. That step is FCN's beginning; the article's 1 × 1 convolutions are the same one,
+for the layers behind.
+""",
+    question="Only at 224 do both give one and the same answer. At which sizes does the convolution give 5 × 5 answers?",
+    answer="""
+A 7 × 7 kernel fits into a map of *n* cells *n* − 6 times, so it takes a map of 11 × 11: from 321 to 352 pixels, since
+the map has one cell for every 32 pixels begun. At 192 and below the kernel is larger than the map, and even the
+convolution gives up; FCN pads the map there. At 512 it has 100 answers in one pass, for far less work than 100 crops.
+""",
+    controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=32)],
+    figure=draw,
+    see=("anatomy", "What FCN makes of VGG16"),
+    on_photo=True,
+)

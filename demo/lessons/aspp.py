@@ -1,0 +1,133 @@
+"""Lesson 7: ASPP, several rates side by side, on the visitor's photo."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from segmodels.pooling import ASPP
+from segmodels.receptive_field import share_of_taps_inside, taps
+
+from .. import memory
+from ..figures import PANEL, Grid, figure, labelled, panel, photograph, svg
+from ..settings import whole
+from .lesson import Lesson, slider
+
+MODEL = "deeplabv3_lite0"
+RATES = (1, 24)
+MARKS = ("circle", "square", "triangle")
+"""How the taps of the three atrous branches are drawn: to be told apart without colours."""
+
+
+def branches(photo: str, rate: int) -> list[Tensor]:
+    """What each branch of the trained ASPP gives for the photo at this path: (channels, h, w) each."""
+    aspp = memory.segmenter(MODEL).network.decoder.aspp
+    assert isinstance(aspp, ASPP)
+    aspp = copy.deepcopy(aspp)  # the network's own may be in use at another rate
+    aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
+    with torch.inference_mode():
+        deepest = memory.features(photo, MODEL, None).maps[-1]
+        return [branch(deepest)[0].float() for branch in aspp.convs]
+
+
+def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
+    """The taps on the photo, what the branches make of it, and the label map."""
+    rate = whole("the atrous rate", rate, *RATES)
+    across, down = whole("the place across", across, 0, 100), whole("the place down", down, 0, 100)
+    shown = memory.display(photo).photo
+    maps = branches(photo, rate)
+    _, height, width = maps[0].shape
+    cell = round(down * (height - 1) / 100), round(across * (width - 1) / 100)
+    shares = [share_of_taps_inside(height, width, step * rate) for step in (1, 2, 3)]
+    names = ["1 × 1", *(f"rate {step * rate}" for step in (1, 2, 3)), "image pooling"]
+    notes = [
+        "its own cell",
+        *(
+            f"{2 * step * rate + 1} cells wide, {share:.0%} of taps land"
+            for step, share in zip((1, 2, 3), shares, strict=True)
+        ),
+        "all cells, one mean",
+    ]
+    small = [
+        panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
+    ]
+    result = memory.segmenter(MODEL).decode(memory.features(photo, MODEL, None), rate, shown.size)
+    found = ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
+    tall = PANEL * shown.height / shown.width
+    answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, result.labels), 0, 0, PANEL, tall))
+    panels = [
+        panel(f"Taps on the map of {height} × {width} cells", _taps(shown, height, width, cell, rate)),
+        panel("All five together", answer, found),
+        f'<div class="small">{"".join(small)}</div>',
+    ]
+    words = "○ □ △: taps at the three rates, crossed out where they are off the map. " + ", ".join(
+        f"rate {step * rate}: <b>{share:.0%}</b>" for step, share in zip((1, 2, 3), shares, strict=True)
+    )
+    return figure(f"lesson-7-aspp-rate-{rate}", panels, f"{words} of all taps land on it")
+
+
+def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], rate: int) -> str:
+    """The photo under its map's grid with the taps of all branches around one cell; those off the map are at its edge."""
+    grid = Grid(height, width, (PANEL - 24) / width, 12, 12)
+    parts = [photograph(photo, 12, 12, width * grid.cell, height * grid.cell, "dimmed"), grid.lines("grid faint")]
+    for step, mark in zip((3, 2, 1), reversed(MARKS), strict=True):
+        for row, column, inside in taps(*cell, step * rate, height, width):
+            if (row, column) != cell:
+                place = min(max(row, -0.6), height - 0.4), min(max(column, -0.6), width - 0.4)
+                parts.append(_mark(*grid.centre(*place), mark, inside))
+    parts.append(grid.box(*cell, 1, 1, "centre"))
+    landed = [sum(inside for *_, inside in taps(*cell, step * rate, height, width)) for step in (1, 2, 3)]
+    words = ", ".join(f"{count} of 9 at rate {step * rate}" for step, count in zip((1, 2, 3), landed, strict=True))
+    return svg(height * grid.cell + 24, f"The photo with the taps of three branches; on the map are {words}", *parts)
+
+
+def _mark(x: float, y: float, mark: str, inside: bool) -> str:
+    style = f'class="mark {mark}{"" if inside else " off"}"'
+    if mark == "circle":
+        return f'<circle {style} cx="{x:.4g}" cy="{y:.4g}" r="5"/>'
+    if mark == "square":
+        return f'<rect {style} x="{x - 5:.4g}" y="{y - 5:.4g}" width="10" height="10"/>'
+    return f'<polygon {style} points="{x:.4g},{y - 6:.4g} {x + 6:.4g},{y + 5:.4g} {x - 6:.4g},{y + 5:.4g}"/>'
+
+
+def _activity(map_: Tensor, name: str, cell: tuple[int, int]) -> str:
+    """The mean over a branch's channels as grey, black at its least and white at its largest."""
+    mean = map_.mean(0)
+    least, most = mean.min(), mean.max()
+    grey = (255 * (mean - least) / (most - least).clamp(min=1e-6)).round().to(torch.uint8).cpu().numpy()
+    height, width = grey.shape
+    grid = Grid(height, width, 160 / width)
+    words = f"The mean of the branch {name}, from {least:.2f} to {most:.2f}"
+    picture = photograph(Image.fromarray(np.asarray(grey)), 0, 0, 160, height * grid.cell, "map")
+    return svg(height * grid.cell, words, picture, grid.box(*cell, 1, 1, "centre"), width=160)
+
+
+LESSON = Lesson(
+    name="ASPP",
+    title="Several scales side by side",
+    text="""
+A cat may fill the photo or a corner of it, and no single rate suits both. **Atrous spatial pyramid pooling** runs five
+branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, and **image pooling**, the mean of
+the whole map. A last 1 × 1 convolution weighs what they saw.
+
+The figure runs the trained DeepLab v3 on the photo of the Segment tab, at output stride 16. Its weights belong to the
+rates 6, 12 and 18. Grey maps show where each branch is active, the mean over its channels.
+""",
+    question="Raise the rate to 12, so that the branches run at 12, 24 and 36. Which of them still sees more than its own cell?",
+    answer="""
+On a map of 22 × 32 cells, rate 24 reaches the map only along the width and rate 36 not at all: 11 % of its taps land,
+the middle one of nine, so it is a second 1 × 1 branch with weights that were trained for something else. Image pooling
+sees the whole photo at any rate, and that is why DeepLab v3 added it.
+""",
+    controls=lambda: [
+        slider("Atrous rate", 6, *RATES, info="r: the branches run at r, 2r and 3r"),
+        slider("Across (%)", 50, 0, 100),
+        slider("Down (%)", 50, 0, 100),
+    ],
+    figure=draw,
+    see=("lab", "Rates and branches on your photo"),
+    on_photo=True,
+)

@@ -1,0 +1,52 @@
+"""What a lesson is: words, controls, a figure that they change, and a question that the figure answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gradio as gr
+
+OtherTab = Literal["lab", "anatomy"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One step of the walk. Texts are Markdown."""
+
+    name: str
+    """A few words for its tab."""
+    title: str
+    text: str
+    question: str
+    answer: str
+    """What the figure shows, once the right control is moved."""
+    controls: Callable[[], list[gr.Component]]
+    """Makes them, in the order in which ``figure`` takes their values."""
+    figure: Callable[..., str]
+    """HTML from the controls' values, as they arrive from the page or from anyone else, after the photo's path if
+    ``on_photo``. A ValueError is shown to the visitor as it is."""
+    see: tuple[OtherTab, str]
+    """The tab where the same can be seen at work, and what to look for there."""
+    on_photo: bool = False
+
+
+def slider(label: str, value: int, least: int, most: int, step: int = 1, info: str | None = None) -> gr.Slider:
+    """A lesson's slider over whole numbers."""
+    return gr.Slider(least, most, value=value, step=step, label=label, info=info, min_width=150)
+
+
+def radio(label: str, choices: list[Any], info: str | None = None) -> gr.Radio:
+    """A lesson's choice, the first one chosen."""
+    first = choices[0][1] if isinstance(choices[0], tuple) else choices[0]
+    return gr.Radio(choices, value=first, label=label, info=info, min_width=150)
+
+
+def chosen(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of ``choices``.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {str(value)[:40]!r}")
+    return str(value)

@@ -1,0 +1,97 @@
+"""Lesson 3: FCN's three predictions, on the visitor's photo."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from segmodels.fcn import FCNDecoder
+from segmodels.segmenter import label_map
+
+from .. import memory
+from ..figures import PANEL, figure, labelled, panel, photograph, svg
+from ..settings import whole
+from .lesson import Lesson, chosen, radio, slider
+
+SMOOTH, CELLS = "bilinear, as FCN does it", "not at all: the cells"
+MODEL = "fcn_lite0"
+SIDE = 480
+"""The longer side at which label maps are made, in pixels."""
+
+
+def predictions(photo: str) -> dict[int, Tensor]:
+    """The logits of FCN-32s, 16s and 8s of the photo at this path: stride -> (classes, h, w)."""
+    network = memory.segmenter(MODEL).network
+    assert isinstance(network.decoder, FCNDecoder)
+    features = memory.features(photo, MODEL, None)
+    with torch.inference_mode():
+        return {
+            stride: logits[0].float() for stride, logits in network.decoder.all_strides(list(features.maps)).items()
+        }
+
+
+def draw(photo: str, enlarged: Any, zoom: Any) -> str:
+    """The three label maps side by side over the photo, and how far the first two are from the last."""
+    enlarged, zoom = chosen("the enlarging", enlarged, (SMOOTH, CELLS)), whole("the zoom", zoom, 1, 6)
+    shown = memory.display(photo).photo.copy()
+    shown.thumbnail((SIDE, SIDE))
+    size = (shown.height, shown.width)
+    found = predictions(photo)
+    maps = {stride: label_map(logits, size) for stride, logits in found.items()}
+    panels = []
+    for stride, logits in found.items():
+        labels = maps[stride] if enlarged == SMOOTH else _cells(logits, size)
+        different = (maps[stride] != maps[8]).mean()
+        note = f"{different:.1%} of the pixels differ from FCN-8s" if stride > 8 else "both skips added"
+        shape = f"{logits.shape[1]} × {logits.shape[2]} cells"
+        panels.append(panel(f"FCN-{stride}s: {shape}", _picture(shown, labels, zoom, f"FCN-{stride}s"), note))
+    classes = memory.segmenter(MODEL).card.classes
+    names = [", ".join(classes[index] for index in np.unique(map_) if index) or "nothing" for map_ in maps.values()]
+    words = "; ".join(f"{stride}s finds {name}" for stride, name in zip(found, names, strict=True))
+    return figure("lesson-3-skips", panels, words)
+
+
+def _cells(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The best class of each cell, the cells enlarged as they are."""
+    labels = Image.fromarray(logits.max(0).indices.to(torch.uint8).cpu().numpy())
+    return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def _picture(photo: Image.Image, labels: NDArray[np.uint8], zoom: int, name: str) -> str:
+    """The part of the photo around its middle that ``zoom`` leaves, and the labels over it."""
+    width, height = photo.width / zoom, photo.height / zoom
+    left, top = (photo.width - width) / 2, (photo.height - height) / 2
+    box = (left, top, left + width, top + height)
+    tall = PANEL * photo.height / photo.width
+    under = photo.resize((2 * PANEL, max(round(2 * tall), 1)), Image.Resampling.BICUBIC, box=box)
+    over = np.asarray(Image.fromarray(labels).resize(under.size, Image.Resampling.NEAREST, box=box))
+    words = f"The photo under the label map of {name}: {(labels > 0).mean():.0%} of it is no background"
+    return svg(tall, words, photograph(labelled(under, over), 0, 0, PANEL, tall))
+
+
+LESSON = Lesson(
+    name="Skips",
+    title="What the coarse map knows, where the fine one does",
+    text="""
+After five halvings, a cell of FCN's last map stands for 32 × 32 pixels. It has seen a lot of the photo and knows *what*
+is there, but *where* the edge runs inside its cell it cannot say: that is **FCN-32s**. So FCN asks the maps on the way,
+too. It scores the finer map at stride 16 with a 1 × 1 convolution, doubles the coarse scores with a transposed
+convolution and adds both: **FCN-16s**. Once more at stride 8: **FCN-8s**.
+
+These are the three predictions of one network, ours on EfficientNet-Lite0, on the photo of the Segment tab. All three
+were trained, so each is as good as it can be.
+""",
+    question="From 32s to 8s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
+    answer="""
+Mostly the edges: the pixels that differ lie along them (zoom in, and look at the cells as they are), and the classes in
+the line below the figure are nearly always the same. The share that changes is small, because most pixels are far from
+any edge; in the paper, the skips took the mIoU from 59.4 to 62.7, nearly all of it by FCN-16s.
+""",
+    controls=lambda: [radio("Enlarged", [SMOOTH, CELLS]), slider("Zoom", 1, 1, 6)],
+    figure=draw,
+    see=("lab", "Switch the skips off on your photo"),
+    on_photo=True,
+)
