@@ -25,7 +25,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
         links = Links()
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):
                 photo, load = segment_tab()
             with gr.Tab("Lab", id="lab", elem_id="lab"):
@@ -34,9 +34,9 @@ def build() -> gr.Blocks:
             with gr.Tab("Lessons", id="lessons", elem_id="lessons") as lessons:
                 walk = lessons_tab(lessons, photo, links)
             with gr.Tab("Anatomy", id="anatomy") as anatomy:
-                anatomy_tab(anatomy)
+                model = anatomy_tab(anatomy)
                 links.to_lessons("anatomy")
-        links.connect(tabs, walk)
+        links.connect(tabs, walk, model)
         page.load(**load)
     return page
 

@@ -191,4 +191,4 @@ class Grid:
     def dot(self, row: int, column: int, style: str, size: float = 0.36) -> str:
         """A disc in a cell, ``size`` cells in radius but never too small to see."""
         x, y = self.centre(row, column)
-        return f'<circle class="{style}" cx="{x:.4g}" cy="{y:.4g}" r="{max(size * self.cell, 2.5):.3g}"/>'
+        return f'<circle class="{style}" cx="{x:.4g}" cy="{y:.4g}" r="{max(size * self.cell, 4):.3g}"/>'

@@ -3,6 +3,7 @@
 A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
 """
 
+import json
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from .. import view
 from ..figures import SAVE_PNG
 from ..segment_tab import COMPUTES, Upload
 from . import any_size, aspp, atrous, pyramid_pooling, resampling, separable, skips, unet_path
-from .lesson import Lesson, OtherTab
+from .lesson import Control, Lesson, OtherTab
 
 LESSONS: tuple[Lesson, ...] = (
     any_size.LESSON,
@@ -35,31 +36,31 @@ class Links:
     """The ways between the page's tabs: buttons that are made while the tabs are, and connected when all are there."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[gr.Button, str, int | None]] = []
+        self._made: list[tuple[gr.Button, str, int | None, str | None]] = []
 
-    def button(self, words: str, tab: str, lesson: int | None = None) -> None:
-        """A button that opens a tab, and a lesson in it, by its place."""
-        self._made.append((gr.Button(words, size="sm", min_width=120), tab, lesson))
+    def button(self, words: str, tab: str, lesson: int | None = None, model: str | None = None) -> None:
+        """A button that opens a tab, at a lesson by its place, or at a network in Anatomy."""
+        self._made.append((gr.Button(words, size="sm", min_width=120), tab, lesson, model))
 
     def to_lessons(self, tab: OtherTab) -> None:
         """A row of buttons, one a lesson that has its example in ``tab``."""
         with gr.Row(elem_classes="to-lessons"):
             gr.HTML('<p class="hint">The lessons behind this</p>', min_width=160)
             for place, lesson in enumerate(LESSONS):
-                if lesson.see[0] == tab:
+                if lesson.see.tab == tab:
                     self.button(f"{place + 1} {lesson.name}", "lessons", place)
 
-    def connect(self, tabs: gr.Tabs, walk: gr.Tabs) -> None:
+    def connect(self, tabs: gr.Tabs, walk: gr.Tabs, model: gr.Dropdown) -> None:
         """Let all buttons work. The browser does it by itself."""
-        for button, tab, lesson in self._made:
-            targets: list[gr.Tabs] = [tabs] if lesson is None else [tabs, walk]
-            updates = [_select(target) for target in (tab, lesson)[: len(targets)]]
-            button.click(None, None, targets, js=f"() => [{', '.join(updates)}]", api_visibility="private")
-
-
-def _select(tab: str | int | None) -> str:
-    """An update of tabs, in JavaScript."""
-    return f"{{__type__: 'update', selected: {tab!r}}}"
+        for button, tab, lesson, network in self._made:
+            targets: list[tuple[gr.Tabs | gr.Dropdown, dict[str, Any]]] = [(tabs, {"selected": tab})]
+            if lesson is not None:
+                targets.append((walk, {"selected": lesson}))
+            if network is not None:
+                targets.append((model, {"value": network}))
+            updates = json.dumps([{"__type__": "update", **update} for _, update in targets])
+            go = f"() => {{ window.scrollTo(0, 0); return {updates}; }}"
+            button.click(None, None, [target for target, _ in targets], js=go, api_visibility="private")
 
 
 def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
@@ -68,7 +69,7 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
     ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
     """
     opened = gr.State()
-    with gr.Tabs(elem_id="walk") as walk:
+    with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
         for place, lesson in enumerate(LESSONS):
             with gr.Tab(f"{place + 1} {lesson.name}", id=place, elem_id=f"lesson-{place + 1}") as step:
                 figure, controls = _lay_out(place, lesson, links)
@@ -89,25 +90,27 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
     return walk
 
 
-def _lay_out(place: int, lesson: Lesson, links: Links) -> tuple[gr.HTML, list[gr.Component]]:
-    """Words on the left, controls and figure on the right."""
+def _lay_out(place: int, lesson: Lesson, links: Links) -> tuple[gr.HTML, list[Control]]:
+    """Words on the left, controls and figure on the right, the ways on below."""
     with gr.Row(elem_classes="lesson"):
         with gr.Column(scale=4, min_width=300):
             gr.Markdown(f"## {lesson.title}\n{lesson.text}")
             gr.Markdown(f"**{lesson.question}**")
             with gr.Accordion("Answer", open=False):
                 gr.Markdown(lesson.answer)
-            with gr.Row():
-                tab, words = lesson.see
-                links.button(f"{words} ({TAB_NAMES[tab]})", tab)
-                if lesson.on_photo:
-                    links.button("Another photo (Segment)", "segment")
-                if place + 1 < len(LESSONS):
-                    links.button(f"Next: {LESSONS[place + 1].name}", "lessons", place + 1)
         with gr.Column(scale=7, min_width=300):
             with gr.Row():
                 controls = lesson.controls()
-            figure = gr.HTML(js_on_load=SAVE_PNG, elem_classes="lesson-figure")
+            figure = gr.HTML(js_on_load=SAVE_PNG)
+    with gr.Row():
+        see = lesson.see
+        links.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, model=see.model)
+        if lesson.on_photo:
+            links.button("Another photo (Segment)", "segment")
+        if place > 0:
+            links.button(f"Back: {LESSONS[place - 1].name}", "lessons", place - 1)
+        if place + 1 < len(LESSONS):
+            links.button(f"Next: {LESSONS[place + 1].name}", "lessons", place + 1)
     return figure, controls
 
 

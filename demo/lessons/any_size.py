@@ -12,7 +12,7 @@ from segmodels.labels import PALETTE, VOC_CLASSES
 from .. import memory
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
 from ..settings import whole
-from .lesson import Lesson, slider
+from .lesson import Lesson, See, slider
 
 MODEL = "fcn_lite0"
 OWN_SIZE = 224
@@ -108,7 +108,7 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
     """The photo with the best class of every cell of the map of scores, each in the middle of what it has read."""
     scale = (PANEL - 60) / photo.width
     cell = STRIDE * scale
-    parts = [photograph(photo, 30, 0, PANEL - 60, PANEL - 60, "dimmed")]
+    parts = [photograph(photo, 30, 0, PANEL - 60, PANEL - 60, "pale")]
     words = "no scores"
     if scores is not None:
         winners = scores[0].max(0).indices
@@ -117,7 +117,9 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
         for row in range(rows):
             for column in range(columns):
                 x, y = 30 + first + column * cell, first + row * cell
-                parts.append(rect(x, y, cell, cell, "score", PALETTE[int(winners[row, column])]))
+                winner = int(winners[row, column])
+                style = "score" if winner else "score background"
+                parts.append(rect(x, y, cell, cell, style, PALETTE[winner]))
         parts.append(rect(30, 0, KERNEL * cell, KERNEL * cell, "window"))
         counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
         found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
@@ -148,6 +150,6 @@ convolution gives up; FCN pads the map there. At 512 it has 100 answers in one p
 """,
     controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=32)],
     figure=draw,
-    see=("anatomy", "What FCN makes of VGG16"),
+    see=See("anatomy", "What FCN makes of VGG16", "fcn8s_vgg16"),
     on_photo=True,
 )

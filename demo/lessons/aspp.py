@@ -14,7 +14,7 @@ from segmodels.receptive_field import share_of_taps_inside, taps
 from .. import memory
 from ..figures import PANEL, Grid, figure, labelled, panel, photograph, svg
 from ..settings import whole
-from .lesson import Lesson, slider
+from .lesson import Lesson, See, slider
 
 MODEL = "deeplabv3_lite0"
 RATES = (1, 24)
@@ -63,7 +63,7 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         panel("All five together", answer, found),
         f'<div class="small">{"".join(small)}</div>',
     ]
-    words = "○ □ △: taps at the three rates, crossed out where they are off the map. " + ", ".join(
+    words = "○ □ △: taps at the three rates, hollow at the edge where they are off the map. " + ", ".join(
         f"rate {step * rate}: <b>{share:.0%}</b>" for step, share in zip((1, 2, 3), shares, strict=True)
     )
     return figure(f"lesson-7-aspp-rate-{rate}", panels, f"{words} of all taps land on it")
@@ -71,17 +71,19 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
 
 def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], rate: int) -> str:
     """The photo under its map's grid with the taps of all branches around one cell; those off the map are at its edge."""
-    grid = Grid(height, width, (PANEL - 24) / width, 12, 12)
-    parts = [photograph(photo, 12, 12, width * grid.cell, height * grid.cell, "dimmed"), grid.lines("grid faint")]
-    for step, mark in zip((3, 2, 1), reversed(MARKS), strict=True):
+    edge = 14  # where the taps off the map stand
+    grid = Grid(height, width, (PANEL - 2 * edge) / width, edge, edge)
+    across, down = width * grid.cell, height * grid.cell
+    parts = [photograph(photo, edge, edge, across, down, "dimmed"), grid.lines("grid faint")]
+    for step, mark in zip((1, 2, 3), MARKS, strict=True):
         for row, column, inside in taps(*cell, step * rate, height, width):
+            x, y = grid.centre(row, column)
             if (row, column) != cell:
-                place = min(max(row, -0.6), height - 0.4), min(max(column, -0.6), width - 0.4)
-                parts.append(_mark(*grid.centre(*place), mark, inside))
+                parts.append(_mark(min(max(x, 7), edge + across + 7), min(max(y, 7), edge + down + 7), mark, inside))
     parts.append(grid.box(*cell, 1, 1, "centre"))
     landed = [sum(inside for *_, inside in taps(*cell, step * rate, height, width)) for step in (1, 2, 3)]
     words = ", ".join(f"{count} of 9 at rate {step * rate}" for step, count in zip((1, 2, 3), landed, strict=True))
-    return svg(height * grid.cell + 24, f"The photo with the taps of three branches; on the map are {words}", *parts)
+    return svg(down + 2 * edge, f"The photo with the taps of three branches; on the map are {words}", *parts)
 
 
 def _mark(x: float, y: float, mark: str, inside: bool) -> str:
@@ -97,7 +99,8 @@ def _activity(map_: Tensor, name: str, cell: tuple[int, int]) -> str:
     """The mean over a branch's channels as grey, black at its least and white at its largest."""
     mean = map_.mean(0)
     least, most = mean.min(), mean.max()
-    grey = (255 * (mean - least) / (most - least).clamp(min=1e-6)).round().to(torch.uint8).cpu().numpy()
+    spread = (mean - least) / (most - least) if most > least else torch.full_like(mean, 0.5)
+    grey = (255 * spread).round().to(torch.uint8).cpu().numpy()
     height, width = grey.shape
     grid = Grid(height, width, 160 / width)
     words = f"The mean of the branch {name}, from {least:.2f} to {most:.2f}"
@@ -114,7 +117,7 @@ branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at thre
 the whole map. A last 1 × 1 convolution weighs what they saw.
 
 The figure runs the trained DeepLab v3 on the photo of the Segment tab, at output stride 16. Its weights belong to the
-rates 6, 12 and 18. Grey maps show where each branch is active, the mean over its channels.
+rates 6, 12 and 18, which is rate 6 on the slider: *r*, 2*r* and 3*r*. Grey maps show where each branch is active, the mean over its channels; a mean of the whole photo has no place, so its map is flat.
 """,
     question="Raise the rate to 12, so that the branches run at 12, 24 and 36. Which of them still sees more than its own cell?",
     answer="""
@@ -123,11 +126,11 @@ the middle one of nine, so it is a second 1 × 1 branch with weights that were t
 sees the whole photo at any rate, and that is why DeepLab v3 added it.
 """,
     controls=lambda: [
-        slider("Atrous rate", 6, *RATES, info="r: the branches run at r, 2r and 3r"),
+        slider("Atrous rate", 6, *RATES),
         slider("Across (%)", 50, 0, 100),
         slider("Down (%)", 50, 0, 100),
     ],
     figure=draw,
-    see=("lab", "Rates and branches on your photo"),
+    see=See("lab", "Rates and branches on your photo"),
     on_photo=True,
 )

@@ -10,7 +10,7 @@ from segmodels.receptive_field import share_of_taps_inside, taps
 
 from ..figures import PANEL, Grid, figure, panel, svg
 from ..settings import whole
-from .lesson import Lesson, slider
+from .lesson import Lesson, See, slider
 
 RATES = (1, 36)
 SIDES = (8, 64)
@@ -100,7 +100,7 @@ taps of its kernel apart: at rate *r* they stand *r* cells apart, and a 3 × 3 k
 map stays as large, the weights stay nine, and so does the work.
 
 It is the same as a large kernel that is zero between the taps (*à trous*: with holes), and the figure runs both to show
-it. But a wide view has an edge: taps beyond the map read padding and learn nothing there.
+it. But a wide view has an edge: on a map of 32 cells, that is 512 pixels at stride 16, taps beyond the map read padding and learn nothing there.
 """,
     question="On a map of 32 × 32, which rate turns the 3 × 3 convolution into a 1 × 1 convolution at every position?",
     answer="""
@@ -110,10 +110,10 @@ DeepLab v3 saw this and added image pooling beside the large rates: that is the 
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),
-        slider("Map", 32, *SIDES, step=8, info="32 is a photo of 512 pixels at stride 16"),
+        slider("Map", 32, *SIDES, step=8),
         slider("Row", 16, 1, SIDES[1]),
         slider("Column", 16, 1, SIDES[1]),
     ],
     figure=draw,
-    see=("lab", "Move the rate on your photo"),
+    see=See("lab", "Move the rate on your photo"),
 )

@@ -6,7 +6,18 @@ from typing import Any, Literal
 
 import gradio as gr
 
+Control = gr.Slider | gr.Radio
 OtherTab = Literal["lab", "anatomy"]
+
+
+@dataclass(frozen=True)
+class See:
+    """A link to another tab."""
+
+    tab: OtherTab
+    words: str
+    model: str | None = None
+    """The network that Anatomy then shows."""
 
 
 @dataclass(frozen=True)
@@ -20,25 +31,25 @@ class Lesson:
     question: str
     answer: str
     """What the figure shows, once the right control is moved."""
-    controls: Callable[[], list[gr.Component]]
+    controls: Callable[[], list[Control]]
     """Makes them, in the order in which ``figure`` takes their values."""
     figure: Callable[..., str]
     """HTML from the controls' values, as they arrive from the page or from anyone else, after the photo's path if
     ``on_photo``. A ValueError is shown to the visitor as it is."""
-    see: tuple[OtherTab, str]
-    """The tab where the same can be seen at work, and what to look for there."""
+    see: See
+    """Where the same can be seen at work."""
     on_photo: bool = False
 
 
-def slider(label: str, value: int, least: int, most: int, step: int = 1, info: str | None = None) -> gr.Slider:
+def slider(label: str, value: int, least: int, most: int, step: int = 1) -> gr.Slider:
     """A lesson's slider over whole numbers."""
-    return gr.Slider(least, most, value=value, step=step, label=label, info=info, min_width=150)
+    return gr.Slider(least, most, value=value, step=step, label=label, min_width=150)
 
 
-def radio(label: str, choices: list[Any], info: str | None = None) -> gr.Radio:
+def radio(label: str, choices: list[Any]) -> gr.Radio:
     """A lesson's choice, the first one chosen."""
     first = choices[0][1] if isinstance(choices[0], tuple) else choices[0]
-    return gr.Radio(choices, value=first, label=label, info=info, min_width=150)
+    return gr.Radio(choices, value=first, label=label, min_width=150)
 
 
 def chosen(name: str, value: Any, choices: tuple[str, ...]) -> str:

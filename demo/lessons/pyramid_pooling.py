@@ -9,7 +9,7 @@ from segmodels.pooling import SpatialPyramidPooling
 from ..figures import PANEL, Grid, figure, panel, svg
 from ..settings import whole
 from .connections import connections
-from .lesson import Lesson, slider
+from .lesson import Lesson, See, slider
 
 BINS = (4, 2, 1)
 SIDES = (1, 24)
@@ -76,5 +76,5 @@ cells (the shaded ones) rather than leave one out. There are still 21 maxima a c
         slider("Channels", 256, 1, 512),
     ],
     figure=draw,
-    see=("anatomy", "Pooling that DeepLab kept: the ASPP"),
+    see=See("anatomy", "What DeepLab made of it: the ASPP", "deeplabv3_lite0"),
 )

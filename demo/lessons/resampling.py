@@ -7,7 +7,7 @@ from torch import nn
 from ..figures import Cell, Grid, figure, panel, svg
 from ..settings import whole
 from .connections import connections, ones_everywhere
-from .lesson import Lesson, chosen, radio, slider
+from .lesson import Lesson, See, chosen, radio, slider
 
 DOWN, UP = "strided", "transposed"
 SIDE = 300
@@ -103,8 +103,8 @@ equally often: set it to 2 (once each, as U-Net does) or 4 (four times each, as 
         slider("Stride", 2, 1, 4),
         slider("Padding", 1, 0, 2),
         slider("Map", 5, 2, 8),
-        slider("Step", 5, 1, 64, info="the last one stays when the kernel has arrived"),
+        slider("Step of the kernel", 5, 1, 64),
     ],
     figure=draw,
-    see=("anatomy", "The same down and up in a whole U-Net"),
+    see=See("anatomy", "Down and up in the paper's U-Net", "unet"),
 )

@@ -9,7 +9,7 @@ from segmodels.cost import convolution_multiplications, count, separable_multipl
 
 from ..figures import PANEL, arrow, figure, panel, rect, svg, text
 from ..settings import whole
-from .lesson import Lesson, slider
+from .lesson import Lesson, See, slider
 
 
 def parameters(in_channels: int, out_channels: int, kernel: int) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def draw(side: Any, in_channels: Any, out_channels: Any, kernel: Any) -> str:
     words = (
         f"<b>{plain:,}</b> multiplications against <b>{separable:,}</b>: "
         f"{'the separable one needs' if share <= 1 else 'here it needs more,'} {share:.1%} "
-        f"(1/{out_channels} + 1/{kernel}² ), and {weights[1]:,} weights in place of {weights[0]:,}"
+        f"(1/{out_channels} + 1/{kernel}²), and {weights[1]:,} weights in place of {weights[0]:,}"
     )
     return figure("lesson-8-separable", panels, words)
 
@@ -103,5 +103,5 @@ at 3 × 3 it never gets below 1/9, at 5 × 5 below 1/25. With a 1 × 1 kernel th
         slider("Kernel", 5, 1, 7),
     ],
     figure=draw,
-    see=("anatomy", "Count it in DeepLab v3+"),
+    see=See("anatomy", "Count it in DeepLab v3+", "deeplabv3plus_lite0"),
 )

@@ -14,7 +14,7 @@ from segmodels.segmenter import label_map
 from .. import memory
 from ..figures import PANEL, figure, labelled, panel, photograph, svg
 from ..settings import whole
-from .lesson import Lesson, chosen, radio, slider
+from .lesson import Lesson, See, chosen, radio, slider
 
 SMOOTH, CELLS = "bilinear, as FCN does it", "not at all: the cells"
 MODEL = "fcn_lite0"
@@ -92,6 +92,6 @@ any edge; in the paper, the skips took the mIoU from 59.4 to 62.7, nearly all of
 """,
     controls=lambda: [radio("Enlarged", [SMOOTH, CELLS]), slider("Zoom", 1, 1, 6)],
     figure=draw,
-    see=("lab", "Switch the skips off on your photo"),
+    see=See("lab", "Switch the skips off on your photo"),
     on_photo=True,
 )

@@ -14,12 +14,12 @@ from segmodels.unet import Padding, unet
 from .. import memory
 from ..figures import PANEL, arrow, figure, panel, photograph, rect, svg, text
 from ..settings import whole
-from .lesson import Lesson, chosen, radio, slider
+from .lesson import Lesson, See, chosen, radio, slider
 
 TILE, PHOTO = "a square tile of it", "the whole photo"
 PADDINGS = ("valid", "same")
 TILES = (140, 892)
-BOX, ROW, TOP = 112, 62, 34
+BOX, ROW, TOP = 118, 62, 34
 
 Shape = tuple[int, int, int]
 """(channels, height, width)."""
@@ -94,7 +94,7 @@ def _drawing(found: Path, photo: Shape) -> str:
         below, up = found.below[depth - 1 - level], found.up[depth - 1 - level]
         parts += [*_box(2, y, shape, "two 3×3"), *_box(right, y, up, f"of {shape[0]} + {below[0]}", "decoder")]
         cropped = below[1:] != shape[1:]
-        words = ("crop to", f"{below[1]} × {below[2]}") if cropped else ("concatenated", "as it is")
+        words = ("crop to", f"{below[1]}×{below[2]}") if cropped else ("concatenated", "as it is")
         parts.append(arrow(BOX + 4, y + 22, right - 2, y + 22, "skip"))
         parts += [text(PANEL / 2, y + 16, words[0]), text(PANEL / 2, y + 38, words[1])]
         foot = y + 44
@@ -120,7 +120,7 @@ def _box(x: float, y: float, shape: Shape, work: str, style: str = "") -> list[s
 
 
 def _times(shape: Shape) -> str:
-    return " × ".join(map(str, shape))
+    return "×".join(map(str, shape))
 
 
 def _labelled(photo: Image.Image, width: int, height: int, out_width: int, out_height: int) -> str:
@@ -165,6 +165,6 @@ so itself. Sides that work are 16 apart: 556, 572, 588. The photo that is here h
         slider("Side of the tile", 572, *TILES, step=4),
     ],
     figure=draw,
-    see=("anatomy", "The trained U-Net"),
+    see=See("anatomy", "The U-Net that was trained here", "unet_lite0"),
     on_photo=True,
 )
