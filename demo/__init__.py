@@ -23,7 +23,7 @@ Drop in a photo, choose a network, and move the atrous rate.
 def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        gr.Markdown(INTRODUCTION)
+        gr.Markdown(INTRODUCTION, elem_id="introduction")
         links = Links()
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):

@@ -89,10 +89,10 @@ def figure(name: str, panels: Iterable[str], summary: str) -> str:
     )
 
 
-def panel(caption: str, drawn: str, note: str = "", wide: bool = False) -> str:
-    """One drawing with its name above and a remark below, both HTML; ``wide`` takes the whole row."""
+def panel(caption: str, drawn: str, note: str = "") -> str:
+    """One drawing with its name above and a remark below, both HTML."""
     below = f'<p class="hint">{note}</p>' if note else ""
-    return f'<div class="panel{" wide" * wide}"><p class="name">{caption}</p>{drawn}{below}</div>'
+    return f'<div class="panel"><p class="name">{caption}</p>{drawn}{below}</div>'
 
 
 def svg(height: float, title: str, *parts: str, width: float = PANEL) -> str:
@@ -180,7 +180,7 @@ class Grid:
     def number(self, row: int, column: int, content: str, style: str = "") -> str:
         """Something written in a cell, small enough to fit."""
         x, y = self.centre(row, column)
-        size = min(0.5, 0.9 / max(len(content), 1)) * self.cell
+        size = min(0.5 * self.cell, 0.9 * self.cell / max(len(content), 1), 22)
         place = f'x="{x:.4g}" y="{y + 0.35 * size:.4g}" style="font-size: {size:.3g}px"'
         return f'<text class="{style}" {place}>{escape(content)}</text>'
 

@@ -60,7 +60,7 @@ def draw(rate: Any, side: Any, row: Any, column: Any) -> str:
     words = (
         f"Rate {rate} sees <b>{view} × {view} cells</b> with the same {weights:,} weights ({CHANNELS} to {CHANNELS} "
         f"channels). Over all positions <b>{share:.0%}</b> of the taps land on the map. Both kernels run on a random map: "
-        f"they differ by {difference(rate, side):.0e} at most"
+        f"they differ by {difference(rate, side):.7f} at most"
     )
     return figure(f"lesson-6-atrous-rate-{rate}", panels, words)
 

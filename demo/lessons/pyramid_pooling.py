@@ -28,9 +28,8 @@ def draw(height: Any, width: Any, channels: Any) -> str:
     for bins in BINS:
         members = reads[:, :, first : first + bins**2]
         shared = int((members.sum(2) > 1).sum())
-        note = f"{shared} of {height * width} cells lie in several bins" if shared else "each cell lies in one bin"
-        name = f"{bins} × {bins}: {bins**2} maxima a channel"
-        panels.append(panel(name, _grid(members, bins), note))
+        note = f"{shared} of {height * width} cells are in several" if shared else "each cell is in one of them"
+        panels.append(panel(f"{bins} × {bins} bins", _grid(members, bins), note))
         first += bins**2
     count = sum(bins**2 for bins in BINS)
     words = f"{channels} maps of {height} × {width} = {channels * height * width:,} numbers in"

@@ -91,7 +91,7 @@ from weights that interpolate.
 
 All weights here are 1 and so are all inputs, so the numbers count how many input cells went into an output cell.
 """,
-    question="Transposed, kernel 3, stride 2: why do some cells count 4 and their neighbours 1, and which kernel mends it?",
+    question="Transposed, kernel 3, stride 2, stepped to the end: why do some cells count 4 and others 1, and which kernel mends it?",
     answer="""
 At stride 2, stamps of width 3 overlap in every other row and column only: a cell is hit 1, 2 or 4 times, and that
 chequerboard shows in the pictures a network makes. A kernel that is a multiple of the stride hits every inner cell
@@ -103,7 +103,7 @@ equally often: set it to 2 (once each, as U-Net does) or 4 (four times each, as 
         slider("Stride", 2, 1, 4),
         slider("Padding", 1, 0, 2),
         slider("Map", 5, 2, 8),
-        slider("Step of the kernel", 5, 1, 64),
+        slider("Step", 5, 1, 64),
     ],
     figure=draw,
     see=See("anatomy", "Down and up in the paper's U-Net", "unet"),

@@ -98,8 +98,8 @@ at 3 × 3 it never gets below 1/9, at 5 × 5 below 1/25. With a 1 × 1 kernel th
 """,
     controls=lambda: [
         slider("Output side", 8, 1, 64),
-        slider("Input channels", 3, 1, 512),
-        slider("Output channels", 256, 1, 512),
+        slider("Channels in", 3, 1, 512),
+        slider("Channels out", 256, 1, 512),
         slider("Kernel", 5, 1, 7),
     ],
     figure=draw,

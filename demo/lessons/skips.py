@@ -16,7 +16,7 @@ from ..figures import PANEL, figure, labelled, panel, photograph, svg
 from ..settings import whole
 from .lesson import Lesson, See, chosen, radio, slider
 
-SMOOTH, CELLS = "bilinear, as FCN does it", "not at all: the cells"
+SMOOTH, CELLS = "bilinear, as FCN does", "not: cells as they are"
 MODEL = "fcn_lite0"
 SIDE = 480
 """The longer side at which label maps are made, in pixels."""
@@ -41,13 +41,15 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
     size = (shown.height, shown.width)
     found = predictions(photo)
     maps = {stride: label_map(logits, size) for stride, logits in found.items()}
+    box = _middle(size, zoom)
+    under = shown.resize(_fitted(size), Image.Resampling.BILINEAR, box=box)
     panels = []
     for stride, logits in found.items():
         labels = maps[stride] if enlarged == SMOOTH else _cells(logits, size)
         different = (maps[stride] != maps[8]).mean()
         note = f"{different:.1%} of the pixels differ from FCN-8s" if stride > 8 else "both skips added"
         shape = f"{logits.shape[1]} × {logits.shape[2]} cells"
-        panels.append(panel(f"FCN-{stride}s: {shape}", _picture(shown, labels, zoom, f"FCN-{stride}s"), note))
+        panels.append(panel(f"FCN-{stride}s: {shape}", _picture(under, labels, box, f"FCN-{stride}s"), note))
     classes = memory.segmenter(MODEL).card.classes
     names = [", ".join(classes[index] for index in np.unique(map_) if index) or "nothing" for map_ in maps.values()]
     words = "; ".join(f"{stride}s finds {name}" for stride, name in zip(found, names, strict=True))
@@ -60,16 +62,25 @@ def _cells(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
 
 
-def _picture(photo: Image.Image, labels: NDArray[np.uint8], zoom: int, name: str) -> str:
-    """The part of the photo around its middle that ``zoom`` leaves, and the labels over it."""
-    width, height = photo.width / zoom, photo.height / zoom
-    left, top = (photo.width - width) / 2, (photo.height - height) / 2
-    box = (left, top, left + width, top + height)
+def _middle(size: tuple[int, int], zoom: int) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) around the middle of a picture of (height, width) that ``zoom`` leaves."""
+    height, width = size
+    left, top = (width - width / zoom) / 2, (height - height / zoom) / 2
+    return left, top, width - left, height - top
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) at which a picture of (height, width) is sharp in a panel on a phone, and good on a projector."""
+    height, width = size
+    return round(1.6 * PANEL), max(round(1.6 * PANEL * height / width), 1)
+
+
+def _picture(photo: Image.Image, labels: NDArray[np.uint8], box: tuple[float, float, float, float], name: str) -> str:
+    """The part of the photo that is shown, and the labels over it."""
+    over = np.asarray(Image.fromarray(labels).resize(photo.size, Image.Resampling.NEAREST, box=box))
     tall = PANEL * photo.height / photo.width
-    under = photo.resize((2 * PANEL, max(round(2 * tall), 1)), Image.Resampling.BICUBIC, box=box)
-    over = np.asarray(Image.fromarray(labels).resize(under.size, Image.Resampling.NEAREST, box=box))
     words = f"The photo under the label map of {name}: {(labels > 0).mean():.0%} of it is no background"
-    return svg(tall, words, photograph(labelled(under, over), 0, 0, PANEL, tall))
+    return svg(tall, words, photograph(labelled(photo, over), 0, 0, PANEL, tall))
 
 
 LESSON = Lesson(

@@ -160,7 +160,7 @@ every size works. Each map must be even where it is pooled, or crop and skip wou
 so itself. Sides that work are 16 apart: 556, 572, 588. The photo that is here has to be cut into such tiles, or padded.
 """,
     controls=lambda: [
-        radio("Convolutions", [("without padding (the paper)", "valid"), ("padded", "same")]),
+        radio("Convolutions", [("unpadded (paper)", "valid"), ("padded", "same")]),
         radio("Input", [TILE, PHOTO]),
         slider("Side of the tile", 572, *TILES, step=4),
     ],
