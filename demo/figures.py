@@ -85,14 +85,19 @@ def figure(name: str, panels: Iterable[str], summary: str) -> str:
     """
     return (
         f'<figure class="drawing" data-name="{escape(name)}"><div class="drawn">{"".join(panels)}</div>'
-        f'<figcaption>{summary}</figcaption><button type="button" class="save-png">Figure (PNG)</button></figure>'
+        f'<figcaption>{unbroken(summary)}</figcaption><button type="button" class="save-png">Figure (PNG)</button></figure>'
     )
 
 
 def panel(caption: str, drawn: str, note: str = "") -> str:
     """One drawing with its name above and a remark below, both HTML."""
-    below = f'<p class="hint">{note}</p>' if note else ""
-    return f'<div class="panel"><p class="name">{caption}</p>{drawn}{below}</div>'
+    below = f'<p class="hint">{unbroken(note)}</p>' if note else ""
+    return f'<div class="panel"><p class="name">{unbroken(caption)}</p>{drawn}{below}</div>'
+
+
+def unbroken(words: str) -> str:
+    """Words in which no line ends within a product."""
+    return words.replace(" × ", "\u00a0×\u00a0")
 
 
 def svg(height: float, title: str, *parts: str, width: float = PANEL) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from .. import view
-from ..figures import SAVE_PNG
+from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
 from . import any_size, aspp, atrous, pyramid_pooling, resampling, separable, skips, unet_path
 from .lesson import Control, Lesson, OtherTab
@@ -94,10 +94,10 @@ def _lay_out(place: int, lesson: Lesson, links: Links) -> tuple[gr.HTML, list[Co
     """Words on the left, controls and figure on the right, the ways on below."""
     with gr.Row(elem_classes="lesson"):
         with gr.Column(scale=4, min_width=300):
-            gr.Markdown(f"## {lesson.title}\n{lesson.text}")
-            gr.Markdown(f"**{lesson.question}**")
+            gr.Markdown(unbroken(f"## {lesson.title}\n{lesson.text}"))
+            gr.Markdown(unbroken(f"**{lesson.question}**"))
             with gr.Accordion("Answer", open=False):
-                gr.Markdown(lesson.answer)
+                gr.Markdown(unbroken(lesson.answer))
         with gr.Column(scale=7, min_width=300):
             with gr.Row():
                 controls = lesson.controls()

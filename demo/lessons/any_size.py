@@ -11,6 +11,7 @@ from segmodels.labels import PALETTE, VOC_CLASSES
 
 from .. import memory
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
+from ..memory import Remembered
 from ..settings import whole
 from .lesson import Lesson, See, slider
 
@@ -21,37 +22,56 @@ STRIDE, KERNEL = 32, 7
 SIDES = (160, 512)
 
 
+_maps: Remembered[Tensor] = Remembered(64)
+"""What the network has before its scores, by photo and size: a megabyte each."""
+
+
 def classifier(scores: nn.Conv2d) -> nn.Linear:
     """A fully connected layer over a 7 x 7 map, as VGG16 has: it reads cells x channels numbers and gives one score a
     class. Its weights are those of FCN's 1x1 ``scores``, the same for each of the 49 cells: it takes their mean.
     """
-    linear = nn.Linear(scores.in_channels * KERNEL**2, scores.out_channels)
-    with torch.no_grad():
-        weight = scores.weight.float()[..., 0, 0] / KERNEL**2  # (classes, channels)
-        linear.weight.copy_(weight[:, :, None].expand(-1, -1, KERNEL**2).flatten(1))
-        assert scores.bias is not None
-        linear.bias.copy_(scores.bias)
+    linear = nn.Linear(scores.in_channels * KERNEL**2, scores.out_channels, device="meta")
+    weight = scores.weight.detach().float().flatten(1) / KERNEL**2  # (classes, channels)
+    linear.weight = nn.Parameter(weight.repeat_interleave(KERNEL**2, 1), requires_grad=False)
+    assert scores.bias is not None
+    linear.bias = nn.Parameter(scores.bias.detach().float(), requires_grad=False)
     return linear
 
 
 def as_convolution(linear: nn.Linear) -> nn.Conv2d:
-    """The same layer with the same weights as a 7 x 7 convolution: (N, C, h, w) -> (N, classes, h - 6, w - 6)."""
+    """The same layer, the very same weights, as a 7 x 7 convolution: (N, C, h, w) -> (N, classes, h - 6, w - 6)."""
     channels = linear.in_features // KERNEL**2
-    conv = nn.Conv2d(channels, linear.out_features, KERNEL)
-    with torch.no_grad():
-        conv.weight.copy_(linear.weight.reshape(-1, channels, KERNEL, KERNEL))
-        conv.bias.copy_(linear.bias)  # type: ignore[union-attr]
+    conv = nn.Conv2d(channels, linear.out_features, KERNEL, device="meta")
+    conv.weight = nn.Parameter(linear.weight.reshape(-1, channels, KERNEL, KERNEL), requires_grad=False)
+    conv.bias = linear.bias
     return conv
 
 
-def last_map(photo: Image.Image) -> tuple[Tensor, nn.Conv2d]:
-    """What the trained FCN has before its scores, (1, 1280, h, w), of a square photo, and the layer that scores it."""
-    segmenter = memory.segmenter(MODEL)
-    decoder = segmenter.network.decoder
-    assert isinstance(decoder, FCNDecoder)
-    features = segmenter.encode(photo, working_size=photo.width)
-    with torch.inference_mode():
-        return decoder.head(features.maps[-1]).float(), decoder.score32
+def last_map(photo: str, side: int) -> Tensor:
+    """What the trained FCN has before its scores, (1, 1280, h, w), of the square middle of a photo."""
+
+    def make() -> Tensor:
+        segmenter = memory.segmenter(MODEL)
+        features = segmenter.encode(square(photo, side), working_size=side)
+        with torch.inference_mode():
+            return decoder().head(features.maps[-1]).float()
+
+    return _maps.get((photo, side), make)
+
+
+def decoder() -> FCNDecoder:
+    """The trained FCN's."""
+    found = memory.segmenter(MODEL).network.decoder
+    assert isinstance(found, FCNDecoder)
+    return found
+
+
+def square(photo: str, side: int) -> Image.Image:
+    """The middle of the photo at this path at ``side`` x ``side`` pixels."""
+    shown = memory.display(photo).photo
+    least = min(shown.size)
+    left, top = (shown.width - least) / 2, (shown.height - least) / 2
+    return shown.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + least, top + least))
 
 
 def run(layer: nn.Module, x: Tensor) -> tuple[Tensor | None, str]:
@@ -66,16 +86,15 @@ def run(layer: nn.Module, x: Tensor) -> tuple[Tensor | None, str]:
 def draw(photo: str, side: Any) -> str:
     """The photo at the chosen size, through the classifier and through its convolution."""
     side = whole("the photo's side", side, *SIDES)
-    square = _square(memory.display(photo).photo, side)
-    x, scores = last_map(square)
-    linear = classifier(scores)
+    shown, x = square(photo, side), last_map(photo, side)
+    linear = classifier(decoder().score32)
     answer, error = run(nn.Sequential(nn.Flatten(), linear), x)
     map_, too_small = run(as_convolution(linear), x)
     rows, columns = x.shape[2:]
     read = f"flatten {x.shape[1]} × {rows} × {columns} = {x[0].numel():,} numbers"
     panels = [
-        panel("Flatten, then fully connected", _answer(square, answer, read), error and f"torch says: <b>{error}</b>"),
-        panel("The same weights as a 7 × 7 convolution", _map(square, map_), too_small and f"torch says: {too_small}"),
+        panel("Flatten, then fully connected", _answer(shown, answer, read), error and f"torch says: <b>{error}</b>"),
+        panel("The same weights as a 7 × 7 convolution", _map(shown, map_), too_small and f"torch says: {too_small}"),
     ]
     shape = "no scores" if map_ is None else f"scores of <b>{' × '.join(map(str, map_.shape[1:]))}</b>"
     one = "fails" if answer is None else f"says {VOC_CLASSES[int(answer.argmax())]}"
@@ -83,13 +102,6 @@ def draw(photo: str, side: Any) -> str:
         f"{side} × {side} pixels leave a map of {rows} × {columns}: the classifier {one}, the convolution gives {shape}"
     )
     return figure(f"lesson-1-any-size-{side}", panels, words)
-
-
-def _square(photo: Image.Image, side: int) -> Image.Image:
-    """The middle of a photo at ``side`` x ``side`` pixels."""
-    least = min(photo.size)
-    left, top = (photo.width - least) / 2, (photo.height - least) / 2
-    return photo.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + least, top + least))
 
 
 def _answer(photo: Image.Image, scores: Tensor | None, read: str) -> str:
