@@ -37,6 +37,7 @@ def build() -> gr.Blocks:
                 model = anatomy_tab(anatomy)
                 links.to_lessons("anatomy")
         links.connect(tabs, walk, model)
+        links.from_address(page, tabs, walk)
         page.load(**load)
     return page
 

@@ -31,7 +31,7 @@ element.addEventListener('click', async event => {
     'box-sizing', 'color', 'column-gap', 'display', 'dominant-baseline', 'fill', 'fill-opacity', 'filter', 'flex',
     'flex-flow', 'font-family', 'font-size', 'font-style', 'font-variant-numeric', 'font-weight',
     'grid-template-columns', 'height', 'image-rendering', 'inset', 'justify-content', 'line-height', 'list-style',
-    'margin', 'mask', 'max-width', 'object-fit', 'opacity', 'overflow', 'padding', 'position', 'row-gap', 'stroke',
+    'margin', 'mask', 'max-width', 'object-fit', 'opacity', 'overflow', 'padding', 'position', 'row-gap', 'rx', 'stroke',
     'stroke-dasharray', 'stroke-linecap', 'stroke-linejoin', 'stroke-opacity', 'stroke-width', 'text-align',
     'text-anchor', 'transform', 'vertical-align', 'visibility', 'white-space', 'width'];
   const dressed = source => {
@@ -49,7 +49,7 @@ element.addEventListener('click', async event => {
   let ground = figure;
   while (ground.parentElement && getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)')
     ground = ground.parentElement;
-  const edge = 16, width = figure.offsetWidth, height = figure.offsetHeight;
+  const edge = 16, width = figure.offsetWidth, height = button.offsetTop;
   const copy = dressed(figure);
   copy.style.margin = '0';
   const markup = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">` +

@@ -31,6 +31,13 @@ TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
 WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False}
 """Options of the lessons that run no network on a photo: they wait for no place in the queue."""
 
+FROM_ADDRESS = f"""() => {{
+  const lesson = Number(new URLSearchParams(location.search).get('lesson'));
+  const there = Number.isInteger(lesson) && lesson >= 1 && lesson <= {len(LESSONS)};
+  const selected = there ? ['lessons', lesson - 1] : [];
+  return [0, 1].map(index => ({{__type__: 'update', ...(there ? {{selected: selected[index]}} : {{}})}}));
+}}"""
+
 
 class Links:
     """The ways between the page's tabs: buttons that are made while the tabs are, and connected when all are there."""
@@ -61,6 +68,11 @@ class Links:
             updates = json.dumps([{"__type__": "update", **update} for _, update in targets])
             go = f"() => {{ window.scrollTo(0, 0); return {updates}; }}"
             button.click(None, None, [target for target, _ in targets], js=go, api_visibility="private")
+
+    @staticmethod
+    def from_address(page: gr.Blocks, tabs: gr.Tabs, walk: gr.Tabs) -> None:
+        """Let an address that ends in ``?lesson=3`` open that lesson."""
+        page.load(None, None, [tabs, walk], js=FROM_ADDRESS, api_visibility="private")
 
 
 def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:

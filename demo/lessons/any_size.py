@@ -151,16 +151,16 @@ end: the last map is flattened, and a **fully connected layer** has a weight for
 
 Look at that layer again. For each class, it multiplies every cell of a 7 × 7 map with a weight and sums up, and that *is*
 a 7 × 7 convolution, applied once. Give the same weights to a convolution and it slides: over a larger map it gives a
-**map of scores**, one answer a place. That step is FCN's beginning; the article's 1 × 1 convolutions are the same one,
-for the layers behind.
+**map of scores**, one answer a place. The layers behind it read a single cell each, so they become the article's
+**1 × 1 convolutions**. With that step FCN begins.
 """,
-    question="Only at 224 do both give one and the same answer. At which sizes does the convolution give 5 × 5 answers?",
+    question="A map of 7 × 7 gets one and the same answer from both. At which sizes does the convolution give 5 × 5 answers?",
     answer="""
 A 7 × 7 kernel fits into a map of *n* cells *n* − 6 times, so it takes a map of 11 × 11: from 321 to 352 pixels, since
 the map has one cell for every 32 pixels begun. At 192 and below the kernel is larger than the map, and even the
 convolution gives up; FCN pads the map there. At 512 it has 100 answers in one pass, for far less work than 100 crops.
 """,
-    controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=32)],
+    controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=16)],
     figure=draw,
     see=See("anatomy", "What FCN makes of VGG16", "fcn8s_vgg16"),
     on_photo=True,

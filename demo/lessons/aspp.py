@@ -121,9 +121,9 @@ rates 6, 12 and 18, which is rate 6 on the slider: *r*, 2*r* and 3*r*. Grey maps
 """,
     question="Raise the rate to 12, so that the branches run at 12, 24 and 36. Which of them still sees more than its own cell?",
     answer="""
-On a map of 22 × 32 cells, rate 24 reaches the map only along the width and rate 36 not at all: 11 % of its taps land,
-the middle one of nine, so it is a second 1 × 1 branch with weights that were trained for something else. Image pooling
-sees the whole photo at any rate, and that is why DeepLab v3 added it.
+Rate 12 does. On a map of 22 × 32 cells, rate 24 finds a neighbour along the width only, and rate 36 none at all: 11 % of
+its taps land, the middle one of nine, so it is a second 1 × 1 branch with weights that were trained for something else.
+Image pooling sees the whole photo at any rate, and that is why DeepLab v3 added it.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),

@@ -1,6 +1,6 @@
 """Lesson 2: strided and transposed convolution, step by step."""
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -74,8 +74,6 @@ def _map(
         parts.append(inner.box(*corner, kernel, kernel, "window"))
     return svg(SIDE + 4, f"A map of {side} by {side} cells, {len(marked)} of them {style}", *parts)
 
-
-Kind = Literal["strided", "transposed"]
 
 LESSON = Lesson(
     name="Down and up",

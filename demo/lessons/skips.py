@@ -93,7 +93,7 @@ too. It scores the finer map at stride 16 with a 1 × 1 convolution, doubles the
 convolution and adds both: **FCN-16s**. Once more at stride 8: **FCN-8s**.
 
 These are the three predictions of one network, ours on EfficientNet-Lite0, on the photo of the Segment tab. All three
-were trained, so each is as good as it can be.
+had a part in its training, so the comparison is fair.
 """,
     question="From 32s to 8s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
     answer="""

@@ -18,7 +18,7 @@ from .lesson import Lesson, See, chosen, radio, slider
 
 TILE, PHOTO = "a square tile of it", "the whole photo"
 PADDINGS = ("valid", "same")
-TILES = (140, 892)
+TILES = (188, 892)
 BOX, ROW, TOP = 118, 62, 34
 
 Shape = tuple[int, int, int]
@@ -56,7 +56,12 @@ def path(height: int, width: int, padding: Padding) -> Path:
         for block in network.decoder.blocks:  # type: ignore[union-attr]
             block.register_forward_hook(record)
         features = network.encode(torch.empty(1, 3, height, width))
-        logits = network.decode(features)
+        try:
+            logits = network.decode(features)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{width} × {height} pixels are too few for an unpadded U-Net; torch says: {error}"
+            ) from None
     return Path(tuple(map(_shape, features)), tuple(below), tuple(up), _shape(logits))
 
 
