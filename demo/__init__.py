@@ -9,7 +9,7 @@ from segmodels.labels import VOC_CLASSES
 
 from .anatomy_tab import anatomy_tab
 from .lab import lab_tab
-from .lessons import Links, lessons_tab
+from .lessons import Ways, lessons_tab
 from .segment_tab import segment_tab
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
@@ -24,20 +24,19 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION, elem_id="introduction")
-        links = Links()
+        ways = Ways()
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):
                 photo, load = segment_tab()
             with gr.Tab("Lab", id="lab", elem_id="lab"):
                 lab_tab(photo)
-                links.to_lessons("lab")
+                ways.to_lessons("lab")
             with gr.Tab("Lessons", id="lessons", elem_id="lessons") as lessons:
-                walk = lessons_tab(lessons, photo, links)
+                walk = lessons_tab(lessons, photo, ways)
             with gr.Tab("Anatomy", id="anatomy") as anatomy:
                 model = anatomy_tab(anatomy)
-                links.to_lessons("anatomy")
-        links.connect(tabs, walk, model)
-        links.from_address(page, tabs, walk)
+                ways.to_lessons("anatomy")
+        ways.connect(tabs, walk, model)
         page.load(**load)
     return page
 

@@ -31,23 +31,17 @@ TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
 WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False}
 """Options of the lessons that run no network on a photo: they wait for no place in the queue."""
 
-FROM_ADDRESS = f"""() => {{
-  const lesson = Number(new URLSearchParams(location.search).get('lesson'));
-  const there = Number.isInteger(lesson) && lesson >= 1 && lesson <= {len(LESSONS)};
-  const selected = there ? ['lessons', lesson - 1] : [];
-  return [0, 1].map(index => ({{__type__: 'update', ...(there ? {{selected: selected[index]}} : {{}})}}));
-}}"""
 
-
-class Links:
+class Ways:
     """The ways between the page's tabs: buttons that are made while the tabs are, and connected when all are there."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[gr.Button, str, int | None, str | None]] = []
+        self._made: list[tuple[gr.Button, str, str | None, str | None]] = []
 
-    def button(self, words: str, tab: str, lesson: int | None = None, model: str | None = None) -> None:
-        """A button that opens a tab, at a lesson by its place, or at a network in Anatomy."""
-        self._made.append((gr.Button(words, size="sm", min_width=120), tab, lesson, model))
+    def button(self, words: str, tab: str, lesson: Lesson | None = None, model: str | None = None) -> None:
+        """A button that opens a tab, at a lesson or at a network in Anatomy."""
+        button = gr.Button(words, size="sm", min_width=120)
+        self._made.append((button, tab, None if lesson is None else lesson.slug, model))
 
     def to_lessons(self, tab: OtherTab) -> None:
         """A row of buttons, one a lesson that has its example in ``tab``."""
@@ -55,7 +49,7 @@ class Links:
             gr.HTML('<p class="hint">The lessons behind this</p>', min_width=160)
             for place, lesson in enumerate(LESSONS):
                 if lesson.see.tab == tab:
-                    self.button(f"{place + 1} {lesson.name}", "lessons", place)
+                    self.button(f"{place + 1} {lesson.name}", "lessons", lesson)
 
     def connect(self, tabs: gr.Tabs, walk: gr.Tabs, model: gr.Dropdown) -> None:
         """Let all buttons work. The browser does it by itself."""
@@ -69,13 +63,8 @@ class Links:
             go = f"() => {{ window.scrollTo(0, 0); return {updates}; }}"
             button.click(None, None, [target for target, _ in targets], js=go, api_visibility="private")
 
-    @staticmethod
-    def from_address(page: gr.Blocks, tabs: gr.Tabs, walk: gr.Tabs) -> None:
-        """Let an address that ends in ``?lesson=3`` open that lesson."""
-        page.load(None, None, [tabs, walk], js=FROM_ADDRESS, api_visibility="private")
 
-
-def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
+def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
     """Put all lessons into ``tab``, which is being built; nothing is computed before one is opened.
 
     ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
@@ -83,8 +72,8 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
     opened = gr.State()
     with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
         for place, lesson in enumerate(LESSONS):
-            with gr.Tab(f"{place + 1} {lesson.name}", id=place, elem_id=f"lesson-{place + 1}") as step:
-                figure, controls = _lay_out(place, lesson, links)
+            with gr.Tab(f"{place + 1} {lesson.name}", id=lesson.slug, elem_id=f"lesson-{place + 1}") as step:
+                figure, controls = _lay_out(place, lesson, ways)
             inputs: list[Any] = [photo, *controls] if lesson.on_photo else controls
             shown: dict[str, Any] = {
                 "outputs": [figure],
@@ -102,7 +91,7 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, links: Links) -> gr.Tabs:
     return walk
 
 
-def _lay_out(place: int, lesson: Lesson, links: Links) -> tuple[gr.HTML, list[Control]]:
+def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Control]]:
     """Words on the left, controls and figure on the right, the ways on below."""
     with gr.Row(elem_classes="lesson"):
         with gr.Column(scale=4, min_width=300):
@@ -116,13 +105,15 @@ def _lay_out(place: int, lesson: Lesson, links: Links) -> tuple[gr.HTML, list[Co
             figure = gr.HTML(js_on_load=SAVE_PNG)
     with gr.Row():
         see = lesson.see
-        links.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, model=see.model)
+        ways.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, model=see.model)
         if lesson.on_photo:
-            links.button("Another photo (Segment)", "segment")
+            ways.button("Another photo (Segment)", "segment")
         if place > 0:
-            links.button(f"Back: {LESSONS[place - 1].name}", "lessons", place - 1)
+            back = LESSONS[place - 1]
+            ways.button(f"Back: {back.name}", "lessons", back)
         if place + 1 < len(LESSONS):
-            links.button(f"Next: {LESSONS[place + 1].name}", "lessons", place + 1)
+            after = LESSONS[place + 1]
+            ways.button(f"Next: {after.name}", "lessons", after)
     return figure, controls
 
 

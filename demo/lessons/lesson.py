@@ -1,5 +1,6 @@
 """What a lesson is: words, controls, a figure that they change, and a question that the figure answers."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -39,6 +40,11 @@ class Lesson:
     see: See
     """Where the same can be seen at work."""
     on_photo: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Its name in addresses: ``down-and-up``."""
+        return re.sub(r"[^a-z]+", "-", self.name.lower().replace("'", ""))
 
 
 def slider(label: str, value: int, least: int, most: int, step: int = 1) -> gr.Slider:

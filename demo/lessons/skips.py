@@ -1,5 +1,6 @@
 """Lesson 3: FCN's three predictions, on the visitor's photo."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,15 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
         shape = f"{logits.shape[1]} × {logits.shape[2]} cells"
         panels.append(panel(f"FCN-{stride}s: {shape}", _picture(under, labels, box, f"FCN-{stride}s"), note))
     classes = memory.segmenter(MODEL).card.classes
-    names = [", ".join(classes[index] for index in np.unique(map_) if index) or "nothing" for map_ in maps.values()]
-    words = "; ".join(f"{stride}s finds {name}" for stride, name in zip(found, names, strict=True))
+    words = "; ".join(f"{stride}s finds {_found(map_, classes)}" for stride, map_ in maps.items())
     return figure("lesson-3-skips", panels, words)
+
+
+def _found(labels: NDArray[np.uint8], classes: Sequence[str]) -> str:
+    """The classes of a label map but background, the largest first, with their shares."""
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    order = [index for index in np.argsort(-shares) if index and shares[index]]
+    return ", ".join(f"{classes[index]} {shares[index]:.1%}" for index in order) or "nothing"
 
 
 def _cells(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -97,9 +104,10 @@ had a part in its training, so the comparison is fair.
 """,
     question="From 32s to 8s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
     answer="""
-Mostly the edges: the pixels that differ lie along them (zoom in, and look at the cells as they are), and the classes in
-the line below the figure are nearly always the same. The share that changes is small, because most pixels are far from
-any edge; in the paper, the skips took the mIoU from 59.4 to 62.7, nearly all of it by FCN-16s.
+Mostly the edges: nearly all pixels that differ lie along them (zoom in, and look at the cells as they are). What is large
+stays what it was; what comes and goes are specks, for sixteen times as many cells can err sixteen times as often, each
+on less of the photo (the astronaut shows it). Only a small share changes, because most pixels are far from any edge: in
+the paper, the skips took the mIoU from 59.4 to 62.7, nearly all of it by FCN-16s.
 """,
     controls=lambda: [radio("Enlarged", [SMOOTH, CELLS]), slider("Zoom", 1, 1, 6)],
     figure=draw,

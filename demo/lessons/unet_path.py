@@ -55,8 +55,8 @@ def path(height: int, width: int, padding: Padding) -> Path:
         network = unet(padding=padding).eval()
         for block in network.decoder.blocks:  # type: ignore[union-attr]
             block.register_forward_hook(record)
-        features = network.encode(torch.empty(1, 3, height, width))
         try:
+            features = network.encode(torch.empty(1, 3, height, width))
             logits = network.decode(features)
         except RuntimeError as error:
             raise ValueError(
