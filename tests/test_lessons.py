@@ -296,10 +296,11 @@ def test_zeros_between_the_taps_change_nothing(rate: int) -> None:
     assert atrous.difference(rate, 24) < 1e-5
 
 
-@pytest.mark.parametrize(("rate", "row", "column"), [(6, 16, 16), (6, 3, 30), (18, 1, 1), (18, 16, 16), (32, 9, 20)])
-def test_taps_on_and_off_the_map(rate: int, row: int, column: int) -> None:
-    along = [sum(1 <= place + step <= 32 for step in (-rate, 0, rate)) for place in (row, column)]
-    figure = drawn(6, **{"Atrous rate": rate, "Row": row, "Column": column})
+@pytest.mark.parametrize(("rate", "across", "down"), [(6, 50, 50), (6, 7, 98), (18, 0, 0), (18, 50, 50), (32, 25, 60)])
+def test_taps_on_and_off_the_map(rate: int, across: int, down: int) -> None:
+    cells = [round(31 * percent / 100) for percent in (across, down)]
+    along = [sum(0 <= cell + step < 32 for step in (-rate, 0, rate)) for cell in cells]
+    figure = drawn(6, **{"Atrous rate": rate, "Across (%)": across, "Down (%)": down})
     assert styled(figure, "tap") == along[0] * along[1]
     assert styled(figure, "tap") + styled(figure, "tap off") == 9
 

@@ -5,7 +5,7 @@ A lesson is a value that says what it is made of; this file puts it on the page.
 
 import json
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -38,9 +38,16 @@ class Ways:
     def __init__(self) -> None:
         self._made: list[tuple[gr.Button, str, str | None, str | None]] = []
 
-    def button(self, words: str, tab: str, lesson: Lesson | None = None, model: str | None = None) -> None:
+    def button(
+        self,
+        words: str,
+        tab: str,
+        lesson: Lesson | None = None,
+        model: str | None = None,
+        variant: Literal["primary", "secondary"] = "secondary",
+    ) -> None:
         """A button that opens a tab, at a lesson or at a network in Anatomy."""
-        button = gr.Button(words, size="sm", min_width=120)
+        button = gr.Button(words, variant=variant, size="sm", min_width=120)
         self._made.append((button, tab, None if lesson is None else lesson.slug, model))
 
     def to_lessons(self, tab: OtherTab) -> None:
@@ -113,7 +120,7 @@ def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Cont
             ways.button(f"Back: {back.name}", "lessons", back)
         if place + 1 < len(LESSONS):
             after = LESSONS[place + 1]
-            ways.button(f"Next: {after.name}", "lessons", after)
+            ways.button(f"Next: {after.name}", "lessons", after, variant="primary")
     return figure, controls
 
 

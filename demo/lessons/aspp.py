@@ -14,7 +14,7 @@ from segmodels.receptive_field import share_of_taps_inside, taps
 from .. import memory
 from ..figures import PANEL, Grid, figure, labelled, panel, photograph, svg
 from ..settings import whole
-from .lesson import Lesson, See, slider
+from .lesson import Lesson, See, cell_at, place, slider
 
 MODEL = "deeplabv3_lite0"
 RATES = (1, 24)
@@ -36,11 +36,10 @@ def branches(photo: str, rate: int) -> list[Tensor]:
 def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     """The taps on the photo, what the branches make of it, and the label map."""
     rate = whole("the atrous rate", rate, *RATES)
-    across, down = whole("the place across", across, 0, 100), whole("the place down", down, 0, 100)
     shown = memory.display(photo).photo
     maps = branches(photo, rate)
     _, height, width = maps[0].shape
-    cell = round(down * (height - 1) / 100), round(across * (width - 1) / 100)
+    cell = cell_at(across, down, height, width)
     shares = [share_of_taps_inside(height, width, step * rate) for step in (1, 2, 3)]
     names = ["1 × 1", *(f"rate {step * rate}" for step in (1, 2, 3)), "image pooling"]
     notes = [
@@ -127,8 +126,7 @@ Image pooling sees the whole photo at any rate, and that is why DeepLab v3 added
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),
-        slider("Across (%)", 50, 0, 100),
-        slider("Down (%)", 50, 0, 100),
+        *place(),
     ],
     figure=draw,
     see=See("lab", "Rates and branches on your photo"),

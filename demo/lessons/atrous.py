@@ -10,7 +10,7 @@ from segmodels.receptive_field import share_of_taps_inside, taps
 
 from ..figures import PANEL, Grid, figure, panel, svg
 from ..settings import whole
-from .lesson import Lesson, See, slider
+from .lesson import Lesson, See, cell_at, place, slider
 
 RATES = (1, 36)
 SIDES = (8, 64)
@@ -38,13 +38,10 @@ def difference(rate: int, side: int) -> float:
         return float((conv(x) - plain).abs().max())
 
 
-def draw(rate: Any, side: Any, row: Any, column: Any) -> str:
+def draw(rate: Any, side: Any, across: Any, down: Any) -> str:
     """The taps on the map, and the kernel with the zeros that nobody computes."""
     rate, side = whole("the rate", rate, *RATES), whole("the side of the map", side, *SIDES)
-    row, column = (
-        min(whole(name, value, 1, SIDES[1]), side) - 1 for name, value in (("the row", row), ("the column", column))
-    )
-    found = taps(row, column, rate, side, side)
+    found = taps(*cell_at(across, down, side, side), rate, side, side)
     landed = sum(inside for *_, inside in found)
     view = 2 * rate + 1
     weights = sum(parameter.numel() for parameter in AtrousConv(CHANNELS, CHANNELS, rate)[0].parameters())
@@ -111,8 +108,7 @@ DeepLab v3 saw this and added image pooling beside the large rates: that is the 
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),
         slider("Map", 32, *SIDES, step=8),
-        slider("Row", 16, 1, SIDES[1]),
-        slider("Column", 16, 1, SIDES[1]),
+        *place(),
     ],
     figure=draw,
     see=See("lab", "Move the rate on your photo"),

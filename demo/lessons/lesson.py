@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 import gradio as gr
 
+from ..figures import Cell
+from ..settings import whole
+
 Control = gr.Slider | gr.Radio
 OtherTab = Literal["lab", "anatomy"]
 
@@ -56,6 +59,21 @@ def radio(label: str, choices: list[Any]) -> gr.Radio:
     """A lesson's choice, the first one chosen."""
     first = choices[0][1] if isinstance(choices[0], tuple) else choices[0]
     return gr.Radio(choices, value=first, label=label, min_width=150)
+
+
+def place() -> list[Control]:
+    """Two sliders that point to a cell of a map; see ``cell_at``."""
+    return [slider("Across (%)", 50, 0, 100), slider("Down (%)", 50, 0, 100)]
+
+
+def cell_at(across: Any, down: Any, height: int, width: int) -> Cell:
+    """The (row, column) of a map of (height, width) that the sliders of ``place`` point to.
+
+    Raises:
+        ValueError: if they are no whole percentages.
+    """
+    across, down = whole("the place across", across, 0, 100), whole("the place down", down, 0, 100)
+    return round(down * (height - 1) / 100), round(across * (width - 1) / 100)
 
 
 def chosen(name: str, value: Any, choices: tuple[str, ...]) -> str:

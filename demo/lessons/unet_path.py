@@ -83,7 +83,7 @@ def draw(photo: str, padding: Any, source: Any, side: Any) -> str:
     words = f"{width} × {height} pixels in, labels for <b>{out_width} × {out_height}</b>: {share:.0%} of them; {lost}"
     panels = [
         panel("Every step's channels × height × width", _drawing(found, (3, height, width))),
-        panel("Labelled is what is bright", _labelled(display.photo, width, height, out_width, out_height)),
+        panel("What gets a label is bright", _labelled(display.photo, width, height, out_width, out_height)),
     ]
     return figure(f"lesson-4-unet-{padding}-{width}x{height}", panels, words)
 
@@ -151,8 +151,8 @@ LESSON = Lesson(
     text="""
 FCN adds a few maps of *scores* on its way up. **U-Net** hands over the *features* themselves, all of them, at every
 scale: each step up takes the map from below through a 2 × 2 transposed convolution, puts the skip beside it
-(concatenated, not added) and lets two 3 × 3 convolutions make one of both. Halving the size doubles the channels, so
-the path is as wide at the bottom as it is long at the top.
+(concatenated, not added) and lets two 3 × 3 convolutions make one of both. Each halving of the size
+doubles the channels.
 
 The paper's convolutions have no padding: each 3 × 3 costs a border of one pixel, skips come out larger than what they
 meet and are **cropped**, and labels exist for the middle of the tile only. With padding nothing is lost, and the border
