@@ -5,7 +5,7 @@ of maps are drawn in units of the panel's view box; ``PANEL`` of them are about 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -18,6 +18,9 @@ from .view import data_url
 
 PANEL = 340
 """The width of a panel's view box: a phone's."""
+
+SPECK = 0.001
+"""A class that covers less of a photo is hardly seen."""
 
 Cell = tuple[int, int]
 """(row, column) of a map."""
@@ -147,6 +150,15 @@ def labelled(photo: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
     edges = edge_layer(labels).convert("RGBA")
     picture.paste(edges, mask=edges)
     return picture
+
+
+def contents(labels: NDArray[np.uint8], classes: Sequence[str]) -> str:
+    """The classes of a label map but background in words, the largest first, with the share that each covers."""
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    order = [index for index in np.argsort(-shares) if index and shares[index]]
+    large = [f"{classes[index]} {shares[index]:.1%}" for index in order if shares[index] >= SPECK]
+    specks = [classes[index] for index in order if shares[index] < SPECK]
+    return ", ".join(large + ([f"specks of {' and '.join(specks)}"] if specks else [])) or "nothing"
 
 
 class Grid:

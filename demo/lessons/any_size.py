@@ -108,10 +108,10 @@ def _answer(photo: Image.Image, scores: Tensor | None, read: str) -> str:
     """The photo with one answer for all of it, or none."""
     words = "no answer" if scores is None else f"{VOC_CLASSES[int(scores.argmax())]}"
     return svg(
-        PANEL + 26,
+        PANEL,
         f"The photo, {read}, {words}",
         photograph(photo, 30, 0, PANEL - 60, PANEL - 60),
-        text(PANEL / 2, PANEL - 40, read),
+        text(PANEL / 2, PANEL - 38, read),
         text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"),
     )
 
@@ -136,9 +136,9 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
         counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
         found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
         words = ", ".join(f"{name} {number}" for number, name in found[:4])
-    parts.append(text(PANEL / 2, PANEL - 40, "the best class of each cell, and how many cells"))
+    parts.append(text(PANEL / 2, PANEL - 38, "the best class of each cell, and how many cells"))
     parts.append(text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"))
-    return svg(PANEL + 26, f"The photo with the best class of each cell of scores: {words}", *parts)
+    return svg(PANEL, f"The photo with the best class of each cell of scores: {words}", *parts)
 
 
 LESSON = Lesson(

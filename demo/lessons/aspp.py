@@ -1,6 +1,7 @@
 """Lesson 7: ASPP, several rates side by side, on the visitor's photo."""
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from segmodels.deeplab import DeepLabV3Decoder
 from segmodels.pooling import ASPP
 from segmodels.receptive_field import share_of_taps_inside, taps
+from segmodels.segmenter import label_map
 
 from .. import memory
-from ..figures import PANEL, Grid, figure, labelled, panel, photograph, svg
+from ..figures import PANEL, Grid, contents, figure, labelled, panel, photograph, svg
 from ..settings import whole
-from .lesson import Lesson, See, cell_at, place, slider
+from .lesson import Lesson, See, cell_at, place, slider, small_photo
 
 MODEL = "deeplabv3_lite0"
 RATES = (1, 24)
@@ -22,22 +25,37 @@ MARKS = ("circle", "square", "triangle")
 """How the taps of the three atrous branches are drawn: to be told apart without colours."""
 
 
-def branches(photo: str, rate: int) -> list[Tensor]:
-    """What each branch of the trained ASPP gives for the photo at this path: (channels, h, w) each."""
-    aspp = memory.segmenter(MODEL).network.decoder.aspp
-    assert isinstance(aspp, ASPP)
-    aspp = copy.deepcopy(aspp)  # the network's own may be in use at another rate
-    aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
+@functools.cache
+def at_rate(rate: int) -> ASPP:
+    """The trained ASPP at rates of its own: the network's may be in use at others. The weights are shared."""
+    aspp = decoder().aspp
+    copied: ASPP = copy.deepcopy(aspp, {id(weight): weight for weight in aspp.parameters()})
+    copied.set_atrous_rates((rate, 2 * rate, 3 * rate))
+    return copied
+
+
+def decoder() -> DeepLabV3Decoder:
+    """The trained network's."""
+    found = memory.segmenter(MODEL).network.decoder
+    assert isinstance(found, DeepLabV3Decoder)
+    return found
+
+
+def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
+    """What each branch gives for the photo at this path, (channels, h, w), and the logits, (classes, h, w)."""
+    aspp = at_rate(rate)
     with torch.inference_mode():
         deepest = memory.features(photo, MODEL, None).maps[-1]
-        return [branch(deepest)[0].float() for branch in aspp.convs]
+        branches = [branch(deepest) for branch in aspp.convs]
+        logits = decoder().classifier(decoder().refine(aspp.project(torch.cat(branches, dim=1))))
+    return [branch[0].float() for branch in branches], logits[0].float()
 
 
 def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     """The taps on the photo, what the branches make of it, and the label map."""
     rate = whole("the atrous rate", rate, *RATES)
-    shown = memory.display(photo).photo
-    maps = branches(photo, rate)
+    shown = small_photo(photo)
+    maps, logits = run(photo, rate)
     _, height, width = maps[0].shape
     cell = cell_at(across, down, height, width)
     shares = [share_of_taps_inside(height, width, step * rate) for step in (1, 2, 3)]
@@ -53,10 +71,10 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     small = [
         panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
     ]
-    result = memory.segmenter(MODEL).decode(memory.features(photo, MODEL, None), rate, shown.size)
-    found = ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
+    labels = label_map(logits, (shown.height, shown.width))
+    found = contents(labels, memory.segmenter(MODEL).card.classes)
     tall = PANEL * shown.height / shown.width
-    answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, result.labels), 0, 0, PANEL, tall))
+    answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, labels), 0, 0, PANEL, tall))
     panels = [
         panel(f"Taps on the map of {height} × {width} cells", _taps(shown, height, width, cell, rate)),
         panel("All five together", answer, found),

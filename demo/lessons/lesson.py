@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import gradio as gr
+from PIL import Image
 
+from .. import memory
 from ..figures import Cell
 from ..settings import whole
 
 Control = gr.Slider | gr.Radio
 OtherTab = Literal["lab", "anatomy"]
+
+SIDE = 512
+"""The longer side of a photo in a figure, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,20 @@ class Lesson:
 
 def slider(label: str, value: int, least: int, most: int, step: int = 1) -> gr.Slider:
     """A lesson's slider over whole numbers."""
-    return gr.Slider(least, most, value=value, step=step, label=label, min_width=150)
+    return gr.Slider(least, most, value=value, step=step, label=label, min_width=110)
 
 
 def radio(label: str, choices: list[Any]) -> gr.Radio:
     """A lesson's choice, the first one chosen."""
     first = choices[0][1] if isinstance(choices[0], tuple) else choices[0]
     return gr.Radio(choices, value=first, label=label, min_width=150)
+
+
+def small_photo(path: str) -> Image.Image:
+    """The visitor's photo at the size at which it is sharp in a panel of a figure, and quick to send."""
+    photo = memory.display(path).photo.copy()
+    photo.thumbnail((SIDE, SIDE))
+    return photo
 
 
 def place() -> list[Control]:

@@ -1,6 +1,5 @@
 """Lesson 3: FCN's three predictions, on the visitor's photo."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,12 @@ from segmodels.fcn import FCNDecoder
 from segmodels.segmenter import label_map
 
 from .. import memory
-from ..figures import PANEL, figure, labelled, panel, photograph, svg
+from ..figures import PANEL, contents, figure, labelled, panel, photograph, svg
 from ..settings import whole
-from .lesson import Lesson, See, chosen, radio, slider
+from .lesson import Lesson, See, chosen, radio, slider, small_photo
 
-SMOOTH, CELLS = "bilinear, as FCN does", "not: cells as they are"
+CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"
 MODEL = "fcn_lite0"
-SIDE = 480
-"""The longer side at which label maps are made, in pixels."""
 
 
 def predictions(photo: str) -> dict[int, Tensor]:
@@ -36,9 +33,8 @@ def predictions(photo: str) -> dict[int, Tensor]:
 
 def draw(photo: str, enlarged: Any, zoom: Any) -> str:
     """The three label maps side by side over the photo, and how far the first two are from the last."""
-    enlarged, zoom = chosen("the enlarging", enlarged, (SMOOTH, CELLS)), whole("the zoom", zoom, 1, 6)
-    shown = memory.display(photo).photo.copy()
-    shown.thumbnail((SIDE, SIDE))
+    enlarged, zoom = chosen("the enlarging", enlarged, (CELLS, SMOOTH)), whole("the zoom", zoom, 1, 6)
+    shown = small_photo(photo)
     size = (shown.height, shown.width)
     found = predictions(photo)
     maps = {stride: label_map(logits, size) for stride, logits in found.items()}
@@ -52,15 +48,8 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
         shape = f"{logits.shape[1]} × {logits.shape[2]} cells"
         panels.append(panel(f"FCN-{stride}s: {shape}", _picture(under, labels, box, f"FCN-{stride}s"), note))
     classes = memory.segmenter(MODEL).card.classes
-    words = "; ".join(f"{stride}s finds {_found(map_, classes)}" for stride, map_ in maps.items())
+    words = "; ".join(f"{stride}s finds {contents(map_, classes)}" for stride, map_ in maps.items())
     return figure("lesson-3-skips", panels, words)
-
-
-def _found(labels: NDArray[np.uint8], classes: Sequence[str]) -> str:
-    """The classes of a label map but background, the largest first, with their shares."""
-    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
-    order = [index for index in np.argsort(-shares) if index and shares[index]]
-    return ", ".join(f"{classes[index]} {shares[index]:.1%}" for index in order) or "nothing"
 
 
 def _cells(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -104,12 +93,12 @@ had a part in its training, so the comparison is fair.
 """,
     question="From 32s to 8s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
     answer="""
-Mostly the edges: nearly all pixels that differ lie along them (zoom in, and look at the cells as they are). What is large
+Mostly the edges: most pixels that differ lie along them (zoom in to see it). What is large
 stays what it was; what comes and goes are specks, for sixteen times as many cells can err sixteen times as often, each
 on less of the photo (the astronaut shows it). Only a small share changes, because most pixels are far from any edge: in
 the paper, the skips took the mIoU from 59.4 to 62.7, nearly all of it by FCN-16s.
 """,
-    controls=lambda: [radio("Enlarged", [SMOOTH, CELLS]), slider("Zoom", 1, 1, 6)],
+    controls=lambda: [radio("Enlarged", [CELLS, SMOOTH]), slider("Zoom", 1, 1, 6)],
     figure=draw,
     see=See("lab", "Switch the skips off on your photo"),
     on_photo=True,
