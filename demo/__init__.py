@@ -9,7 +9,7 @@ from segmodels.labels import VOC_CLASSES
 
 from .anatomy_tab import anatomy_tab
 from .lab import lab_tab
-from .lessons import lessons_tab
+from .lessons import Ways, lessons_tab
 from .links import follow, link_bar
 from .segment_tab import segment_tab
 
@@ -24,18 +24,22 @@ Drop in a photo, choose a network, and move the atrous rate.
 def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        gr.Markdown(INTRODUCTION)
+        gr.Markdown(INTRODUCTION, elem_id="introduction")
         bar = link_bar()
-        with gr.Tabs(elem_id="tabs") as tabs:
+        ways = Ways()
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):
                 photo, settings, load = segment_tab()
             with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
                 sections = lab_tab(photo, lab, network=settings[1])
-            with gr.Tab("Lessons", id="lessons", elem_id="lessons"):
-                lessons_tab(photo)
+                ways.to_lessons("lab")
+            with gr.Tab("Lessons", id="lessons", elem_id="lessons") as lessons:
+                walk = lessons_tab(lessons, photo, ways)
             with gr.Tab("Anatomy", id="anatomy") as anatomy:
-                anatomy_tab(anatomy)
-        follow(page, bar, photo, settings, tabs, {"lab": sections}, load)
+                model = anatomy_tab(anatomy)
+                ways.to_lessons("anatomy")
+        ways.connect(tabs, walk, model)
+        follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     return page
 
 
