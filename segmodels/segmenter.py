@@ -175,11 +175,7 @@ class Segmenter:
         rate = atrous_rate or self.fitting_rate(features.output_stride)
         with self._turn, torch.inference_mode():
             started = time.perf_counter()
-            if rate is not None:
-                aspp = self.network.decoder.aspp
-                assert isinstance(aspp, ASPP)
-                aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
-            logits = self.network.decode(list(features.maps))[0].float()
+            logits = self._logits(features, rate)
             self._wait()
             decoded = time.perf_counter()
             width, height = size or features.photo_size
@@ -204,6 +200,25 @@ class Segmenter:
             confidence=confidence,
             notes=self._notes(rate, features.output_stride),
         )
+
+    def logits(self, features: Features, atrous_rate: int | None = None) -> Tensor:
+        """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
+
+        Arguments and errors as in a call.
+        """
+        check_settings(self.card, atrous_rate)
+        with self._turn, torch.inference_mode():
+            return self._logits(features, atrous_rate or self.fitting_rate(features.output_stride))
+
+    def _logits(self, features: Features, rate: int | None) -> Tensor:
+        self._set_rate(rate)
+        return self.network.decode(list(features.maps))[0].float()
+
+    def _set_rate(self, rate: int | None) -> None:
+        if rate is not None:
+            aspp = self.network.decoder.aspp
+            assert isinstance(aspp, ASPP)
+            aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
 
     def fitting_rate(self, output_stride: int) -> int | None:
         """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
