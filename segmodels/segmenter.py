@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from . import published, zoo
 from .backbones import OUTPUT_STRIDES
 from .network import SegmentationNetwork
+from .parts import without
 from .photo import as_photo
 from .pooling import ASPP
 from .precision import best_precision, optimise
@@ -201,13 +202,16 @@ class Segmenter:
             notes=self._notes(rate, features.output_stride),
         )
 
-    def logits(self, features: Features, atrous_rate: int | None = None) -> Tensor:
+    def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
         """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
 
-        Arguments and errors as in a call.
+        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in a call.
+
+        Raises:
+            ValueError: also for a name that is no part of the network.
         """
         check_settings(self.card, atrous_rate)
-        with self._turn, torch.inference_mode():
+        with self._turn, torch.inference_mode(), without(self.network, off):
             return self._logits(features, atrous_rate or self.fitting_rate(features.output_stride))
 
     def _logits(self, features: Features, rate: int | None) -> Tensor:
