@@ -12,6 +12,7 @@ import segmodels
 from segmodels import Segmenter, zoo
 from segmodels.network import SegmentationNetwork
 from segmodels.parts import parts, without
+from segmodels.unet import he_initialise
 
 from .helpers import randomise_norms
 
@@ -24,6 +25,7 @@ SCORES = ["score 16", "score 8"]
 def network(name: str) -> SegmentationNetwork:
     torch.manual_seed(0)
     built = zoo.build(name).eval().requires_grad_(False)
+    he_initialise(built)  # so that no signal fades on its way
     randomise_norms(built)
     return built
 
