@@ -20,13 +20,13 @@ from .memory import Display
 
 def viewer(display: Display, result: Segmentation) -> str:
     """The input, the segmented output and the per-class overlays; ``result`` is at the display's size."""
-    photo = _data_url(display.photo, "JPEG", quality=88)
-    segmented = _data_url(label_image(result.labels), "PNG")
+    photo = data_url(display.photo, "JPEG", quality=88)
+    segmented = data_url(label_image(result.labels), "PNG")
     found = [name for name in result.shares if name != "background"]
     indices = {name: result.classes.index(name) for name in found}
     summary = _summary(result)
-    layers = {name: _data_url(class_layer(result.labels, index), "PNG") for name, index in indices.items()}
-    edges = _data_url(edge_layer(result.labels), "PNG")
+    layers = {name: data_url(class_layer(result.labels, index), "PNG") for name, index in indices.items()}
+    edges = data_url(edge_layer(result.labels), "PNG")
     width, height = display.photo.size
     return f"""
 <div class="panels" style="--photo: url({photo}); --edges: url({edges}); --ratio: {width} / {height}">
@@ -42,7 +42,7 @@ def viewer(display: Display, result: Segmentation) -> str:
       {_layers(indices, layers, "flat")}
       <div class="edges"></div>
     </div>
-    <ul class="legend" aria-label="Legend">{_legend(result)}</ul>
+    <ul class="legend" aria-label="Legend">{legend(result)}</ul>
   </figure>
   <figure>
     <figcaption>Per-class overlays</figcaption>
@@ -69,7 +69,7 @@ def problem(sentence: str) -> str:
 def table(result: Segmentation) -> str:
     """Class, share of the photo, mean confidence."""
     rows = "".join(
-        f"""<tr><th scope="row">{_swatch(result.classes.index(name))}{escape(name)}</th>
+        f"""<tr><th scope="row">{swatch(result.classes.index(name))}{escape(name)}</th>
         <td><span class="bar" style="--share: {share:.4f}"></span>{share:.1%}</td>
         <td>{_percent(result.confidence.get(name))}</td></tr>"""
         for name, share in result.shares.items()
@@ -116,9 +116,10 @@ def _settings(result: Segmentation) -> str:
     return text + "".join(f'<br><span class="note">{escape(note)}</span>' for note in result.notes)
 
 
-def _legend(result: Segmentation) -> str:
+def legend(result: Segmentation) -> str:
+    """The classes found, each with its colour and its share, as list items."""
     return "".join(
-        f"<li>{_swatch(result.classes.index(name))}{escape(name)} <small>{share:.1%}</small></li>"
+        f"<li>{swatch(result.classes.index(name))}{escape(name)} <small>{share:.1%}</small></li>"
         for name, share in result.shares.items()
     )
 
@@ -134,7 +135,7 @@ def _choices(indices: dict[str, int]) -> str:
     choices = {"all": "all classes"} | {str(index): name for name, index in indices.items()}
     buttons = "".join(
         f"""<label data-class="{value}"><input type="radio" name="chosen-class" value="{value}"{" checked" * (value == "all")}>
-        {_swatch(int(value)) if value != "all" else ""}{escape(name)}</label>"""
+        {swatch(int(value)) if value != "all" else ""}{escape(name)}</label>"""
         for value, name in choices.items()
     )
     return f'<fieldset class="choices"><legend>Show</legend>{buttons}</fieldset>'
@@ -155,7 +156,8 @@ def _sentences(notes: tuple[str, ...]) -> str:
     return "".join(f"; {escape(note)}" for note in notes)
 
 
-def _swatch(index: int) -> str:
+def swatch(index: int) -> str:
+    """A spot of a class's colour, to stand before its name."""
     red, green, blue = PALETTE[index]
     return f'<span class="swatch" style="background: rgb({red} {green} {blue})"></span>'
 
@@ -164,7 +166,8 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
 
 
-def _data_url(image: Image.Image, kind: str, **options: int) -> str:
+def data_url(image: Image.Image, kind: str, **options: int) -> str:
+    """The picture itself as an address, for an ``img`` or a style; ``kind`` is ``"PNG"`` or ``"JPEG"``."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -33,8 +33,21 @@ def overlay(photo: Image.Image, labels: NDArray[np.uint8], opacity: float = 0.6)
 
 def class_layer(labels: NDArray[np.uint8], index: int) -> Image.Image:
     """One class in its colour, all else transparent: a two-colour palette image, small to send."""
-    image = Image.fromarray((labels == index).astype(np.uint8))
-    image.putpalette([0, 0, 0, *PALETTE[index].tolist()])
+    red, green, blue = PALETTE[index].tolist()
+    return marked_layer(labels == index, (red, green, blue))
+
+
+def mask_layer(labels: NDArray[np.uint8]) -> Image.Image:
+    """Every class but background in its colour, background transparent: to lie over the photo."""
+    image = label_image(labels)
+    image.info["transparency"] = 0
+    return image
+
+
+def marked_layer(marked: NDArray[np.bool_], colour: tuple[int, int, int]) -> Image.Image:
+    """The marked pixels, (H, W), in one colour, all else transparent."""
+    image = Image.fromarray(marked.astype(np.uint8))
+    image.putpalette([0, 0, 0, *colour])
     image.info["transparency"] = 0
     return image
 
@@ -47,10 +60,7 @@ def edge_layer(labels: NDArray[np.uint8]) -> Image.Image:
     edges[:-1] |= down
     edges[:, 1:] |= across
     edges[:, :-1] |= across
-    image = Image.fromarray(edges.astype(np.uint8))
-    image.putpalette([0, 0, 0, 255, 255, 255])
-    image.info["transparency"] = 0
-    return image
+    return marked_layer(edges, (255, 255, 255))
 
 
 def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[Image.Image, NDArray[np.uint8]]:

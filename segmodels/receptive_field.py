@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .layers import resize_logits
 from .network import SegmentationNetwork
 from .parts import without
 
@@ -195,20 +196,24 @@ class Reach:
     columns: Span
 
 
-def reach(network: SegmentationNetwork, height: int, width: int, off: Collection[str] = ()) -> Reach:
-    """What each pixel of the logits depends on, on a photo of (height, width) pixels, with the ``parts`` ``off``.
+def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collection[str]) -> list[Reach]:
+    """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``offs``.
 
-    Nothing is computed for a network on torch's meta device.
+    ``offs`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
+    whole network and that of the same without image pooling. Nothing is computed for a network on torch's meta device.
 
     Raises:
         ValueError: for a name that is no part of the network, and if the network does something unknown to a map.
     """
     x = next(network.parameters()).new_empty(1, 3, height, width)
     tracer = _ReachTracer(x)
-    with without(network, off), torch.no_grad(), tracer:
-        logits = network(x)
-    found = tracer.of(logits)
-    return found or Reach(_nothing(height), _nothing(width))
+    found = []
+    with torch.no_grad(), tracer:
+        features = network.encode(x)
+        for off in offs:
+            with without(network, off):
+                found.append(tracer.of(resize_logits(network.decode(features), (height, width))))
+    return [each or Reach(_nothing(height), _nothing(width)) for each in found]
 
 
 class _ReachTracer(Tracer[Reach]):

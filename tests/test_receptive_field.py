@@ -335,7 +335,7 @@ def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
     for axis, shape in ((-2, (height, 33)), (-1, (33, height))):
         pixels = torch.randn(1, 3, *shape, dtype=torch.double)
         with torch.device("meta"):
-            found = reach(build().eval(), *shape, off)
+            (found,) = reach(build().eval(), *shape, off)
         span = found.rows if axis == -2 else found.columns
         assert 0 < span[height // 2, 0] < span[height // 2, 1] < height - 1
         for position in (17, height // 2 + 1, height - 1):
@@ -349,7 +349,7 @@ def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
 def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
     network = segmodels.load("fcn_lite0", device="cpu", precision="float32").network
     pixels = torch.randn(1, 3, 64, 1200)
-    box = reach(network, 64, 1200).columns[600]
+    box = reach(network, 64, 1200, ())[0].columns[600]
     columns = effective_receptive_field(network, pixels, 32, 600, 8).sum(dim=0)
     assert box[0] > 0
     assert box[1] < 1199
@@ -361,8 +361,8 @@ def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
 def test_image_pooling_reaches_everything_and_a_network_without_branches_nothing() -> None:
     with torch.device("meta"):
         network = deeplabv3_lite0().eval()
-    everything = reach(network, 320, 2048)
+    branches = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
+    everything, nothing = reach(network, 320, 2048, (), branches)
     assert (everything.columns == [0, 2047]).all()
     assert (everything.rows == [0, 319]).all()
-    nothing = reach(network, 320, 2048, ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"])
     assert (nothing.columns[:, 0] > nothing.columns[:, 1]).all()
