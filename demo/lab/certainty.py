@@ -51,12 +51,13 @@ class Certainty:
 
 def section(photo: gr.Image, tab: gr.Tab) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
-    with gr.Row(elem_classes="lab-controls"):
-        with gr.Column(scale=5, min_width=300):
-            chosen = controls("certainty", zoo.trained_models())
-        gr.HTML(f'<p class="hint">{ABOUT}</p>', scale=7, min_width=300)
+    chosen = controls("certainty", zoo.trained_models())
     maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE)
-    table = gr.HTML(elem_id="certainty-table")
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300):
+            table = gr.HTML(elem_id="certainty-table")
+        with gr.Column(scale=5, min_width=300):
+            gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     run: dict[str, Any] = {
         "fn": show,
         "inputs": [photo, *chosen.all],
@@ -109,7 +110,7 @@ def figures(photo: Image.Image, found: Certainty, settings: Settings) -> str:
         f"{found.margin.mean():.2f}. The best class has less than {DOUBT:.0%} on {doubted:.1%} of the photo."
     )
     classes = ", ".join(settings.card.classes[index] for index in np.unique(found.labels))
-    bits_scale = scale("inferno", ("0", "0.5", "1", "1.5", "2 or more bits"), "entropy from 0, sure, to 2 bits or more")
+    bits_scale = scale("inferno", ("0", "0.5", "1", "1.5", "≥ 2"), "entropy from 0, sure, to 2 bits or more")
     ahead_scale = scale("inferno_r", ("0: a tie", "0.5", "1"), "margin from 0, a tie and bright, to 1, sure and dark")
     name = settings.card.name
     return f"""<p class="figure-of-merit" role="status">{means}</p>
@@ -129,9 +130,10 @@ def classes_table(found: Certainty, classes: tuple[str, ...]) -> str:
     """Each class found with its share and the means over its pixels, largest share first."""
     indices, counts = np.unique(found.labels, return_counts=True)
     rows = "".join(_row(found, index, classes[index]) for index in indices[np.argsort(-counts)])
-    return f"""<table class="classes"><caption>By class, means over its pixels</caption><thead><tr><th scope="col">Class</th>
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Certainty by class">
+<table class="classes"><caption>By class, means over its pixels</caption><thead><tr><th scope="col">Class</th>
 <th scope="col">Share</th><th scope="col">Confidence</th><th scope="col">Entropy (bits)</th><th scope="col">Margin</th></tr></thead>
-<tbody>{rows}</tbody></table>
+<tbody>{rows}</tbody></table></div>
 <p class="hint">Computed at {found.labels.shape[1]} × {found.labels.shape[0]} pixels, the size at which the network sees the photo.
 Of a uniform answer the entropy would be {math.log2(len(classes)):.2f} bits.</p>"""
 

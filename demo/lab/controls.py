@@ -56,20 +56,20 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
     """
     card = zoo.card(DEFAULT_MODEL)
     choices = [(_title(zoo.card(name)), name) for name in models]
-    model = gr.Dropdown(
-        choices,
-        value=DEFAULT_MODEL,
-        label="Network",
-        filterable=False,
-        elem_id=f"{prefix}-model",
-        min_width=220,
-    )
-    rate = gr.Slider(
-        1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=160
-    )
-    stride = gr.Radio(
-        list(OUTPUT_STRIDES), value=card.output_stride, label="Output stride", elem_id=f"{prefix}-stride", min_width=160
-    )
+    with gr.Row():
+        model = gr.Dropdown(
+            choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=220
+        )
+        rate = gr.Slider(
+            1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=220
+        )
+        stride = gr.Radio(
+            list(OUTPUT_STRIDES),
+            value=card.output_stride,
+            label="Output stride",
+            elem_id=f"{prefix}-stride",
+            min_width=220,
+        )
     adapted = model.change(
         adapt,
         [model],

@@ -27,7 +27,8 @@ def map_image(values: Values, most: float, colours: str, alpha: NDArray[np.float
 def scale(colours: str, ticks: tuple[str, ...], label: str) -> str:
     """The colours from the least to the largest value as HTML; ``ticks`` stand under it at equal distances."""
     stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _table(colours, 17).tolist())
-    marks = "".join(f"<span>{escape(tick)}</span>" for tick in ticks)
+    last = len(ticks) - 1
+    marks = "".join(f'<span style="--at: {place / last:.3f}">{escape(tick)}</span>' for place, tick in enumerate(ticks))
     return (
         f'<div class="scale" role="img" aria-label="Colour scale: {escape(label)}">'
         f'<div class="colours" style="background: linear-gradient(to right, {stops})"></div>'
