@@ -2,19 +2,30 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import segmodels
-from segmodels import Segmenter, zoo
+from demo import memory
+from demo.lab import parts as page
+from segmodels import Segmenter, read_photo, zoo
+from segmodels.labels import read_label_map
 from segmodels.network import SegmentationNetwork
 from segmodels.parts import parts, without
+from segmodels.pictures import label_image
+from segmodels.segmenter import label_map
 from segmodels.unet import he_initialise
 
+from .conftest import EXAMPLES
 from .helpers import randomise_norms
+
+CAT = str(EXAMPLES / "cat.jpg")
 
 DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
 BRANCHES = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
@@ -152,3 +163,115 @@ def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
     seen = segmenter.encode(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
     with pytest.raises(ValueError, match="no part called 'skip 8'"):
         segmenter.logits(seen, off=["skip 8"])
+
+
+def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
+    card = zoo.card("deeplabv3plus_lite0")
+    usual = memory.segmenter(card.name)
+    seen = usual.encode(read_photo(CAT).image)
+    for off in ([], ["1x1"], ["low-level path", "rate r"]):
+        logits = usual.logits(seen, off=off)
+        assert (page.labels_without(CAT, card, off, (451, 300)) == label_map(logits, (300, 451))).all()
+
+
+def test_the_full_network_is_what_the_segment_tab_shows() -> None:
+    for name in zoo.bundled_models():
+        expected = memory.segmenter(name)(read_photo(CAT).image).labels
+        assert (page.labels_without(CAT, zoo.card(name), [], (451, 300)) == expected).all()
+
+
+def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride(astronaut: Image.Image) -> None:
+    segmenter = segmodels.load("fcn_lite0")
+    features = segmenter.encode(astronaut)
+    path, card = str(EXAMPLES / "astronaut.jpg"), zoo.card("fcn_lite0")
+    found = page.fcn_predictions(path, card, (512, 512))
+    assert list(found) == ["FCN-32s", "FCN-16s"]
+    for stride in (32, 16):
+        segmenter.network.decoder.stride = stride  # type: ignore[assignment]
+        assert (segmenter.decode(features).labels == found[f"FCN-{stride}s"]).mean() > 0.999
+    assert page.fcn_predictions(path, zoo.card("unet_lite0"), (512, 512)) == {}
+
+
+def test_the_page_says_what_is_zero_and_what_changes() -> None:
+    names = list(page._parts(zoo.card("unet_lite0")))
+    shown = page.show({"path": CAT}, "unet_lite0", names[1:], None)
+    full, rest = (page.labels_without(CAT, zoo.card("unet_lite0"), off, (451, 300)) for off in ([], names[:1]))
+    assert "Without skip at stride 16" in shown
+    assert "features at stride 16, as they enter the concatenation" in shown
+    assert f"{(full != rest).mean():.1%} of the pixels change" in shown
+    assert "All parts are on" in page.show({"path": CAT}, "unet_lite0", names, None)
+    overview = page.show_each({"path": CAT}, "fcn_lite0", None)
+    assert all(name in overview for name in ("without scores at stride 8", "FCN-32s", "FCN-16s"))
+
+
+def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, str]:
+    image = Image.fromarray(labels)
+    if mode == "P":
+        image = label_image(labels)
+    elif mode != "L":
+        image = image.convert(mode)
+    image.save(file)
+    return {"path": str(file)}
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> None:
+    """Half of the photo is truly cat, the rest void: the IoU of cat is the share of that half that was found to be cat."""
+    truth = np.full((300, 451), 255, dtype=np.uint8)
+    truth[:, :200] = 8
+    upload = save_labels(tmp_path / "truth.png", truth, mode)
+    names = list(page._parts(zoo.card("fcn_lite0")))
+    shown = page.show({"path": CAT}, "fcn_lite0", names, upload)
+    labels = page.labels_without(CAT, zoo.card("fcn_lite0"), [], (451, 300))
+    hit = (labels[:, :200] == 8).mean()
+    others = len(np.unique(labels[:, :200])) - 1  # each a class with no true pixel: IoU 0
+    assert f"Full network: mIoU {hit / (1 + others):.3f}" in shown
+    assert "mIoU" in page.show_each({"path": CAT}, "fcn_lite0", upload)
+
+
+def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path) -> None:
+    upload = save_labels(tmp_path / "small.png", np.full((150, 226), 8, dtype=np.uint8))
+    truth = page.read_truth(upload, (451, 300), (451, 300))
+    assert truth.labels is not None
+    assert truth.labels.shape == (300, 451)
+    assert (truth.labels == 8).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "mode", "sentence"),
+    [
+        (np.full((300, 451), 21, dtype=np.uint8), "P", "has the value 21"),
+        (np.zeros((300, 451), dtype=np.uint8), "RGB", "saved in colours"),
+        (np.zeros((300, 451), dtype=np.uint8), "I;16", "more than 8 bits"),
+        (np.zeros((451, 300), dtype=np.uint8), "P", "another photo"),
+        (np.full((300, 451), 255, dtype=np.uint8), "L", "nothing to score"),
+    ],
+)
+def test_a_wrong_label_map_is_answered_with_a_sentence_beside_the_pictures(
+    tmp_path: Path, labels: np.ndarray, mode: str, sentence: str
+) -> None:
+    shown = page.show({"path": CAT}, "fcn_lite0", [], save_labels(tmp_path / "truth.png", labels, mode))
+    assert sentence in shown
+    assert "Full network" in shown
+    assert "mIoU" not in shown
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_label_map_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "truth.png").write_bytes(content)
+    with pytest.raises(ValueError, match="no PNG that can be read"):
+        read_label_map(tmp_path / "truth.png")
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "sentence"),
+    [
+        ("none", [], "there is no model"),
+        ("unet", [], "cannot be taken apart here"),
+        ("unet_lite0", "skip 8", "must be a list of names"),
+        ("unet_lite0", [["skip 8"]], "must be a list of names"),
+        ("unet_lite0", None, "must be a list of names"),
+    ],
+)
+def test_wrong_choices_are_answered_with_a_sentence(model: Any, on: Any, sentence: str) -> None:
+    assert sentence in page.show({"path": CAT}, model, on, None)
