@@ -15,9 +15,9 @@ COMPUTES: dict[str, Any] = {
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import certainty, parts  # here, because sections import COMPUTES from this module
+    from . import certainty, parts, pixel  # here, because sections import COMPUTES from this module
 
-    return parts, certainty
+    return pixel, parts, certainty
 
 
 def lab_tab(photo: gr.Image) -> None:
