@@ -1,6 +1,7 @@
 """Click a pixel: where the network looked to label it, in theory, by its taps, and in effect."""
 
 import functools
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from .. import memory, view
 from ..segment_tab import Upload
 from . import COMPUTES
 from .controls import SAVE, Settings, checked, controls, save_button
-from .maps import Values, map_image
+from .maps import Values, map_image, scale
 
 TITLE = "Click a pixel"
 
@@ -31,8 +32,10 @@ LAYERS = ("Effective field", "Theoretical field", "Taps")
 """What can be drawn on the photo."""
 WINNER = "the best class"
 BARS = 5
+GRAIN = 4
+"""Pixels along the edge of the squares over which the heat map is drawn as a mean: strided convolutions leave gaps."""
 """How many classes have a bar."""
-MARGIN = 0.14
+MARGIN = 0.11
 """The strip around the photo in which taps off the map are drawn, as a part of the photo's longer side."""
 
 ABOUT = (
@@ -94,21 +97,24 @@ def section(photo: gr.Image, tab: gr.Tab) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     chosen = controls("pixel", zoo.bundled_models())
     with gr.Row():
-        x = _slider("Across (% of the width)", "pixel-x")
-        y = _slider("Down (% of the height)", "pixel-y")
-        followed = gr.Dropdown(
-            [WINNER, *zoo.card(zoo.bundled_models()[0]).classes],
-            value=WINNER,
-            label="Score followed",
-            filterable=False,
-            elem_id="pixel-class",
-            min_width=160,
-        )
-        layers = gr.CheckboxGroup(list(LAYERS), value=list(LAYERS), label="Show", elem_id="pixel-layers", min_width=260)
-    with gr.Row():
         with gr.Column(scale=7, min_width=300):
             picture = gr.HTML(view.empty(), elem_id="pixel", js_on_load=SAVE + CLICK)
         with gr.Column(scale=5, min_width=300):
+            with gr.Row():
+                x = _slider("Across, %", "pixel-x")
+                y = _slider("Down, %", "pixel-y")
+            with gr.Row():
+                followed = gr.Dropdown(
+                    [WINNER, *zoo.card(zoo.bundled_models()[0]).classes],
+                    value=WINNER,
+                    label="Score followed",
+                    filterable=False,
+                    elem_id="pixel-class",
+                    min_width=160,
+                )
+                layers = gr.CheckboxGroup(
+                    list(LAYERS), value=list(LAYERS), label="Show", elem_id="pixel-layers", min_width=280
+                )
             facts = gr.HTML(elem_id="pixel-facts")
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     run: dict[str, Any] = {
@@ -147,10 +153,10 @@ CLICKED = """() => {
 }"""
 """A click on the photo moves the sliders, and those do the rest: what the mouse can, the keyboard can."""
 
-CHOOSE_LAYERS = """(layers) => {
-  document.querySelector('#pixel').dataset.hidden = ['Effective field', 'Theoretical field', 'Taps']
+CHOOSE_LAYERS = f"""(layers) => {{
+  document.querySelector('#pixel').dataset.hidden = {json.dumps(LAYERS)}
     .filter(name => !layers.includes(name)).map(name => name.split(' ')[0].toLowerCase()).join(' ');
-}"""
+}}"""
 
 
 def show(
@@ -305,13 +311,14 @@ def figure(photo: memory.Display, settings: Settings, looked: Look, heat: Values
     left, top = (round(part * size) for part, size in zip(_centre(looked), photo.size, strict=True))
     return f"""<figure class="looked-at"><figcaption>{escape(settings.sentence)}, pixel ({left}, {top}): score of {escape(name)}</figcaption>
 <div class="picture"><svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(described)}" font-family="system-ui, sans-serif">
-{_padding(looked, border, unit)}
+<clipPath id="pixel-photo"><rect width="{width}" height="{height}"/></clipPath>{_padding(looked, border, unit)}
 <image class="photo" href="{view.data_url(grey, "JPEG", quality=85)}" width="{width}" height="{height}" preserveAspectRatio="none"/>
 {_heat(heat, looked)}{_boxes(looked, unit)}
-<g class="taps">{"".join(_dots(branch, place, looked, border, unit) for place, branch in enumerate(looked.branches))}</g>
+<g class="taps">{_taps(looked, border, unit)}</g>
 {_cross(looked, unit)}</svg></div>
-<p class="hint">Click anywhere on the photo, or move the sliders.{" Computing the effective field …" if heat is None else ""}</p>
-{save_button(f"{settings.card.name}_pixel.png")}</figure>"""
+{scale("inferno", ("0", "1/16", "1/4", "9/16", "most"), "effective field from nothing, dark, to the most, bright")}
+<p class="hint">Click anywhere on the photo, or move the sliders. Colours: the effective field, as parts of its most.
+{" Computing it …" if heat is None else ""}</p>{save_button(f"{settings.card.name}_pixel.png")}</figure>"""
 
 
 def _centre(looked: Look) -> tuple[float, float]:
@@ -333,13 +340,21 @@ def _heat(heat: Values | None, looked: Look) -> str:
     """The gradient's size by the square root of its share of the largest, else a few pixels would be all there is to see."""
     if heat is None or not heat.any():
         return ""
-    strength = np.sqrt(heat / np.quantile(heat, 0.999)).astype(np.float32)
-    image = map_image(strength, 1, "inferno", np.minimum(np.linspace(0, 1.6, 256), 0.95))
-    width, height = looked.size
+    grains = coarse(heat, GRAIN)
+    strength = np.sqrt(grains / np.quantile(grains, 0.998).clip(min=np.finfo(np.float32).tiny)).astype(np.float32)
+    image = map_image(strength, 1, "inferno", np.minimum(np.linspace(0, 2, 256), 0.92))
+    height, width = (GRAIN * side for side in grains.shape)
     return (
         f'<image class="effective" href="{view.data_url(image, "PNG")}" width="{width}" height="{height}" '
-        'preserveAspectRatio="none"/>'
+        'preserveAspectRatio="none" clip-path="url(#pixel-photo)"/>'
     )
+
+
+def coarse(values: Values, grain: int) -> Values:
+    """Means over squares of ``grain`` by ``grain`` pixels, over what there is of them at the right and the bottom."""
+    known = torch.from_numpy(values)[None, None]
+    means = torch.nn.functional.avg_pool2d(known, grain, ceil_mode=True, count_include_pad=False)
+    return means[0, 0].numpy()
 
 
 def _boxes(looked: Look, unit: float) -> str:
@@ -357,18 +372,24 @@ def _boxes(looked: Look, unit: float) -> str:
     return f'<g class="theoretical">{drawn}</g>'
 
 
+def _taps(looked: Look, border: float, unit: float) -> str:
+    """The taps of all branches, the middle one, which they share, on top of all."""
+    branches = [(branch, place) for place, branch in enumerate(looked.branches) if place in MARKS]
+    return "".join(_dots(branch, place, looked, border, unit) for branch, place in reversed(branches))
+
+
 def _dots(branch: Branch, place: int, looked: Look, border: float, unit: float) -> str:
-    """The taps of one branch: filled on the map, hollow off it, at the picture's edge if they lie beyond."""
-    if place not in MARKS:
-        return ""
+    """The taps of one branch: filled on the map, hollow off it, near the picture's edge if they lie beyond."""
     colour, shape = MARKS[place]
     (width, height), (columns, rows) = looked.size, looked.map_size
-    edge = border - 1.5 * unit
+    edge = border - (1.6 + 2.6 * (len(MARKS) - 1 - place)) * unit  # so that those of two branches stand side by side
     drawn = []
-    for row, column, inside in branch.taps:
+    for tap, (row, column, inside) in enumerate(branch.taps):
+        if tap == len(branch.taps) // 2 and place:
+            continue  # the middle tap is drawn once, as the 1x1 convolution's
         x = min(max((column + 0.5) * width / columns, -edge), width + edge)
         y = min(max((row + 0.5) * height / rows, -edge), height + edge)
-        drawn.append(mark(shape, x, y, 1.1 * unit, colour, inside))
+        drawn.append(mark(shape, x, y, 1.3 * unit, colour, inside))
     return f'<g data-branch="{escape(branch.name)}">{"".join(drawn)}</g>'
 
 
@@ -425,28 +446,29 @@ def _theory(settings: Settings, looked: Look) -> str:
     (width, height), box = looked.size, looked.box
     area = (box.right - box.left + 1) * (box.bottom - box.top + 1) / (width * height)
     pooled = any(branch.name == "image pooling" for branch in looked.branches)
-    start = (
-        "<b>Theoretical field</b>: everything, because image pooling sees the whole photo. Without it, "
-        if pooled
-        else "<b>Theoretical field</b>: "
-    )
+    start = "everything, because image pooling sees the whole photo. Without it, " if pooled else ""
     size = field_size(settings.card.name, settings.rate, settings.stride)
-    where = f"{size} × {size} pixels of the {width} × {height} that the network sees"
+    here = f"the box, {area:.0%} of the photo" if area < 1 else "the whole photo, so its edge is the box"
     if area == 1:
-        return f"{start}{where}: around this pixel, larger than the photo on every side, so the box is the photo's own edge."
-    larger = ", larger than the photo" if size > min(width, height) else ""
-    return f"{start}{where}{larger}; the box holds the {area:.0%} of the photo that lie in it."
+        here = "so the field reaches beyond it on every side: the box is the photo's own edge"
+    elif size > min(width, height):
+        here = f"so the field is larger than it: the box is what lies in it, {area:.0%} of the photo"
+    else:
+        here = f"and the box is {area:.0%} of it"
+    return (
+        f"<b>Theoretical field</b>: {start}{size} × {size} pixels around this one. The network sees the photo at "
+        f"{width} × {height}, {here}."
+    )
 
 
 @functools.lru_cache(maxsize=256)
 def field_size(model: str, rate: int | None, stride: int | None) -> int:
     """How many pixels a pixel in the middle of a photo that is large enough depends on, along an edge, without pooling."""
-    side = 2048
-    while True:
+    for side in (2**power for power in range(11, 17)):
         first, last = _reaches(model, 32, side, rate, stride)[""].columns[side // 2].tolist()
         if first > 0 and last < side - 1:
             return int(last - first + 1)
-        side *= 2
+    raise ValueError(f"{model} sees the whole of a photo of any size")
 
 
 def _branches(looked: Look) -> str:
@@ -480,8 +502,8 @@ def _outside(looked: Look) -> str:
         if branch.inside < len(branch.taps)
     ]
     if not missing:
-        return "All taps lie on the map."
-    return f"<b>Off the map</b>, drawn hollow, reading zeros: {escape('; '.join(missing))}."
+        return "All taps lie on the map. The middle one is every branch's."
+    return f"<b>Off the map</b>, drawn hollow, reading zeros: {escape('; '.join(missing))}. The middle tap is every branch's."
 
 
 def _directions(branch: Branch) -> list[str]:
