@@ -56,7 +56,7 @@ def section(photo: gr.Image, tab: gr.Tab) -> None:
             on = gr.CheckboxGroup(**_choices(DEFAULT_MODEL), label="Parts that are on", elem_id="parts-on")
         with gr.Column(scale=4, min_width=260):
             truth = gr.File(
-                label="Label map of the photo, to score against (optional)",
+                label="Label map to score against",
                 file_types=[".png"],
                 height=120,
                 elem_id="parts-truth",
