@@ -3,16 +3,23 @@
 Everything is measured along one axis, in pixels of the input; the kernels here are square.
 """
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .layers import resize_logits
 from .network import SegmentationNetwork
+from .parts import without
+
+Field = TypeVar("Field")
 
 
 @dataclass(frozen=True)
@@ -98,22 +105,22 @@ def _vertical(setting: Any) -> int:
     return setting if isinstance(setting, int) else cast(int, setting[0])
 
 
-class FieldTracer(TorchDispatchMode):
-    """While it is entered, follows the field of every tensor that is computed from ``x``, through any network.
+class Tracer(TorchDispatchMode, Generic[Field]):
+    """While it is entered, follows what every tensor that is computed from ``x`` depends on, through any network."""
 
-    Sizes need not be multiples of the strides: an interpolation counts with the whole number nearest to its factor.
-    A pooling to a fixed size and a fully connected layer count as seeing all.
-    """
-
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, field: Field) -> None:
         super().__init__()
         # The tensors are kept beside their fields: an id is only good while its tensor lives.
-        self._fields: dict[int, tuple[ReceptiveField, Tensor]] = {id(x): (ReceptiveField(), x)}
+        self._fields: dict[int, tuple[Field, Tensor]] = {id(x): (field, x)}
 
-    def of(self, tensor: Tensor) -> ReceptiveField | None:
+    def of(self, tensor: Tensor) -> Field | None:
         """The field of ``tensor``; None if it does not depend on the input."""
         entry = self._fields.get(id(tensor))
         return entry[0] if entry else None
+
+    def behind(self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[Field]) -> Field:
+        """The field behind one of torch's operations, from those of its inputs that have one."""
+        raise NotImplementedError
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -127,13 +134,26 @@ class FieldTracer(TorchDispatchMode):
         inputs = [self.of(value) for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         fields = [field for field in inputs if field is not None]
         if fields:
-            field = fields[0]
-            for other in fields[1:]:
-                field = field.joined(other)
             results = [result for result in tree_leaves(out) if isinstance(result, Tensor)]
-            field = _behind(func.overloadpacket, args, results[0], field)
+            field = self.behind(func.overloadpacket, args, results[0], fields)
             self._fields |= {id(result): (field, result) for result in results}
         return out
+
+
+class FieldTracer(Tracer[ReceptiveField]):
+    """Follows the fields in closed form.
+
+    Sizes need not be multiples of the strides: an interpolation counts with the whole number nearest to its factor.
+    A pooling to a fixed size and a fully connected layer count as seeing all.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__(x, ReceptiveField())
+
+    def behind(
+        self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[ReceptiveField]
+    ) -> ReceptiveField:
+        return _behind(operation, args, out, functools.reduce(ReceptiveField.joined, fields))
 
 
 def _behind(operation: Any, args: tuple[Any, ...], out: Tensor, field: ReceptiveField) -> ReceptiveField:
@@ -158,6 +178,115 @@ def _behind(operation: Any, args: tuple[Any, ...], out: Tensor, field: Receptive
     if operation in (aten.mean, aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d, aten.addmm):
         return WHOLE_PHOTO
     return field
+
+
+Span = NDArray[np.int64]
+"""(n, 2): the first and the last pixel, along one axis of the photo, that each of n rows or columns depends on."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The pixels of one photo that each position of a map depends on, exactly, its padding left out.
+
+    They lie in a box: position (r, c) sees the rows from ``rows[r, 0]`` to ``rows[r, 1]`` and the columns from
+    ``columns[c, 0]`` to ``columns[c, 1]``.
+    """
+
+    rows: Span
+    columns: Span
+
+
+def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collection[str]) -> list[Reach]:
+    """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``offs``.
+
+    ``offs`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
+    whole network and that of the same without image pooling. Nothing is computed for a network on torch's meta device.
+
+    Raises:
+        ValueError: for a name that is no part of the network, and if the network does something unknown to a map.
+    """
+    x = next(network.parameters()).new_empty(1, 3, height, width)
+    tracer = _ReachTracer(x)
+    found = []
+    with torch.no_grad(), tracer:
+        features = network.encode(x)
+        for off in offs:
+            with without(network, off):
+                found.append(tracer.of(resize_logits(network.decode(features), (height, width))))
+    return [each or Reach(_nothing(height), _nothing(width)) for each in found]
+
+
+class _ReachTracer(Tracer[Reach]):
+    """Follows for each row and each column which pixels it depends on."""
+
+    def __init__(self, x: Tensor) -> None:
+        rows, columns = (np.repeat(np.arange(size)[:, None], 2, axis=1) for size in x.shape[-2:])
+        super().__init__(x, Reach(rows, columns))
+
+    def behind(self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[Reach]) -> Reach:
+        rows = _span_behind(operation, args, out, [field.rows for field in fields], -2)
+        return Reach(rows, _span_behind(operation, args, out, [field.columns for field in fields], -1))
+
+
+def _span_behind(operation: Any, args: tuple[Any, ...], out: Tensor, spans: list[Span], axis: int) -> Span:
+    """The span behind one of torch's operations, along ``axis``: -2 for rows, -1 for columns."""
+    aten = torch.ops.aten
+    span, size = spans[0], out.shape[axis]
+    if operation is aten.convolution:
+        kernel = args[1].shape[axis]
+        stride, padding, dilation = (_along(setting, axis) for setting in args[3:6])
+        return _read(span, (_transposed if args[6] else _window)(size, kernel, stride, padding, dilation))
+    if operation in (aten.max_pool2d_with_indices, aten.avg_pool2d):
+        kernel, stride, padding, *_ = (*args[1:], 0)
+        return _read(span, _window(size, _along(kernel, axis), _along(stride, axis), _along(padding, axis), 1))
+    if operation is aten.upsample_bilinear2d:
+        return _read(span, _between(len(span), size))
+    if operation is aten.slice:
+        start = args[2] or 0 if args[1] == out.ndim + axis else 0
+        return span[start : start + size]
+    if operation in (aten.mean, aten._adaptive_avg_pool2d):
+        return _read(span, np.arange(len(span))[None].repeat(size, axis=0))
+    if any(len(span) not in (1, size) for span in spans):
+        raise ValueError(f"{operation} changes the size of a map in a way that is not known here")
+    joined = [np.broadcast_to(span, (size, 2)) for span in spans]
+    return np.stack([np.min(joined, axis=0)[:, 0], np.max(joined, axis=0)[:, 1]], axis=1)
+
+
+def _along(setting: Any, axis: int) -> int:
+    """The one for ``axis`` of a setting that torch has as a number, a pair, or a list of one or two."""
+    return setting if isinstance(setting, int) else cast(int, setting[axis if len(setting) == 2 else 0])
+
+
+def _read(span: Span, sources: NDArray[np.int64]) -> Span:
+    """The span of positions each of which reads some of ``sources`` (n, taps); those outside the map are padding."""
+    inside = (sources >= 0) & (sources < len(span))
+    known = span[np.where(inside, sources, 0)]
+    nothing = _nothing(1)[0]
+    first = np.where(inside, known[..., 0], nothing[0]).min(axis=1)
+    last = np.where(inside, known[..., 1], nothing[1]).max(axis=1)
+    return np.stack([first, last], axis=1)
+
+
+def _nothing(size: int) -> Span:
+    """The span of positions that do not depend on the photo: it ends before it begins."""
+    return np.repeat([[np.iinfo(np.int64).max, -1]], size, axis=0)
+
+
+def _window(size: int, kernel: int, stride: int, padding: int, dilation: int) -> NDArray[np.int64]:
+    """The positions that each of ``size`` outputs of a convolution or pooling reads."""
+    return np.arange(size)[:, None] * stride - padding + np.arange(kernel) * dilation
+
+
+def _transposed(size: int, kernel: int, stride: int, padding: int, dilation: int) -> NDArray[np.int64]:
+    """The positions that each of ``size`` outputs of a transposed convolution reads; -1 for none."""
+    spread = np.arange(size)[:, None] + padding - np.arange(kernel) * dilation
+    return np.where(spread % stride == 0, spread // stride, -1)
+
+
+def _between(size: int, new_size: int) -> NDArray[np.int64]:
+    """The two positions of ``size`` that bilinear interpolation mixes for each of ``new_size``; one where it hits it."""
+    position = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
+    return np.stack([np.floor(position), np.ceil(position)], axis=1).astype(np.int64)
 
 
 def map_size(size: int, output_stride: int) -> int:

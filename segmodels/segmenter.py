@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from . import published, zoo
 from .backbones import OUTPUT_STRIDES
 from .network import SegmentationNetwork
+from .parts import without
 from .photo import as_photo
 from .pooling import ASPP
 from .precision import best_precision, optimise
@@ -146,17 +148,25 @@ class Segmenter:
         """Run the backbone. Arguments and errors as in a call."""
         check_settings(self.card, None, output_stride, working_size)
         image = as_photo(photo)
-        size = self.input_size(image.size, working_size)
-        pixels = self._pixels(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        pixels = self.pixels(image, working_size)
         stride = output_stride or self.card.output_stride
         with self._turn, torch.inference_mode():
             started = time.perf_counter()
-            if self.network.backbone.output_stride != stride:
-                self.network.backbone.set_output_stride(stride)
+            self._set_stride(stride)
             maps = self.network.encode(pixels)
             self._wait()
             milliseconds = 1000 * (time.perf_counter() - started)
-        return Features(maps, image.size, size, stride, milliseconds)
+        return Features(maps, image.size, (pixels.shape[-1], pixels.shape[-2]), stride, milliseconds)
+
+    def pixels(self, photo: Image.Image | NDArray[np.uint8], working_size: int | None = None) -> Tensor:
+        """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
+        check_settings(self.card, working_size=working_size)
+        image = as_photo(photo)
+        image = image.resize(self.input_size(image.size, working_size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)[None].float()
+        mean = torch.tensor(self.card.mean, device=self.device).reshape(1, 3, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).reshape(1, 3, 1, 1)
+        return ((pixels - mean) / std).to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
@@ -175,9 +185,7 @@ class Segmenter:
         rate = atrous_rate or self.fitting_rate(features.output_stride)
         with self._turn, torch.inference_mode():
             started = time.perf_counter()
-            if rate is not None:
-                set_atrous_rate(self.network, rate)
-            logits = self.network.decode(list(features.maps))[0].float()
+            logits = self._logits(features, rate)
             self._wait()
             decoded = time.perf_counter()
             width, height = size or features.photo_size
@@ -203,18 +211,48 @@ class Segmenter:
             notes=self._notes(rate, features.output_stride),
         )
 
+    def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
+        """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
+
+        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in a call.
+
+        Raises:
+            ValueError: also for a name that is no part of the network.
+        """
+        check_settings(self.card, atrous_rate)
+        with self._turn, torch.inference_mode(), without(self.network, off):
+            return self._logits(features, atrous_rate or self.fitting_rate(features.output_stride))
+
+    @contextmanager
+    def turn(self, atrous_rate: int | None = None, output_stride: int | None = None) -> Iterator[SegmentationNetwork]:
+        """The network for oneself, at these settings, to look into it; all others wait meanwhile.
+
+        Arguments and errors as in a call.
+        """
+        check_settings(self.card, atrous_rate, output_stride)
+        stride = output_stride or self.card.output_stride
+        with self._turn:
+            self._set_stride(stride)
+            self._set_rate(atrous_rate or self.fitting_rate(stride))
+            yield self.network
+
+    def _logits(self, features: Features, rate: int | None) -> Tensor:
+        self._set_rate(rate)
+        return self.network.decode(list(features.maps))[0].float()
+
+    def _set_stride(self, stride: int) -> None:
+        if self.network.backbone.output_stride != stride:
+            self.network.backbone.set_output_stride(stride)
+
+    def _set_rate(self, rate: int | None) -> None:
+        if rate is not None:
+            set_atrous_rate(self.network, rate)
+
     def fitting_rate(self, output_stride: int) -> int | None:
         """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
         if self.card.atrous_rate is None:
             return None
         return max(self.card.atrous_rate * self.card.output_stride // output_stride, 1)
-
-    def _pixels(self, image: Image.Image) -> Tensor:
-        """An RGB image as the (1, 3, H, W) input of the network."""
-        pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)[None].float()
-        mean = torch.tensor(self.card.mean, device=self.device).reshape(1, 3, 1, 1)
-        std = torch.tensor(self.card.std, device=self.device).reshape(1, 3, 1, 1)
-        return ((pixels - mean) / std).to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

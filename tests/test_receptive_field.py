@@ -7,22 +7,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import segmodels
 from segmodels.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65
 from segmodels.cost import count
-from segmodels.deeplab import deeplabv3_lite0
-from segmodels.fcn import vgg16_head
+from segmodels.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
+from segmodels.fcn import fcn_lite0, vgg16_head
 from segmodels.layers import BilinearUpsampling
 from segmodels.network import SegmentationNetwork
+from segmodels.parts import without
 from segmodels.receptive_field import (
     FieldTracer,
     ReceptiveField,
     effective_receptive_field,
     map_size,
+    reach,
     receptive_field,
     share_of_taps_inside,
     taps,
 )
-from segmodels.unet import ContractingPath, UpBlock, unet
+from segmodels.unet import ContractingPath, UpBlock, unet, unet_lite0
 
 
 def linear(module: nn.Module) -> nn.Module:
@@ -312,3 +315,54 @@ def test_the_effective_field_leaves_the_network_alone_and_works_in_inference_mod
     assert all(parameter.grad is None for parameter in network.parameters())
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize(
+    ("build", "off", "height"),
+    [
+        (fcn_lite0, [], 1003),
+        (unet_lite0, [], 1203),
+        (unet_lite0, ["skip 16", "skip 2"], 1203),
+        (deeplabv3_lite0, ["image pooling", "rate 2r", "rate 3r"], 1500),
+        (deeplabv3plus_lite0, ["image pooling", "rate r", "rate 2r", "rate 3r"], 1003),
+    ],
+)
+def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
+    build: Callable[[], SegmentationNetwork], off: list[str], height: int
+) -> None:
+    network = linear(build().double().eval())
+    assert isinstance(network, SegmentationNetwork)
+    for axis, shape in ((-2, (height, 33)), (-1, (33, height))):
+        pixels = torch.randn(1, 3, *shape, dtype=torch.double)
+        with torch.device("meta"):
+            (found,) = reach(build().eval(), *shape, off)
+        span = found.rows if axis == -2 else found.columns
+        assert 0 < span[height // 2, 0] < span[height // 2, 1] < height - 1
+        for position in (17, height // 2 + 1, height - 1):
+            row, column = (position, 16) if axis == -2 else (16, position)
+            with without(network, off):
+                field = effective_receptive_field(network, pixels, row, column, 0)
+            hit = field.sum(dim=-1 if axis == -2 else -2).nonzero().ravel()
+            assert [hit[0].item(), hit[-1].item()] == span[position].tolist()
+
+
+def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
+    network = segmodels.load("fcn_lite0", device="cpu", precision="float32").network
+    pixels = torch.randn(1, 3, 64, 1200)
+    box = reach(network, 64, 1200, ())[0].columns[600]
+    columns = effective_receptive_field(network, pixels, 32, 600, 8).sum(dim=0)
+    assert box[0] > 0
+    assert box[1] < 1199
+    assert not columns[: box[0]].any()
+    assert not columns[box[1] + 1 :].any()
+    assert columns[box[0] : box[1] + 1].any()
+
+
+def test_image_pooling_reaches_everything_and_a_network_without_branches_nothing() -> None:
+    with torch.device("meta"):
+        network = deeplabv3_lite0().eval()
+    branches = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
+    everything, nothing = reach(network, 320, 2048, (), branches)
+    assert (everything.columns == [0, 2047]).all()
+    assert (everything.rows == [0, 319]).all()
+    assert (nothing.columns[:, 0] > nothing.columns[:, 1]).all()

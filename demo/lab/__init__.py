@@ -38,9 +38,9 @@ class Shown:
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import compare, grid  # here, because sections import COMPUTES from this module
+    from . import certainty, compare, grid, parts, pixel  # here, because sections import COMPUTES from this module
 
-    return grid, compare
+    return grid, pixel, parts, certainty, compare
 
 
 def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:

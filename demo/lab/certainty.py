@@ -1,0 +1,148 @@
+"""How sure is it: entropy and margin beside the mask."""
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segmodels import zoo
+from segmodels.certainty import entropy, margin, probabilities
+from segmodels.pictures import mask_layer
+from segmodels.segmenter import label_map
+
+from .. import memory, view
+from ..segment_tab import Upload
+from . import COMPUTES, Shown
+from .controls import SAVE, Settings, checked, controls, save_button
+from .maps import Values, map_image, scale
+
+TITLE = "How sure is it"
+
+MOST_BITS = 2
+"""Where the entropy's colours end: a tie of four classes. Of all 21 it would be 4.39, which no pixel of a photo comes near."""
+DOUBT = 0.5
+"""A pixel whose best class has less than this is more likely something else, by the network's own account."""
+
+ABOUT = (
+    "The network gives every pixel a probability for each of its 21 classes; the mask keeps the best one and forgets the "
+    "rest. <b>Entropy</b> is what the mask forgets, in bits: 0 where one class has it all, 1 where two share it equally, "
+    "log<sub>2</sub> 21 = 4.39 where all are equal. <b>Margin</b> is the best class's probability less the second best's: 1 "
+    "where it is undisputed, 0 at a tie. In both maps bright means unsure. Sure is not right: a network can be sure and "
+    "wrong, above all of things that it was never taught."
+)
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How sure a network is of one photo. The maps are (H, W), at the size at which the network saw the photo."""
+
+    labels: NDArray[np.uint8]
+    entropy: Values
+    """In bits."""
+    margin: Values
+    confidence: Values
+    """The probability of the best class."""
+
+
+def section(photo: gr.Image, tab: Shown) -> None:
+    """Put the section into the tab that is being built; nothing is computed before it is shown."""
+    chosen = controls("certainty", zoo.trained_models())
+    maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300):
+            table = gr.HTML(elem_id="certainty-table")
+        with gr.Column(scale=5, min_width=300):
+            gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    run: dict[str, Any] = {
+        "fn": show,
+        "inputs": [photo, *chosen.all],
+        "outputs": [maps, table],
+        "show_progress": "minimal",
+        "show_progress_on": [maps],
+        **COMPUTES,
+    }
+    gr.on([tab.select, chosen.rate.change, chosen.stride.change], trigger_mode="always_last", **run)
+    chosen.adapted.then(**run)
+
+
+def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
+    """The mask and both maps, and a table of the classes found; for what cannot be, a sentence in their place."""
+    if upload is None:
+        return view.empty(), ""
+    try:
+        settings = checked(model, rate, stride, zoo.trained_models())
+        found = certainty(upload["path"], settings)
+        display = memory.display(upload["path"])
+    except (ValueError, OSError) as error:
+        return view.problem(str(error)), ""
+    return figures(display.photo, found, settings), classes_table(found, settings.card.classes)
+
+
+def certainty(path: str, settings: Settings) -> Certainty:
+    """How sure the network is of the photo at ``path``; the backbone runs once for all rates."""
+    features = memory.features(path, settings.card.name, settings.stride)
+    logits = memory.segmenter(settings.card.name).logits(features, settings.rate)
+    width, height = features.working_size
+    likely = probabilities(logits, (height, width))
+    return Certainty(
+        label_map(logits, (height, width)),
+        entropy(likely).numpy(force=True),
+        margin(likely).numpy(force=True),
+        likely.amax(0).numpy(force=True),
+    )
+
+
+def figures(photo: Image.Image, found: Certainty, settings: Settings) -> str:
+    """Mask, entropy and margin side by side, each with what its colours mean."""
+    width, height = photo.size
+    picture = view.data_url(photo, "JPEG", quality=88)
+    mask = view.data_url(mask_layer(found.labels), "PNG")
+    bits = view.data_url(map_image(found.entropy, MOST_BITS, "inferno"), "PNG")
+    ahead = view.data_url(map_image(found.margin, 1, "inferno_r"), "PNG")
+    doubted = (found.confidence < DOUBT).mean()
+    means = (
+        f"Mean confidence {found.confidence.mean():.1%}, mean entropy {found.entropy.mean():.2f} bits, mean margin "
+        f"{found.margin.mean():.2f}. The best class has less than {DOUBT:.0%} on {doubted:.1%} of the photo."
+    )
+    classes = ", ".join(settings.card.classes[index] for index in np.unique(found.labels))
+    bits_scale = scale("inferno", ("0", "0.5", "1", "1.5", "≥ 2"), "entropy from 0, sure, to 2 bits or more")
+    ahead_scale = scale("inferno_r", ("0: a tie", "0.5", "1"), "margin from 0, a tie and bright, to 1, sure and dark")
+    name = settings.card.name
+    return f"""<p class="figure-of-merit" role="status">{means}</p>
+<div class="panels" style="--ratio: {width} / {height}">
+<figure><figcaption>Mask, {escape(settings.sentence)}</figcaption>
+<div class="picture"><img src="{picture}" alt=""><img class="mask" src="{mask}" alt="Mask: {escape(classes)}"></div>
+{save_button(f"{name}_mask.png")}</figure>
+<figure><figcaption>Entropy in bits</figcaption>
+<div class="picture"><img src="{bits}" alt="Entropy of every pixel, mean {found.entropy.mean():.2f} bits, at most {found.entropy.max():.2f}"></div>
+{bits_scale}{save_button(f"{name}_entropy.png")}</figure>
+<figure><figcaption>Margin between the two best classes</figcaption>
+<div class="picture"><img src="{ahead}" alt="Margin of every pixel, mean {found.margin.mean():.2f}"></div>
+{ahead_scale}{save_button(f"{name}_margin.png")}</figure></div>"""
+
+
+def classes_table(found: Certainty, classes: tuple[str, ...]) -> str:
+    """Each class found with its share and the means over its pixels, largest share first."""
+    indices, counts = np.unique(found.labels, return_counts=True)
+    rows = "".join(_row(found, index, classes[index]) for index in indices[np.argsort(-counts)])
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Certainty by class">
+<table class="classes"><caption>By class, means over its pixels</caption><thead><tr><th scope="col">Class</th>
+<th scope="col">Share</th><th scope="col">Confidence</th><th scope="col">Entropy (bits)</th><th scope="col">Margin</th></tr></thead>
+<tbody>{rows}</tbody></table></div>
+<p class="hint">Computed at {found.labels.shape[1]} × {found.labels.shape[0]} pixels, the size at which the network sees the photo.
+Of a uniform answer the entropy would be {math.log2(len(classes)):.2f} bits.</p>"""
+
+
+def _row(found: Certainty, index: int, name: str) -> str:
+    of_class = found.labels == index
+    confidence = found.confidence[of_class].mean()
+    return (
+        f'<tr><th scope="row">{view.swatch(index)}{escape(name)}</th><td>{of_class.mean():.1%}</td>'
+        f'<td><span class="bar" style="--share: {confidence:.4f}"></span>{confidence:.1%}</td>'
+        f"<td>{found.entropy[of_class].mean():.2f}</td><td>{found.margin[of_class].mean():.2f}</td></tr>"
+    )

@@ -1,0 +1,177 @@
+"""What several sections of the lab share: a network and its settings to choose, and how pictures are saved."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from segmodels import zoo
+from segmodels.backbones import OUTPUT_STRIDES
+from segmodels.segmenter import LARGEST_ATROUS_RATE
+from segmodels.zoo import Card
+
+from ..settings import whole
+
+PROGRESS = gr.Progress()
+DEFAULT_MODEL = "deeplabv3plus_lite0"
+
+
+@dataclass(frozen=True)
+class Controls:
+    """A network, an atrous rate and an output stride to choose."""
+
+    model: gr.Dropdown
+    rate: gr.Slider
+    stride: gr.Radio
+    adapted: Any
+    """The event after another network's settings have been brought along: go on from it with ``then``."""
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.model, self.rate, self.stride]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A choice that was checked. Rate and stride are None where the network has none."""
+
+    card: Card
+    rate: int | None
+    stride: int | None
+
+    @property
+    def sentence(self) -> str:
+        """As it is said in captions: ``DeepLab v3 at rate 6, stride 16``."""
+        if self.rate is None:
+            return self.card.title
+        return f"{self.card.title} at rate {self.rate}, stride {self.stride}"
+
+
+def controls(prefix: str, models: Sequence[str]) -> Controls:
+    """Put the controls into what is being built; their ``elem_id`` begin with ``prefix``.
+
+    Another network brings its trained settings along, and its weights if they have to be fetched.
+    """
+    card = zoo.card(DEFAULT_MODEL)
+    choices = [(_title(zoo.card(name)), name) for name in models]
+    with gr.Row():
+        model = gr.Dropdown(
+            choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=220
+        )
+        rate = gr.Slider(
+            1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=220
+        )
+        stride = gr.Radio(
+            list(OUTPUT_STRIDES),
+            value=card.output_stride,
+            label="Output stride",
+            elem_id=f"{prefix}-stride",
+            min_width=220,
+        )
+    adapted = model.change(
+        adapt,
+        [model],
+        [rate, stride],
+        show_progress="full",
+        show_progress_on=[model],
+        api_visibility="private",
+        preprocess=False,
+        concurrency_id="fetch",
+        concurrency_limit=4,
+        trigger_mode="always_last",
+    )
+    return Controls(model, rate, stride, adapted)
+
+
+def _title(card: Card) -> str:
+    return card.title if card.source == "bundled" else f"{card.title} (torchvision's)"
+
+
+def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any]:
+    """Rate and stride as the network was trained with, idle where it has none; its weights are fetched if need be.
+
+    What goes wrong here is said where the section shows its result.
+    """
+    try:
+        card = zoo.card(model)
+    except ValueError:
+        return gr.skip(), gr.skip()
+    if card.trained and not card.at_hand:
+        with contextlib.suppress(ValueError, OSError):
+            card.weights_file(
+                lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
+            )
+    if card.atrous_rate is None:
+        return gr.update(interactive=False), gr.update(interactive=False)
+    return gr.update(interactive=True, value=card.atrous_rate), gr.update(interactive=True, value=card.output_stride)
+
+
+def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settings:
+    """The settings as they arrive from the page, or from anyone else.
+
+    Raises:
+        ValueError: with a sentence, for one that cannot be, or a network that is none of ``models``.
+    """
+    card = zoo.card(model)
+    if card.name not in models:
+        raise ValueError(f"{card.name} cannot be looked at here; choose one of {', '.join(models)}")
+    if card.atrous_rate is None:
+        return Settings(card, None, None)
+    rate = whole("the atrous rate", rate, 1, LARGEST_ATROUS_RATE)
+    if stride not in OUTPUT_STRIDES or isinstance(stride, bool):
+        raise ValueError(f"the output stride must be 8, 16 or 32, not {str(stride)[:40]!r}")
+    return Settings(card, rate, int(stride))
+
+
+SAVE = """
+element.addEventListener('click', async event => {
+  const button = event.target.closest('button.save');
+  if (!button) return;
+  const figure = button.closest('figure'), picture = figure.querySelector('.picture');
+  const box = picture.getBoundingClientRect(), scale = 1600 / Math.max(box.width, box.height);
+  const canvas = document.createElement('canvas'), pen = canvas.getContext('2d');
+  const caption = figure.querySelector('figcaption').textContent.trim(), size = 30;
+  canvas.width = box.width * scale;
+  canvas.height = box.height * scale + 2 * size;
+  pen.fillStyle = '#fff';
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  for (const layer of picture.children) {
+    let image = layer;
+    if (layer.tagName === 'svg') {
+      const copy = layer.cloneNode(true), parts = layer.querySelectorAll('*');
+      copy.querySelectorAll('*').forEach((part, index) => {
+        if (getComputedStyle(parts[index]).display === 'none') part.setAttribute('display', 'none');
+      });
+      copy.setAttribute('width', canvas.width);
+      copy.setAttribute('height', box.height * scale);
+      image = new Image();
+      image.src = 'data:image/svg+xml,' + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+      await image.decode();
+    }
+    const style = getComputedStyle(layer);
+    pen.globalAlpha = style.opacity;
+    pen.filter = style.filter;
+    pen.drawImage(image, 0, 0, canvas.width, box.height * scale);
+  }
+  pen.globalAlpha = 1;
+  pen.filter = 'none';
+  pen.fillStyle = '#000';
+  pen.font = `${size}px system-ui, sans-serif`;
+  pen.fillText(caption, 8, canvas.height - size * .6, canvas.width - 16);
+  const link = document.createElement('a');
+  link.download = button.dataset.file;
+  link.href = canvas.toDataURL('image/png');
+  link.click();
+});
+"""
+"""For ``gr.HTML(js_on_load=...)``: a ``button.save`` in a figure saves its picture, all layers of it, with the caption.
+
+A picture's layers are the ``img`` and ``svg`` elements right inside ``.picture``, from back to front.
+"""
+
+
+def save_button(file: str) -> str:
+    """A button that saves the figure it stands in as ``file``."""
+    return f'<button type="button" class="save" data-file="{file}">Save as PNG</button>'

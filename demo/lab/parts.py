@@ -1,0 +1,299 @@
+"""Parts on and off: what each part of a decoder is good for, seen on the photo without it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from segmodels import zoo
+from segmodels.fcn import FCN
+from segmodels.labels import read_label_map
+from segmodels.metrics import Scores, confusion_matrix
+from segmodels.parts import Part, parts
+from segmodels.pictures import marked_layer, mask_layer
+from segmodels.segmenter import Features, label_map
+from segmodels.zoo import Card
+
+from .. import memory, view
+from ..segment_tab import Upload
+from . import COMPUTES, Shown
+from .controls import DEFAULT_MODEL, SAVE, save_button
+
+TITLE = "Parts on and off"
+
+Labels = NDArray[np.uint8]
+
+DIFFERENT = (255, 214, 0)
+"""What marks a pixel of the difference map: no class has this yellow, and it stands out on a darkened photo."""
+SMALL_SIDE = 320
+"""The longer side, in pixels, of the pictures of the overview."""
+
+ABOUT = (
+    "A part that is off hands zeros to what follows it; all else stays as it was trained, nothing is skipped and nothing "
+    "scaled up to make good for it. So this shows what the trained network <i>relies</i> on, not how well a network would do "
+    "that was trained without the part. The backbone runs once for a photo; only the decoder runs again."
+)
+TRUTH = "A PNG of Pascal VOC's kind, palette or grey: its values are the classes 0 to 20, and 255 for void."
+
+
+def section(photo: gr.Image, tab: Shown) -> None:
+    """Put the section into the tab that is being built; nothing is computed before it is shown."""
+    with gr.Row():
+        with gr.Column(scale=7, min_width=300):
+            model = gr.Radio(
+                [(zoo.card(name).title, name) for name in zoo.bundled_models()],
+                value=DEFAULT_MODEL,
+                label="Network",
+                elem_id="parts-model",
+            )
+            on = gr.CheckboxGroup(**_choices(DEFAULT_MODEL), label="Parts that are on", elem_id="parts-on")
+        with gr.Column(scale=4, min_width=260):
+            truth = gr.File(
+                label="Label map to score against",
+                file_types=[".png"],
+                height=120,
+                elem_id="parts-truth",
+            )
+            gr.HTML(f'<p class="hint">{TRUTH}</p>')
+    pictures = gr.HTML(view.empty(), elem_id="parts", js_on_load=SAVE)
+    overview = gr.HTML(elem_id="parts-overview")
+    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    gr.on(
+        [tab.select, on.change, truth.change],
+        show,
+        [photo, model, on, truth],
+        [pictures],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **COMPUTES,
+    )
+    # A list of parts that changes makes the pictures follow; the overview waits for the network alone.
+    adapted = model.change(adapt, [model], [on], api_visibility="private", preprocess=False, queue=False)
+    each: dict[str, Any] = {
+        "fn": show_each,
+        "inputs": [photo, model, truth],
+        "outputs": [overview],
+        "show_progress": "minimal",
+        **COMPUTES,
+    }
+    adapted.then(**each)
+    gr.on([tab.select, truth.change], trigger_mode="always_last", **each)
+    photo.change(lambda: None, None, [truth], queue=False, show_progress="hidden", api_visibility="private")
+
+
+def adapt(model: Any) -> Any:
+    """The parts of another network, all of them on."""
+    try:
+        return gr.update(**_choices(model))
+    except ValueError:
+        return gr.skip()
+
+
+def _choices(model: str) -> dict[str, Any]:
+    card = zoo.card(model)
+    names = list(_parts(card))
+    return {"choices": [(title(card, name), name) for name in names], "value": names}
+
+
+def _parts(card: Card) -> dict[str, Part]:
+    """The parts of a network, read off it without its weights."""
+    with torch.device("meta"):
+        return parts(card.builder(len(card.classes)))
+
+
+def title(card: Card, name: str) -> str:
+    """A part's name with the numbers it has in this network: ``rate 2r`` becomes ``3x3 at rate 12``."""
+    kind, _, number = name.partition(" ")
+    if kind == "rate" and card.atrous_rate is not None:
+        return f"3x3 at rate {int(number.removesuffix('r') or 1) * card.atrous_rate}"
+    titles = {"1x1": "1x1 convolution", "skip": f"skip at stride {number}", "score": f"scores at stride {number}"}
+    return titles.get(kind, name)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The photo's own label map, at the size at which results are scored; or why there is none."""
+
+    labels: Labels | None = None
+    problem: str = ""
+
+    def miou(self, labels: Labels, classes: int) -> str:
+        """The score of ``labels`` as it stands in a caption; nothing without a truth."""
+        if self.labels is None:
+            return ""
+        return f"mIoU {Scores(confusion_matrix(self.labels, labels, classes)).miou():.3f}"
+
+
+def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int]) -> Truth:
+    """The uploaded label map of a photo of ``shape`` (width, height), brought to ``size`` without mixing labels."""
+    if upload is None:
+        return Truth()
+    try:
+        labels = read_label_map(Path(upload["path"]))
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        return Truth(problem=str(error) if isinstance(error, ValueError) else "The label map cannot be read.")
+    height, width = labels.shape
+    if abs(width * shape[1] - height * shape[0]) > 0.02 * width * shape[1]:
+        sizes = f"{width} × {height} pixels and the photo {shape[0]} × {shape[1]}"
+        return Truth(problem=f"The label map has {sizes}: they differ in shape, so it is another photo's.")
+    resized = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+    return Truth(np.asarray(resized))
+
+
+_labels: memory.Remembered[Labels] = memory.Remembered(64)
+
+
+def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int, int]) -> Labels:
+    """The label map, (width, height) ``size``, of the photo at ``path`` with the parts ``off``; by the decoder alone."""
+
+    def make() -> Labels:
+        logits = memory.segmenter(card.name).logits(_features(path, card), off=off)
+        return label_map(logits, (size[1], size[0]))
+
+    return _labels.get((path, card.name, frozenset(off), size), make)
+
+
+def _features(path: str, card: Card) -> Features:
+    return memory.features(path, card.name, None if card.atrous_rate is None else card.output_stride)
+
+
+def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, Labels]:
+    """What an FCN says on the way: ``{"FCN-32s": ..., "FCN-16s": ...}``; empty for other networks."""
+    features = _features(path, card)
+    with memory.segmenter(card.name).turn() as network, torch.inference_mode():
+        if not isinstance(network, FCN):
+            return {}
+        predictions = network.decoder.all_strides(list(features.maps))
+    return {
+        f"FCN-{stride}s": label_map(logits[0].float(), (size[1], size[0]))
+        for stride, logits in predictions.items()
+        if stride != network.decoder.stride
+    }
+
+
+def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:
+    """The full network, the network without what is off, and where they differ; or a sentence."""
+    if upload is None:
+        return view.empty()
+    try:
+        path, card = upload["path"], _card(model)
+        off = _off(card, on)
+        display = memory.display(path)
+        known = read_truth(truth, display.size, display.photo.size)
+        full = labels_without(path, card, (), display.photo.size)
+        rest = labels_without(path, card, off, display.photo.size)
+    except (ValueError, OSError) as error:
+        return view.problem(str(error))
+    return figures(display.photo, card, off, full, rest, known)
+
+
+def show_each(upload: Upload, model: Any, truth: Upload) -> str:
+    """Every part off by itself, in small pictures; nothing where ``show`` has a sentence to say."""
+    if upload is None:
+        return ""
+    try:
+        path, card = upload["path"], _card(model)
+        display = memory.display(path)
+        size = display.photo.size
+        known = read_truth(truth, display.size, size)
+        full = labels_without(path, card, (), size)
+        each = {f"without {title(card, name)}": labels_without(path, card, [name], size) for name in _parts(card)}
+        each |= {f"{name}, its own prediction": labels for name, labels in fcn_predictions(path, card, size).items()}
+    except (ValueError, OSError):
+        return ""
+    return overview_grid(display.photo, card, full, each, known)
+
+
+def _card(model: Any) -> Card:
+    card = zoo.card(model)
+    if card.name not in zoo.bundled_models():
+        raise ValueError(f"{card.name} cannot be taken apart here; choose one of {', '.join(zoo.bundled_models())}")
+    return card
+
+
+def _off(card: Card, on: Any) -> list[str]:
+    """The parts that are not among those ``on``.
+
+    Parts of another network may still be on while the page changes over to this one.
+    """
+    names = list(_parts(card))
+    if not isinstance(on, list) or not all(isinstance(name, str) for name in on):
+        raise ValueError(f"the parts that are on must be a list of names, not {str(on)[:40]!r}")
+    if on and not set(on) & set(names):
+        return []
+    return [name for name in names if name not in on]
+
+
+def figures(photo: Image.Image, card: Card, off: list[str], full: Labels, rest: Labels, truth: Truth) -> str:
+    """Three pictures side by side, and in words what is zero and what it changes."""
+    differs = full != rest
+    without = " and ".join(filter(None, [", ".join(title(card, name) for name in off[:-1]), *_last(card, off)]))
+    zeroed = "; ".join(_parts(card)[name].zeroed for name in off)
+    lead = f"Zeroed: {zeroed}. {differs.mean():.1%} of the pixels change." if off else "All parts are on: untick one."
+    problem = f'<p class="problem" role="alert">{escape(truth.problem)}</p>' if truth.problem else ""
+    width, height = photo.size
+    picture = view.data_url(photo, "JPEG", quality=88)
+    difference = view.data_url(marked_layer(differs, DIFFERENT), "PNG")
+    return f"""<p class="figure-of-merit" role="status">{escape(lead)}</p>{problem}
+<div class="panels" style="--ratio: {width} / {height}">
+{_figure(picture, card, full, "Full network", truth, f"{card.name}_full.png")}
+{_figure(picture, card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
+<figure><figcaption>Difference: {differs.mean():.1%} of the pixels</figcaption>
+<div class="picture dark"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
+<p class="hint">Yellow: another class than with all parts on.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
+
+
+def _last(card: Card, off: list[str]) -> list[str]:
+    return [title(card, off[-1])] if off else []
+
+
+def _figure(picture: str, card: Card, labels: Labels, name: str, truth: Truth, file: str) -> str:
+    mask = view.data_url(mask_layer(labels), "PNG")
+    score = truth.miou(labels, len(card.classes))
+    found = _found(card, labels)
+    return f"""<figure><figcaption>{escape(": ".join(filter(None, [name, score])))}</figcaption>
+<div class="picture"><img src="{picture}" alt=""><img class="mask" src="{mask}" alt="Mask: {escape(", ".join(f"{each} {share:.0%}" for each, share in found))}"></div>
+<ul class="legend" aria-label="Legend">{"".join(_entry(card, each, share) for each, share in found)}</ul>{save_button(file)}</figure>"""
+
+
+def _found(card: Card, labels: Labels) -> list[tuple[str, float]]:
+    """The classes in a label map with their shares, largest first."""
+    counts = np.bincount(labels.ravel(), minlength=len(card.classes))
+    return [(card.classes[index], counts[index] / labels.size) for index in np.argsort(-counts) if counts[index]]
+
+
+def _entry(card: Card, name: str, share: float) -> str:
+    return f"<li>{view.swatch(card.classes.index(name))}{escape(name)} <small>{share:.1%}</small></li>"
+
+
+def overview_grid(photo: Image.Image, card: Card, full: Labels, each: dict[str, Labels], truth: Truth) -> str:
+    """Small pictures in rows, most changed first, each with how much it changes and its score."""
+    small = photo.copy()
+    small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.BILINEAR)
+    order = sorted(each, key=lambda name: -float((each[name] != full).mean()))
+    cells = "".join(_cell(small, card, name, each[name], full, truth) for name in order)
+    best = truth.miou(full, len(card.classes))
+    beside = f" The full network: {best}." if best else ""
+    return f"""<h3 class="overview-title">Each part off by itself, most changed first</h3>
+<p class="hint">In yellow, and as a share: the pixels whose class changes.{beside}</p>
+<ul class="overview" style="--photo: url({view.data_url(small, "JPEG", quality=85)}); --ratio: {small.width} / {small.height}">{cells}</ul>"""
+
+
+def _cell(small: Image.Image, card: Card, name: str, labels: Labels, full: Labels, truth: Truth) -> str:
+    differs = labels != full
+    share = differs.mean()
+    mask, changed = (
+        view.data_url(layer.resize(small.size, Image.Resampling.NEAREST), "PNG")
+        for layer in (mask_layer(labels), marked_layer(differs, DIFFERENT))
+    )
+    found = ", ".join(f"{each} {part:.0%}" for each, part in _found(card, labels))
+    score = truth.miou(labels, len(card.classes))
+    return f"""<li><div class="picture" role="img" aria-label="Mask {escape(name)}: {escape(found)}"><div class="mask" style="background-image: url({mask})"></div><div class="changed" style="background-image: url({changed})"></div></div>
+<strong>{escape(name)}</strong><br><span class="bar" style="--share: {share:.4f}"></span>{share:.1%}{f"<br>{score}" if score else ""}</li>"""

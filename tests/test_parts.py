@@ -1,0 +1,277 @@
+"""Switching a part off against a network built so that what follows the part cannot hear it."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import segmodels
+from demo import memory
+from demo.lab import parts as page
+from segmodels import Segmenter, read_photo, zoo
+from segmodels.labels import read_label_map
+from segmodels.network import SegmentationNetwork
+from segmodels.parts import parts, without
+from segmodels.pictures import label_image
+from segmodels.segmenter import label_map
+from segmodels.unet import he_initialise
+
+from .conftest import EXAMPLES
+from .helpers import randomise_norms
+
+CAT = str(EXAMPLES / "cat.jpg")
+
+DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
+BRANCHES = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
+SKIPS = ["skip 16", "skip 8", "skip 4", "skip 2"]
+SCORES = ["score 16", "score 8"]
+
+
+def network(name: str) -> SegmentationNetwork:
+    torch.manual_seed(0)
+    built = zoo.build(name).eval().requires_grad_(False)
+    he_initialise(built)  # so that no signal fades on its way
+    randomise_norms(built)
+    return built
+
+
+def features(built: SegmentationNetwork) -> list[Tensor]:
+    """Maps of the right shapes, with numbers large enough for every part to matter."""
+    return [torch.randn_like(map_) for map_ in built.encode(torch.randn(1, 3, 70, 101))]
+
+
+def deafened(built: SegmentationNetwork, part: str) -> SegmentationNetwork:
+    """A copy in which the weights that read ``part`` are zero, as a reader of the papers would find them."""
+    deaf = copy.deepcopy(built)
+    decoder: Any = deaf.decoder
+    if part in BRANCHES:
+        width = decoder.aspp.project[0].out_channels
+        start = BRANCHES.index(part) * width
+        decoder.aspp.project[0].weight[:, start : start + width] = 0
+    elif part == "low-level path":
+        decoder.refine[0][0][0].weight[128:] = 0
+    elif part in SKIPS:
+        block = decoder.blocks[SKIPS.index(part)]
+        block.convs[0][0].weight[:, block.up.out_channels :] = 0
+    else:
+        score = getattr(decoder, part.replace(" ", ""))
+        nn.init.zeros_(score.weight)
+        nn.init.zeros_(score.bias)
+    return deaf
+
+
+CASES = [
+    *((name, part) for name in DEEPLABS for part in BRANCHES),
+    ("deeplabv3plus_lite0", "low-level path"),
+    *(("unet_lite0", part) for part in SKIPS),
+    *(("fcn_lite0", part) for part in SCORES),
+]
+
+
+@pytest.mark.parametrize(("name", "part"), CASES)
+def test_a_part_that_is_off_equals_weights_that_do_not_read_it(name: str, part: str) -> None:
+    built = network(name)
+    seen = features(built)
+    with without(built, [part]):
+        found = built.decode(seen)
+    torch.testing.assert_close(found, deafened(built, part).decode(seen), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found, built.decode(seen), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [*DEEPLABS, "unet_lite0", "fcn_lite0"])
+def test_all_parts_can_be_off_at_once(name: str) -> None:
+    built = network(name)
+    seen, names = features(built), [part for case, part in CASES if case == name]
+    assert list(parts(built)) == names
+    deaf = built
+    for part in names:
+        deaf = deafened(deaf, part)
+    with without(built, names):
+        torch.testing.assert_close(built.decode(seen), deaf.decode(seen), rtol=1e-4, atol=1e-4)
+
+
+def test_without_branches_and_low_level_features_the_photo_no_longer_matters() -> None:
+    built = network("deeplabv3plus_lite0")
+    with without(built, [*BRANCHES, "low-level path"]):
+        first, second = built.decode(features(built)), built.decode(features(built))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("leave", [lambda: None, lambda: (_ for _ in ()).throw(KeyError)])
+def test_all_is_as_before_afterwards(leave: Callable[[], None]) -> None:
+    built = network("unet_lite0")
+    seen = features(built)
+    before = built.decode(seen)
+    try:
+        with without(built, SKIPS):
+            leave()
+    except KeyError:
+        pass
+    assert torch.equal(built.decode(seen), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("unet", ["skip 8", "skip 4", "skip 2", "skip 1"]),
+        ("fcn32s_vgg16", []),
+        ("fcn16s_vgg16", ["score 16"]),
+        ("fcn_resnet50", []),
+        ("deeplabv3_resnet50", BRANCHES),
+    ],
+)
+def test_other_networks_have_the_parts_that_their_papers_draw(name: str, expected: list[str]) -> None:
+    with torch.device("meta"):
+        built = zoo.build(name)
+    assert list(parts(built)) == expected
+
+
+def test_an_unknown_part_is_refused_and_nothing_stays_off() -> None:
+    built = network("unet_lite0")
+    seen = features(built)
+    before = built.decode(seen)
+    with pytest.raises(ValueError, match="no part called 'image pooling' here; there are: skip 16, skip 8"):  # noqa: SIM117
+        with without(built, ["skip 8", "image pooling"]):
+            pass
+    assert torch.equal(built.decode(seen), before)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return segmodels.load("deeplabv3plus_lite0", device="cpu", precision="float32")
+
+
+def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Segmenter) -> None:
+    """Zeroed behind the ReLU, not before its bias: the folded convolutions have biases."""
+    torch.manual_seed(0)
+    photo = torch.randint(0, 256, (70, 101, 3), dtype=torch.uint8).numpy()
+    seen = segmenter.encode(photo, working_size=128)
+    for part in [*BRANCHES, "low-level path"]:
+        expected = deafened(segmenter.network, part).decode(list(seen.maps))[0]
+        torch.testing.assert_close(segmenter.logits(seen, off=[part]), expected, rtol=1e-4, atol=1e-4)
+    full = segmenter.logits(seen)
+    assert (full.argmax(0) == segmenter.network.decode(list(seen.maps))[0].argmax(0)).all()
+
+
+def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
+    seen = segmenter.encode(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
+    with pytest.raises(ValueError, match="no part called 'skip 8'"):
+        segmenter.logits(seen, off=["skip 8"])
+
+
+def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
+    card = zoo.card("deeplabv3plus_lite0")
+    usual = memory.segmenter(card.name)
+    seen = usual.encode(read_photo(CAT).image)
+    for off in ([], ["1x1"], ["low-level path", "rate r"]):
+        logits = usual.logits(seen, off=off)
+        assert (page.labels_without(CAT, card, off, (451, 300)) == label_map(logits, (300, 451))).all()
+
+
+def test_the_full_network_is_what_the_segment_tab_shows() -> None:
+    for name in zoo.bundled_models():
+        expected = memory.segmenter(name)(read_photo(CAT).image).labels
+        assert (page.labels_without(CAT, zoo.card(name), [], (451, 300)) == expected).all()
+
+
+def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride(astronaut: Image.Image) -> None:
+    segmenter = segmodels.load("fcn_lite0")
+    features = segmenter.encode(astronaut)
+    path, card = str(EXAMPLES / "astronaut.jpg"), zoo.card("fcn_lite0")
+    found = page.fcn_predictions(path, card, (512, 512))
+    assert list(found) == ["FCN-32s", "FCN-16s"]
+    for stride in (32, 16):
+        segmenter.network.decoder.stride = stride  # type: ignore[assignment]
+        assert (segmenter.decode(features).labels == found[f"FCN-{stride}s"]).mean() > 0.999
+    assert page.fcn_predictions(path, zoo.card("unet_lite0"), (512, 512)) == {}
+
+
+def test_the_page_says_what_is_zero_and_what_changes() -> None:
+    names = list(page._parts(zoo.card("unet_lite0")))
+    shown = page.show({"path": CAT}, "unet_lite0", names[1:], None)
+    full, rest = (page.labels_without(CAT, zoo.card("unet_lite0"), off, (451, 300)) for off in ([], names[:1]))
+    assert "Without skip at stride 16" in shown
+    assert "features at stride 16, as they enter the concatenation" in shown
+    assert f"{(full != rest).mean():.1%} of the pixels change" in shown
+    assert "All parts are on" in page.show({"path": CAT}, "unet_lite0", names, None)
+    overview = page.show_each({"path": CAT}, "fcn_lite0", None)
+    assert all(name in overview for name in ("without scores at stride 8", "FCN-32s", "FCN-16s"))
+
+
+def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, str]:
+    image = Image.fromarray(labels)
+    if mode == "P":
+        image = label_image(labels)
+    elif mode != "L":
+        image = image.convert(mode)
+    image.save(file)
+    return {"path": str(file)}
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> None:
+    """Half of the photo is truly cat, the rest void: the IoU of cat is the share of that half that was found to be cat."""
+    truth = np.full((300, 451), 255, dtype=np.uint8)
+    truth[:, :200] = 8
+    upload = save_labels(tmp_path / "truth.png", truth, mode)
+    names = list(page._parts(zoo.card("fcn_lite0")))
+    shown = page.show({"path": CAT}, "fcn_lite0", names, upload)
+    labels = page.labels_without(CAT, zoo.card("fcn_lite0"), [], (451, 300))
+    hit = (labels[:, :200] == 8).mean()
+    others = len(np.unique(labels[:, :200])) - 1  # each a class with no true pixel: IoU 0
+    assert f"Full network: mIoU {hit / (1 + others):.3f}" in shown
+    assert "mIoU" in page.show_each({"path": CAT}, "fcn_lite0", upload)
+
+
+def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path) -> None:
+    upload = save_labels(tmp_path / "small.png", np.full((150, 226), 8, dtype=np.uint8))
+    truth = page.read_truth(upload, (451, 300), (451, 300))
+    assert truth.labels is not None
+    assert truth.labels.shape == (300, 451)
+    assert (truth.labels == 8).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "mode", "sentence"),
+    [
+        (np.full((300, 451), 21, dtype=np.uint8), "P", "has the value 21"),
+        (np.zeros((300, 451), dtype=np.uint8), "RGB", "saved in colours"),
+        (np.zeros((300, 451), dtype=np.uint8), "I;16", "more than 8 bits"),
+        (np.zeros((451, 300), dtype=np.uint8), "P", "another photo"),
+        (np.full((300, 451), 255, dtype=np.uint8), "L", "nothing to score"),
+    ],
+)
+def test_a_wrong_label_map_is_answered_with_a_sentence_beside_the_pictures(
+    tmp_path: Path, labels: np.ndarray, mode: str, sentence: str
+) -> None:
+    shown = page.show({"path": CAT}, "fcn_lite0", [], save_labels(tmp_path / "truth.png", labels, mode))
+    assert sentence in shown
+    assert "Full network" in shown
+    assert "mIoU" not in shown
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_label_map_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "truth.png").write_bytes(content)
+    with pytest.raises(ValueError, match="no PNG that can be read"):
+        read_label_map(tmp_path / "truth.png")
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "sentence"),
+    [
+        ("none", [], "there is no model"),
+        ("unet", [], "cannot be taken apart here"),
+        ("unet_lite0", "skip 8", "must be a list of names"),
+        ("unet_lite0", [["skip 8"]], "must be a list of names"),
+        ("unet_lite0", None, "must be a list of names"),
+    ],
+)
+def test_wrong_choices_are_answered_with_a_sentence(model: Any, on: Any, sentence: str) -> None:
+    assert sentence in page.show({"path": CAT}, model, on, None)
