@@ -1,8 +1,12 @@
 """The Space's entry point: ``python app.py`` opens the demo."""
 
-from demo import build, launch_options
+import signal
 
+from demo import build, launch_options, uploads
+
+uploads.use_own_folder()
 demo = build()
 
 if __name__ == "__main__":
-    demo.queue(max_size=64).launch(**launch_options())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as cleanly as with Ctrl-C
+    demo.launch(**launch_options())
