@@ -45,15 +45,13 @@ class GuardedBlocks(gr.Blocks):
         self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> Any:
         """As gradio's, after a look at the files; raises gr.Error, with a sentence, for any input that cannot be used."""
+        check_files(inputs)
         try:
-            check_files(inputs)
             values = await super().preprocess_data(block_fn, inputs, state, explicit_call)
-            check_files(values)  # a photo may still be one without a path
-            return values
-        except gr.Error:
-            raise
         except Exception:
             raise gr.Error(WRONG_INPUTS, print_exception=False) from None
+        check_files(values)  # a photo may still be one without a path
+        return values
 
     async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
         """As gradio's, within the limits of a request; raises gr.Error, with a sentence, whatever goes wrong."""

@@ -196,7 +196,7 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
     try:
         card = zoo.card(model)
     except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        raise gr.Error(sentence(error), print_exception=False) from None
     if not card.at_hand:
         with contextlib.suppress(ValueError, OSError):
             card.weights_file(lambda done, total: _fetching(card.title, done, total, progress))
@@ -310,13 +310,16 @@ def _api() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
                 _labels_file(path, result, files[0])
-                _overlay_file(path, result, files[1])
+                photo = segmodels.read_photo(path)
+                overlay(photo.image, result.labels).save(files[1], compress_level=1)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)
                 ]
         except (ValueError, OSError) as error:
             raise gr.Error(sentence(error), print_exception=False) from None
-        return cached[0], cached[1], result.report(Path(path).name)
+        answer = result.report(Path(path).name)
+        answer["notes"] += photo.notes
+        return cached[0], cached[1], answer
 
     trigger.click(segment, [image, model, rate, stride], [labels, drawn, report], api_name="segment", **COMPUTES)

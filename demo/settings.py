@@ -19,4 +19,5 @@ def sentence(error: ValueError | OSError) -> str:
     """What to tell a visitor: the message, or, of an error of the system, its kind and not the path that it names."""
     if isinstance(error, OSError) and error.strerror:
         return f"The server cannot do this now ({error.strerror.lower()}): try again later."
-    return str(error)
+    said = str(error)
+    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "?", "!")) else ".")
