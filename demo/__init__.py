@@ -1,5 +1,6 @@
 """The page: a Gradio app over ``segmodels``."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ SESSIONS = 128
 
 def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
     with GuardedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         gr.Markdown(INTRODUCTION)

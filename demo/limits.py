@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-REQUEST_SECONDS = 60
+REQUEST_SECONDS: float = 60
 """How long a request may compute, waiting in the queue not counted. A photo of 40 megapixels takes ten on a busy core."""
 
 FETCH_SECONDS = 600
@@ -34,8 +34,8 @@ def start(awaited: Callable[[], bool]) -> None:
     _request.set(_Request(time.monotonic(), awaited))
 
 
-def check(seconds: float = REQUEST_SECONDS) -> None:
-    """Go on only if the request has not yet taken ``seconds`` and its visitor is still there.
+def check(seconds: float | None = None) -> None:
+    """Go on only if the request took no more than ``seconds`` so far, else REQUEST_SECONDS, and its visitor is there.
 
     Raises:
         Stopped: otherwise.
@@ -45,7 +45,6 @@ def check(seconds: float = REQUEST_SECONDS) -> None:
         return
     if not request.awaited():
         raise Stopped("Nobody waits for this any more, so it was stopped.")
-    if time.monotonic() - request.started > seconds:
-        raise Stopped(
-            f"This took longer than {seconds:.0f} seconds, so it was stopped: try again later or with a smaller photo."
-        )
+    most = REQUEST_SECONDS if seconds is None else seconds
+    if time.monotonic() - request.started > most:
+        raise Stopped(f"This took longer than {most} seconds, so it was stopped: try again, or with a smaller photo.")
