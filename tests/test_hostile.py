@@ -184,7 +184,7 @@ ODD: dict[str, Odd] = {
         note="first of several pages",
     ),
     "bmp": Odd(lambda: encoded(scene(), "BMP"), within=0),
-    "heic": Odd(lambda: heic(scene()), name="IMG_0001.HEIC"),
+    "heic": Odd(lambda: heic(scene()), name="img_0001.heic"),
     "avif": Odd(lambda: encoded(scene(), "AVIF", quality=95), name="photo.avif"),
     "wide gamut": Odd(
         lambda: encoded(wide_gamut(), "PNG", icc_profile=wide_gamut_profile()),
