@@ -1,6 +1,7 @@
 """The Space's entry point: ``python app.py`` opens the demo."""
 
 import signal
+from contextlib import suppress
 
 from demo import build, launch_options, uploads
 
@@ -9,4 +10,5 @@ demo = build()
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as cleanly as with Ctrl-C
-    demo.launch(**launch_options())
+    with suppress(KeyboardInterrupt):  # while it starts; after that, gradio closes the server
+        demo.launch(**launch_options())

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import limits
+from . import limits, uploads
 from .settings import sentence
 
 MAX_UPLOAD = 64 * 2**20
@@ -108,12 +108,25 @@ class Doorkeeper:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         route = scope["path"].partition("/gradio_api/")[2]
+        if not route.startswith("upload"):
+            await self._admit(route, scope, receive, send)
+            return
+        self.uploading += 1
+        try:
+            await self._admit(route, scope, receive, send)
+        finally:
+            self.uploading -= 1
+            if not self.uploading:
+                uploads.drop_broken()
+
+    async def _admit(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
         if route.startswith(CLOSED):
             await _answer(403, "This demo fetches no addresses and converts no videos.", scope, receive, send)
             return

@@ -39,7 +39,7 @@ def use_own_folder() -> Path:
 def sweep(folder: Path, kept: frozenset[Path], seconds: float = KEPT_SECONDS) -> None:
     """Delete the files in ``folder`` that are older than ``seconds``, but for ``kept``, and folders that are empty.
 
-    gradio deletes uploads and results; this also finds what broken uploads leave behind.
+    gradio deletes the uploads and results that it knows of; this finds the others.
     """
     for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
         with suppress(OSError):  # somebody else was faster, or the folder is not empty
@@ -53,11 +53,26 @@ def sweep(folder: Path, kept: frozenset[Path], seconds: float = KEPT_SECONDS) ->
         os.utime(folder)
 
 
+def own_folder() -> Path | None:
+    """The upload folder, unless others may use it too."""
+    folder = Path(get_upload_folder())
+    return folder if folder.name.startswith(_PREFIX) else None
+
+
+def drop_broken() -> None:
+    """Delete what uploads that failed or were broken off left; to be called while there is none."""
+    folder = own_folder()
+    for file in folder.glob("tmp*") if folder else ():
+        with suppress(OSError):
+            os.truncate(file, 0)  # whoever failed may still hold it open, and with it the space
+            file.unlink()
+
+
 @asynccontextmanager
 async def swept(_: Any) -> AsyncIterator[None]:
     """While the app runs, sweep its own folder now and then; one that others may use too is left alone."""
-    folder = Path(get_upload_folder())
-    if not folder.name.startswith(_PREFIX):
+    folder = own_folder()
+    if folder is None:
         yield
         return
     kept = frozenset(folder.rglob("*"))  # the page's own pictures

@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,17 +48,15 @@ class RunningApp:
             self.process = subprocess.Popen(
                 [sys.executable, "app.py"], cwd=ROOT, env=self.environment, stdout=output, stderr=output
             )
-        for _ in range(1200):
+        for _ in range(600):
             found = re.search(r"http://[\d.]+:\d+", self.output.read_text())
-            if found:
-                self.url = found[0]
-                return
-            if self.process.poll() is not None:
+            with suppress(httpx.TransportError):
+                if found and httpx.get(found[0]).status_code == 200:
+                    self.url = found[0]
+                    return
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.2)
                 break
-            try:
-                self.process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
         raise RuntimeError(f"the app does not start: {self.output.read_text()}")
 
     def end(self, how: int = signal.SIGTERM) -> int:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -539,4 +540,19 @@ def test_sessions_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with Visitor(url) as one, pytest.raises(Refused):
             one.segment(None)
     assert len(page.state_holder.session_data) <= 3
+    page.close()
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    own = uploads.use_own_folder()
+    page = build()
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    begin = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n' + bytes(2**20)
+    head = "POST /gradio_api/upload HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=X\r\n"
+    with socket.create_connection(("127.0.0.1", page.server_port)) as connection:
+        connection.sendall(f"{head}Content-Length: 9000000\r\n\r\n".encode() + begin)
+        until(lambda: any(own.glob("tmp*")))
+    until(lambda: not any(own.glob("tmp*")))
+    assert httpx.get(url).status_code == 200
     page.close()
