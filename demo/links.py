@@ -19,7 +19,7 @@ from segmodels.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import check_settings
 
 from .segment_tab import CREDITS, DEFAULT_MODEL, EXAMPLES, SLIDER, Upload, choices
-from .settings import whole
+from .settings import sentence, whole
 
 PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
 """The photos that a link can name."""
@@ -139,7 +139,7 @@ def _bar(upload: Upload, model: str, rate: float, stride: int, tab: str = "segme
     try:
         query = write(upload, model, rate, stride, tab, section)
     except ValueError as error:
-        return f'<p class="hint">{escape(str(error))}</p>'
+        return f'<p class="hint">{escape(sentence(error))}</p>'
     note = OWN_PHOTO if upload is not None and _example(upload) is None else ""
     return (
         f'<button type="button">Copy link</button> <a href="{escape(query)}">to this photo, network, settings and tab</a> '

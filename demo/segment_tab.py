@@ -16,8 +16,8 @@ from segmodels import Segmentation, zoo
 from segmodels.pictures import figure, label_image, overlay
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 
-from . import memory, view
-from .settings import whole
+from . import limits, memory, view
+from .settings import sentence, whole
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
@@ -143,7 +143,7 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
         remembered = memory.has_features(path, model, _stride(model, stride))
         result = segmented(path, model, rate, stride, display.photo.size)
     except (ValueError, OSError) as error:
-        return view.problem(str(error)), "", ""
+        return view.problem(sentence(error)), "", ""
     card = zoo.card(model)
     width, height = result.working_size
     cost = memory.cost(model, height, width, result.output_stride)
@@ -165,16 +165,24 @@ def segmented(
     atrous_rate = (
         None if zoo.card(model).atrous_rate is None or rate is None else whole("the atrous rate", rate, *RATES)
     )
-    return memory.segmenter(model).decode(memory.features(path, model, stride), atrous_rate, size)
+    features = memory.features(path, model, stride)
+    limits.check()
+    return memory.segmenter(model).decode(features, atrous_rate, size)
 
 
 def _stride(model: str, stride: int | None) -> int | None:
-    return None if zoo.card(model).atrous_rate is None else stride
+    if zoo.card(model).atrous_rate is None or stride is None:
+        return None
+    return whole("the output stride", stride, *STRIDES)
 
 
 def choose_source(source: str) -> tuple[Any, Any, Any]:
     """The networks with weights from ``source``, and the settings that those were trained with."""
     offered = choices(source)
+    if not offered:
+        raise gr.Error(
+            "There are no weights from there: choose the bundled or the published ones.", print_exception=False
+        )
     names = [name for _, name in offered]
     chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else names[-1])
     return (
@@ -189,14 +197,20 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
 
     If they cannot be fetched, the pictures' place will say why.
     """
-    card = zoo.card(model)
+    try:
+        card = zoo.card(model)
+    except ValueError as error:
+        raise gr.Error(sentence(error), print_exception=False) from None
     if not card.at_hand:
         with contextlib.suppress(ValueError, OSError):
-            card.weights_file(
-                lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
-            )
+            card.weights_file(lambda done, total: _fetching(card.title, done, total, progress))
     active = card.atrous_rate is not None
     return _about(model), gr.update(interactive=active), gr.update(interactive=active)
+
+
+def _fetching(title: str, done: int, total: int | None, progress: gr.Progress) -> None:
+    limits.check(limits.FETCH_SECONDS)
+    progress((done, total), desc=f"Fetching the weights of {title}", unit="bytes")
 
 
 def _about(model: str) -> str:
@@ -249,7 +263,9 @@ DOWNLOADS: dict[str, tuple[str, Writer]] = {
 
 
 def _write_result(write: Writer, path: str, file: Path, model: str, rate: float, stride: int) -> None:
-    write(path, segmented(path, model, rate, stride), file)
+    result = segmented(path, model, rate, stride)
+    limits.check()
+    write(path, result, file)
 
 
 def download(name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component]) -> None:
@@ -269,7 +285,7 @@ def download(name: str, file_name: str, write: Callable[..., None], inputs: Sequ
                 write(upload["path"], file, *settings)
                 cached = link.move_resource_to_block_cache(file)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(sentence(error), print_exception=False) from None
         assert cached is not None
         return cached
 
@@ -299,19 +315,21 @@ def _api() -> None:
             path = image["path"]
             if atrous_rate is not None:
                 atrous_rate = whole("the atrous rate", atrous_rate, *RATES)
-            if output_stride is not None:
-                output_stride = whole("the output stride", output_stride, *STRIDES)
             result = segmented(path, model, atrous_rate, output_stride)
+            limits.check()
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
                 _labels_file(path, result, files[0])
-                _overlay_file(path, result, files[1])
+                photo = segmodels.read_photo(path)
+                overlay(photo.image, result.labels).save(files[1], compress_level=1)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)
                 ]
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return cached[0], cached[1], result.report(Path(path).name)
+            raise gr.Error(sentence(error), print_exception=False) from None
+        answer = result.report(Path(path).name)
+        answer["notes"] += photo.notes
+        return cached[0], cached[1], answer
 
     trigger.click(segment, [image, model, rate, stride], [labels, drawn, report], api_name="segment", **COMPUTES)

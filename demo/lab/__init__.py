@@ -11,6 +11,7 @@ from PIL import Image
 
 from .. import memory
 from ..segment_tab import CREDITS, EXAMPLES, Upload
+from ..settings import sentence
 from ..view import data_url
 
 COMPUTES: dict[str, Any] = {
@@ -103,7 +104,7 @@ def photo_in_use(upload: Upload) -> str:
     try:
         display = memory.display(upload["path"])
     except (ValueError, OSError) as error:
-        return f'<p class="hint" role="alert">{escape(str(error))}</p>'
+        return f'<p class="hint" role="alert">{escape(sentence(error))}</p>'
     small = display.photo.copy()
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
     width, height = display.size

@@ -17,6 +17,7 @@ from segmodels.segmenter import label_map
 
 from .. import memory, view
 from ..segment_tab import Upload
+from ..settings import sentence
 from . import COMPUTES, Shown
 from .controls import SAVE, Settings, checked, controls, save_button
 from .maps import Values, map_image, scale
@@ -79,7 +80,7 @@ def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
         found = certainty(upload["path"], settings)
         display = memory.display(upload["path"])
     except (ValueError, OSError) as error:
-        return view.problem(str(error)), ""
+        return view.problem(sentence(error)), ""
     return figures(display.photo, found, settings), classes_table(found, settings.card.classes)
 
 

@@ -17,7 +17,7 @@ from segmodels.pictures import mask_layer
 
 from .. import memory, view
 from ..segment_tab import Upload, segmented
-from ..settings import whole
+from ..settings import sentence, whole
 from . import COMPUTES, Shown
 
 TITLE = "Compare"
@@ -122,7 +122,7 @@ def show(upload: Upload, *settings: Any) -> Iterator[str]:
     try:
         yield from _filling(upload["path"], settings)
     except (ValueError, OSError) as error:
-        yield view.problem(str(error))
+        yield view.problem(sentence(error))
 
 
 def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:

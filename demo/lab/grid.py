@@ -17,6 +17,7 @@ from segmodels.receptive_field import share_of_taps_inside
 
 from .. import memory, view
 from ..segment_tab import KEEP_CHOICE, Upload, download
+from ..settings import sentence
 from . import COMPUTES, Shown
 from .sheet import Picture, sheet
 
@@ -101,7 +102,7 @@ def show(upload: Upload, model: str) -> Iterator[str]:
     try:
         yield from _filling(upload["path"], model)
     except (ValueError, OSError) as error:
-        yield view.problem(str(error))
+        yield view.problem(sentence(error))
 
 
 def _filling(path: str, model: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from segmodels.zoo import Card
 
 from .. import memory, view
 from ..segment_tab import Upload
+from ..settings import sentence
 from . import COMPUTES, Shown
 from .controls import DEFAULT_MODEL, SAVE, save_button
 
@@ -190,7 +191,7 @@ def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:
         full = labels_without(path, card, (), display.photo.size)
         rest = labels_without(path, card, off, display.photo.size)
     except (ValueError, OSError) as error:
-        return view.problem(str(error))
+        return view.problem(sentence(error))
     return figures(display.photo, card, off, full, rest, known)
 
 

@@ -23,6 +23,7 @@ from segmodels.segmenter import set_atrous_rate
 
 from .. import memory, view
 from ..segment_tab import Upload
+from ..settings import sentence
 from . import COMPUTES, Shown
 from .controls import SAVE, Settings, checked, controls, save_button
 from .maps import Values, map_image, scale
@@ -175,7 +176,7 @@ def show(
             yield figure(photo, settings, looked, None), facts_table(settings, looked, None)
         heat = effective(path, settings, looked)
     except (ValueError, OSError) as error:
-        yield view.problem(str(error)), ""
+        yield view.problem(sentence(error)), ""
         return
     yield figure(photo, settings, looked, heat), facts_table(settings, looked, heat)
 

@@ -12,6 +12,7 @@ import gradio as gr
 from .. import view
 from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
+from ..settings import sentence
 from . import any_size, aspp, atrous, pyramid_pooling, resampling, separable, skips, unet_path
 from .lesson import Control, Lesson, OtherTab
 
@@ -134,7 +135,7 @@ def draw(lesson: Lesson, *values: Any) -> str:
     try:
         return lesson.figure(*values)
     except (ValueError, OSError) as error:
-        return view.problem(str(error))
+        return view.problem(sentence(error))
 
 
 def _draw_again(lesson: Lesson, place: int, opened: int | None, *values: Any) -> Any:
