@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .fused import can_fuse, fuse_activations
 from .network import SegmentationNetwork
 
 PRECISIONS = ("float32", "bfloat16")
@@ -47,6 +48,8 @@ def optimise(network: SegmentationNetwork, device: torch.device, precision: str)
         raise ValueError(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     network = network.eval().requires_grad_(False)
     fold_batch_norms(network)
+    if device.type == "cpu" and can_fuse():
+        fuse_activations(network)
     return network.to(device=device, dtype=getattr(torch, precision)).to(memory_format=torch.channels_last)
 
 
