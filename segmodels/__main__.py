@@ -1,4 +1,4 @@
-"""The command line: ``python -m segmodels list | segment | evaluate | train``."""
+"""The command line: ``python -m segmodels list | segment | evaluate | train | bench``."""
 
 import argparse
 import json
@@ -59,6 +59,12 @@ def parser() -> Parser:
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one")
     command.set_defaults(run=train_command)
+
+    command = commands.add_parser("bench", help="measure how fast this is here, beside torchvision")
+    command.add_argument("--model", nargs="+", default=[], metavar="NAME", help="these networks alone")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--quick", action="store_true", help="small pictures, one turn: whether it runs, not how fast")
+    command.set_defaults(run=bench_command)
     return main
 
 
@@ -174,6 +180,14 @@ def train_command(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         workers=arguments.workers,
     )
+
+
+def bench_command(arguments: argparse.Namespace) -> None:
+    """Measure."""
+    from .bench import bench, markdown
+
+    report = bench(arguments.model, arguments.quick, lambda line: print(f"measuring {line}", file=sys.stderr))
+    print(json.dumps(report) if arguments.json else markdown(report))
 
 
 def _load(arguments: argparse.Namespace) -> tuple["Segmenter", tuple[int | None, int | None, int | None]]:

@@ -147,8 +147,8 @@ class Segmenter:
         """Run the backbone. Arguments and errors as in a call."""
         check_settings(self.card, None, output_stride, working_size)
         image = as_photo(photo)
-        size = self.input_size(image.size, working_size)
-        pixels = self._normalised(resized(image, size))
+        pixels = self.input(image, working_size)
+        size = (pixels.shape[3], pixels.shape[2])
         stride = output_stride or self.card.output_stride
         with self._turn, torch.inference_mode():
             started = time.perf_counter()
@@ -158,6 +158,10 @@ class Segmenter:
             self._wait()
             milliseconds = 1000 * (time.perf_counter() - started)
         return Features(maps, image.size, size, stride, milliseconds)
+
+    def input(self, photo: Image.Image, working_size: int | None = None) -> Tensor:
+        """An RGB photo as the (1, 3, H, W) input of the network."""
+        return self._normalised(resized(photo, self.input_size(photo.size, working_size)))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
