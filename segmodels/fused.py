@@ -37,6 +37,8 @@ class FusedConv2d(nn.Conv2d):
             device="meta",
         )
         self.weight, self.bias = conv.weight, conv.bias
+        self.exact_bias = None if conv.bias is None else conv.bias.detach().clone()
+        """In float32 whatever the precision: it is added to a sum in float32 anyway."""
         self.activation = copy.copy(activation)
         if isinstance(self.activation, nn.ReLU | nn.Hardtanh | nn.Hardswish):
             self.activation.inplace = False
@@ -49,20 +51,20 @@ class FusedConv2d(nn.Conv2d):
             return self._activated(out if summand is None else out + summand)
         if x.dtype == torch.bfloat16 and self.dilation[0] > 1:
             if self.groups == self.in_channels:
-                return self._one_pass(x.float(), self.weight.float(), summand).to(x.dtype)
+                assert summand is None
+                return self._one_pass(x.float(), self.weight.float(), None).to(x.dtype)
             if self.dilation[0] > DIRECT_RATE and self.in_channels >= WIDE and self._keeps_size():
                 out = self._sum_of_taps(x)
                 return self._activated(out if summand is None else out + summand)
         return self._one_pass(x, self.weight, summand)
 
     def _one_pass(self, x: Tensor, weight: Tensor, summand: Tensor | None) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
         where = (list(self.padding), list(self.stride), list(self.dilation), self.groups)
         name, scalars = self._post_op
         if summand is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *where, name, scalars, "")
+            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.exact_bias, *where, name, scalars, "")
         return torch.ops.mkldnn._convolution_pointwise(
-            x, summand, weight, bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
+            x, summand, weight, self.exact_bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
         )
 
     def _keeps_size(self) -> bool:
@@ -77,8 +79,8 @@ class FusedConv2d(nn.Conv2d):
         """A 3x3 convolution tap by tap: each is a 1x1 convolution, shifted by the rate. The sum is in float32."""
         height, width = x.shape[-2:]
         total = torch.zeros(x.shape[0], height, width, self.out_channels)
-        if self.bias is not None:
-            total += self.bias
+        if self.exact_bias is not None:
+            total += self.exact_bias
         for row in range(3):
             to_rows, from_rows = _shifted(height, (row - 1) * self.dilation[0])
             for column in range(3):
