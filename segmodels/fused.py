@@ -63,8 +63,8 @@ class FusedConv2d(nn.Conv2d):
         name, scalars = self._post_op
         if summand is None:
             return torch.ops.mkldnn._convolution_pointwise(x, weight, self.exact_bias, *where, name, scalars, "")
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, summand, weight, self.exact_bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
+        return torch.ops.mkldnn._convolution_pointwise(  # which wants the bias in the map's precision
+            x, summand, weight, self.bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
         )
 
     def _keeps_size(self) -> bool:
