@@ -50,6 +50,10 @@ class Job:
         """Where the pictures of the photo at ``path`` go."""
         return {name: self.out / f"{path.stem}_{name}.png" for name in PICTURES}
 
+    def named(self, report: Report, path: Path) -> Report:
+        """A report of the photo with the names of files as this job has them."""
+        return {**report, "file": str(path), "outputs": {name: str(file) for name, file in self.files(path).items()}}
+
     def identity(self, path: Path) -> dict[str, Any]:
         """What the pictures of a photo depend on: the settings, and the file as it is now."""
         stamps = [Path(file).stat() for file in (path, self.weights) if file is not None]
@@ -99,8 +103,7 @@ def done_before(job: Job, path: Path) -> Report | None:
         with Image.open(files["labels"], formats=["PNG"]) as labels:
             record = json.loads(labels.info[RECORD])
         if record["identity"] == job.identity(path) and all(file.is_file() for file in files.values()):
-            report: Report = record["report"]
-            return report
+            return job.named(record["report"], path)
     except (OSError, KeyError, TypeError, ValueError):  # no pictures, or none that this made
         pass
     return None
@@ -109,7 +112,7 @@ def done_before(job: Job, path: Path) -> Report | None:
 def write(job: Job, path: Path, photo: Photo, result: Segmentation) -> Report:
     """Write the pictures; the label map comes last, whole or not at all, with a record of what made it."""
     files = job.files(path)
-    report = result.report(str(path), {name: str(file) for name, file in files.items()})
+    report = job.named(result.report(), path)
     report["notes"] += photo.notes
     overlay(photo.image, result.labels).save(files["overlay"], compress_level=1)  # a quarter of the time, a third more bytes
     figure(photo.image, result.labels, result.classes).savefig(files["figure"])

@@ -48,15 +48,16 @@ def segment_on_ray(job: Job, photos: Sequence[Path]) -> Iterator[Outcome]:
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
-    job = replace(job, out=job.out.resolve(), weights=job.weights and str(Path(job.weights).resolve()))
+    everywhere = replace(job, out=job.out.resolve(), weights=job.weights and str(Path(job.weights).resolve()))
     named = {str(path.resolve()): path for path in photos}
     actors = min(max(int(ray.cluster_resources().get("CPU", 1)), 1), -(-len(photos) // BATCH))
     done = ray.data.from_items([{"path": path} for path in named], override_num_blocks=-(-len(photos) // BATCH)).map_batches(
         SegmentingActor,
-        fn_constructor_args=(job,),
+        fn_constructor_args=(everywhere,),
         batch_size=BATCH,
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
     )
     for row in done.iter_rows():
-        yield Outcome(named[row["path"]], json.loads(row["report"]), row["problem"] or None)
+        path, report = named[row["path"]], json.loads(row["report"])
+        yield Outcome(path, report and job.named(report, path), row["problem"] or None)
