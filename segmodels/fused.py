@@ -123,11 +123,12 @@ class FusedBottleneck(nn.Module):
         self.conv1, self.conv2, self.conv3 = (
             FusedConv2d(getattr(block, name), nn.ReLU()) for name in ("conv1", "conv2", "conv3")
         )
-        self.downsample = block.downsample
+        downsample = getattr(block, "downsample", None)
+        self.downsample: nn.Module = nn.Identity() if downsample is None else downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
-        return self.conv3(self.conv2(self.conv1(x)), shortcut)
+        out: Tensor = self.conv3(self.conv2(self.conv1(x)), self.downsample(x))
+        return out
 
 
 def can_fuse() -> bool:

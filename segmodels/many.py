@@ -15,7 +15,7 @@ from .photo import Photo, PhotoError, read_photo
 from .pictures import figure, label_image, overlay
 from .segmenter import Segmentation, Segmenter
 
-SUFFIXES = {f".{name}" for name in "jpg jpeg png webp gif bmp tif tiff avif heic heif".split()}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 """What counts as a photo in a folder. A file that is named is read whatever it is called."""
 
 AHEAD = 2
@@ -114,7 +114,9 @@ def write(job: Job, path: Path, photo: Photo, result: Segmentation) -> Report:
     files = job.files(path)
     report = job.named(result.report(), path)
     report["notes"] += photo.notes
-    overlay(photo.image, result.labels).save(files["overlay"], compress_level=1)  # a quarter of the time, a third more bytes
+    overlay(photo.image, result.labels).save(
+        files["overlay"], compress_level=1
+    )  # a quarter of the time, a third more bytes
     figure(photo.image, result.labels, result.classes).savefig(files["figure"])
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"identity": job.identity(path), "report": report}))

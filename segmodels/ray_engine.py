@@ -50,13 +50,15 @@ def segment_on_ray(job: Job, photos: Sequence[Path]) -> Iterator[Outcome]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     everywhere = replace(job, out=job.out.resolve(), weights=job.weights and str(Path(job.weights).resolve()))
     named = {str(path.resolve()): path for path in photos}
-    actors = min(max(int(ray.cluster_resources().get("CPU", 1)), 1), -(-len(photos) // BATCH))
-    done = ray.data.from_items([{"path": path} for path in named], override_num_blocks=-(-len(photos) // BATCH)).map_batches(
+    batches = -(-len(photos) // BATCH)
+    actors = max(min(int(ray.cluster_resources().get("CPU", 1)), batches), 1)
+    paths = ray.data.from_items([{"path": path} for path in named], override_num_blocks=batches)
+    done = paths.map_batches(
         SegmentingActor,
         fn_constructor_args=(everywhere,),
         batch_size=BATCH,
         num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+        compute=ray.data.ActorPoolStrategy(size=actors),
     )
     for row in done.iter_rows():
         path, report = named[row["path"]], json.loads(row["report"])

@@ -1,6 +1,5 @@
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,9 +67,14 @@ def test_a_second_run_skips_what_is_done_and_says_the_same(
     first = list(segment_many(job, segmenter, photos))
     (tmp_path / "3_overlay.png").unlink()
     photos[4].touch()  # as if it had been changed
-    seen = []
+    seen: list[Any] = []
     segment = Job.segment
-    monkeypatch.setattr(Job, "segment", lambda *args: seen.append(args[2]) or segment(*args))
+
+    def noticed(*arguments: Any) -> Any:
+        seen.append(arguments)
+        return segment(*arguments)
+
+    monkeypatch.setattr(Job, "segment", noticed)
     second = list(segment_many(job, segmenter, photos))
     assert len(seen) == 2
     assert [outcome.path for outcome in second] == photos
@@ -114,7 +118,7 @@ def test_few_photos_are_in_memory_at_a_time(
             counts[what] += 1
             held.append(counts["read"] - counts["written"])
 
-    read, write = many.read_photo, many.write
+    read, write = segmodels.read_photo, many.write
 
     def slowly_written(*args: Any) -> Any:
         threading.Event().wait(0.02)
@@ -136,9 +140,8 @@ def test_few_photos_are_in_memory_at_a_time(
 
 
 @pytest.fixture(autouse=True)
-def out_exists(tmp_path: Path) -> Iterator[None]:
+def out_exists(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    yield
 
 
 def test_a_folder_without_photos_and_photos_of_one_name_are_refused(

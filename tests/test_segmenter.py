@@ -10,7 +10,8 @@ from torch.nn.functional import interpolate
 
 import segmodels
 from segmodels import Segmenter, zoo
-from segmodels.segmenter import fit_working_size, label_map, mean_confidence
+from segmodels.label_map import label_map, mean_confidence
+from segmodels.segmenter import fit_working_size
 from segmodels.weights import read_state, save_state
 
 DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
