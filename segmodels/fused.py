@@ -7,6 +7,7 @@ a gradient is asked for, or the tensor is not on a processor that oneDNN knows, 
 
 import copy
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +168,6 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
     """The names of the children that may be a convolution and the activation behind it."""
     names = [name for name, child in module.named_children() if not isinstance(child, nn.Identity)]
     if isinstance(module, nn.Sequential):
-        yield from zip(names, names[1:], strict=False)
+        yield from pairwise(names)
     elif {"depthwise", "activation"} <= set(names):
         yield "depthwise", "activation"
