@@ -15,8 +15,8 @@ from torch import nn
 from demo import memory
 from demo.lessons import LESSONS, any_size, aspp, atrous, draw, resampling, separable, skips, unet_path
 from demo.lessons.connections import connections, ones_everywhere
+from segmodels.label_map import label_map
 from segmodels.pooling import SpatialPyramidPooling
-from segmodels.segmenter import label_map
 
 from .conftest import EXAMPLES
 

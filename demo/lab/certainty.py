@@ -12,8 +12,8 @@ from PIL import Image
 
 from segmodels import zoo
 from segmodels.certainty import entropy, margin, probabilities
+from segmodels.label_map import label_map
 from segmodels.pictures import mask_layer
-from segmodels.segmenter import label_map
 
 from .. import memory, view
 from ..segment_tab import Upload

@@ -14,11 +14,12 @@ from PIL import Image
 
 from segmodels import zoo
 from segmodels.fcn import FCN
+from segmodels.label_map import label_map
 from segmodels.labels import read_label_map
 from segmodels.metrics import Scores, confusion_matrix
 from segmodels.parts import Part, parts
 from segmodels.pictures import marked_layer, mask_layer
-from segmodels.segmenter import Features, label_map
+from segmodels.segmenter import Features
 from segmodels.zoo import Card
 
 from .. import memory, view

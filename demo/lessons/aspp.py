@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from segmodels.deeplab import DeepLabV3Decoder
+from segmodels.label_map import label_map
 from segmodels.pooling import ASPP
 from segmodels.receptive_field import share_of_taps_inside, taps
-from segmodels.segmenter import label_map
 
 from .. import memory
 from ..figures import PANEL, Grid, contents, figure, labelled, panel, photograph, svg

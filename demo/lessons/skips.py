@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from segmodels.fcn import FCNDecoder
-from segmodels.segmenter import label_map
+from segmodels.label_map import label_map
 
 from .. import memory
 from ..figures import PANEL, contents, figure, labelled, panel, photograph, svg
