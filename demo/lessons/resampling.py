@@ -1,8 +1,9 @@
 """Lesson 2: strided and transposed convolution, step by step."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..figures import Cell, Grid, figure, panel, svg
 from ..settings import whole
@@ -29,49 +30,80 @@ def formula(kind: str, side: int, kernel: int, stride: int, padding: int) -> tup
     return f"({side} − 1)·{stride} − 2·{padding} + {kernel} = {out}", out
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One step of the kernel's way: a strided convolution goes through its output, a transposed one through its input."""
+
+    at: Cell
+    """The output cell that is made, or the input cell that is stamped."""
+    read: set[Cell]
+    written: set[Cell]
+    numbers: dict[Cell, int]
+    """What the output cells count so far."""
+
+
+def moment(kind: str, made: Tensor, step: int) -> Moment:
+    """What happens at a step, from 1 on, of the layer that has the connections ``made``, (h, w, H, W)."""
+    if kind == DOWN:
+        at = _cell(step - 1, made.shape[3])
+        totals = made.sum((0, 1))
+        numbers = {cell: int(totals[cell]) for cell in (_cell(index, made.shape[3]) for index in range(step))}
+        return Moment(at, _cells(made[:, :, *at]), {at}, numbers)
+    at = _cell(step - 1, made.shape[1])
+    totals = made.flatten(0, 1)[:step].sum(0)
+    return Moment(at, {at}, _cells(made[at]), {cell: int(totals[cell]) for cell in _cells(totals)})
+
+
+def _cell(index: int, columns: int) -> Cell:
+    return divmod(index, columns)
+
+
+def _cells(map_: Tensor) -> set[Cell]:
+    """Where a map is not zero."""
+    return {(row, column) for row, column in map_.nonzero().tolist()}
+
+
 def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any) -> str:
     """Both maps at one step of the kernel's way."""
     kind = chosen("the kind", kind, (DOWN, UP))
     kernel, stride = whole("the kernel", kernel, 1, 5), whole("the stride", stride, 1, 4)
     padding, side = whole("the padding", padding, 0, 2), whole("the side of the map", side, 2, 8)
-    made = connections(build(kind, kernel, stride, padding), side, side)[:, :, 0]  # (row, column, out row, out column)
+    made = connections(build(kind, kernel, stride, padding), side, side)[:, :, 0]
     size = made.shape[-1]
     steps = (size if kind == DOWN else side) ** 2
     step = min(whole("the step", step, 1, 64), steps)
-    cell: Cell = divmod(step - 1, size if kind == DOWN else side)
-    # A strided convolution goes through its output, a transposed one through its input.
-    ways = made.flatten(0, 1) if kind == UP else made.flatten(2).permute(2, 0, 1)
-    now = {(row, column) for row, column in ways[step - 1].nonzero().tolist()}
-    if kind == DOWN:
-        so_far = made.sum((0, 1)).flatten()
-        numbers = {divmod(index, size): int(so_far[index]) for index in range(step)}
-    else:
-        so_far = ways[:step].sum(0)
-        numbers = {(row, column): int(so_far[row, column]) for row, column in so_far.nonzero().tolist()}
-    corner = (cell[0] * stride - padding, cell[1] * stride - padding)
-    read, written = (now, {cell}) if kind == DOWN else ({cell}, now)
-    window: tuple[Cell | None, Cell | None] = (corner, None) if kind == DOWN else (None, corner)
-    words, _ = formula(kind, side, kernel, stride, padding)
-    border = padding if kind == DOWN else 0
-    crop = padding if kind == UP else 0
+    now = moment(kind, made, step)
+    corner = (now.at[0] * stride - padding, now.at[1] * stride - padding)
+    dashed = Dashed(padding, corner, kernel)
     panels = [
-        panel(f"Input {side} × {side}", _map(side, border, read, {}, window[0], kernel, "read")),
-        panel(f"Output {size} × {size}", _map(size, crop, written, numbers, window[1], kernel, "written")),
+        panel(f"Input {side} × {side}", _map(side, now.read, "read", {}, dashed if kind == DOWN else None)),
+        panel(
+            f"Output {size} × {size}", _map(size, now.written, "written", now.numbers, dashed if kind == UP else None)
+        ),
     ]
-    taken = f"reads {len(read)}, writes {len(written)} cell{'s' * (len(written) > 1)}"
+    words, _ = formula(kind, side, kernel, stride, padding)
+    taken = f"reads {len(now.read)}, writes {len(now.written)} cell{'s' * (len(now.written) > 1)}"
     return figure(f"lesson-2-{kind}", panels, f"Step {step} of {steps}: {taken}. Output side: <b>{words}</b>")
 
 
-def _map(
-    side: int, border: int, marked: set[Cell], numbers: dict[Cell, int], corner: Cell | None, kernel: int, style: str
-) -> str:
-    """A square map, ``border`` dashed cells around it, some cells marked, and the kernel's outline."""
+@dataclass(frozen=True)
+class Dashed:
+    """What is drawn around the map that the kernel moves on: a border of padding and the kernel's outline."""
+
+    border: int
+    corner: Cell
+    kernel: int
+
+
+def _map(side: int, marked: set[Cell], style: str, numbers: dict[Cell, int], dashed: Dashed | None) -> str:
+    """A square map with some cells marked and some numbers in it."""
+    border = dashed.border if dashed else 0
     grid = Grid.fitted(side + 2 * border, side + 2 * border, SIDE, SIDE, 20, 2)
     inner = Grid(side, side, grid.cell, grid.left + border * grid.cell, grid.top + border * grid.cell)
     parts = [grid.lines("grid off") if border else "", inner.cells(marked, style), inner.lines()]
     parts += [inner.number(row, column, str(value)) for (row, column), value in numbers.items()]
-    if corner is not None:
-        parts.append(inner.box(*corner, kernel, kernel, "window"))
+    if dashed:
+        parts.append(inner.box(*dashed.corner, dashed.kernel, dashed.kernel, "window"))
     return svg(SIDE + 4, f"A map of {side} by {side} cells, {len(marked)} of them {style}", *parts)
 
 
