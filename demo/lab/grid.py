@@ -68,7 +68,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     tab.network.change(
         None, [tab.network, model], [model], js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine"
     )
-    with gr.Row():
+    with gr.Row(elem_id="grid-download"):
         download("All cells (PNG)", "rates.png", write_sheet, [photo, model])
     gr.on(
         [tab.select, model.input],
