@@ -66,7 +66,11 @@ def section(photo: gr.Image, tab: Shown) -> None:
     # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
     names = json.dumps([name for _, name in offered])
     tab.network.change(
-        None, [tab.network, model], [model], js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine"
+        None,
+        [tab.network, model],
+        [model],
+        js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine",
+        api_visibility="private",
     )
     with gr.Row(elem_id="grid-download"):
         download("All cells (PNG)", "rates.png", write_sheet, [photo, model])
