@@ -289,7 +289,7 @@ def _detail(
 <h3>{name}</h3>
 <div class="pair"><figure><figcaption>Overlay</figcaption>
 <div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><div class="mask"></div></div></figure>
-<figure><figcaption>Where it differs from the trained setting</figcaption>
+<figure><figcaption>Where it differs from trained</figcaption>
 <div class="picture dimmed" role="img" aria-label="Difference map: {escape(change)}"><div class="difference"></div></div></figure></div>
 <ul class="legend" aria-label="Legend">{view.legend(result)}</ul>
 <p>{escape(change)}</p>
