@@ -196,7 +196,7 @@ def _place(tabs: gr.Tabs) -> gr.Textbox:
     names = _names(tabs)
     place = gr.Textbox(next(iter(names)), visible=False)
     for name, tab in names.items():
-        tab.select(None, None, [place], js=f"() => '{name}'")
+        tab.select(None, None, [place], js=f"() => '{name}'", api_visibility="private")
     return place
 
 

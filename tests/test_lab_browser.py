@@ -10,6 +10,8 @@ from .conftest import EXAMPLES, NEEDS_CHROMIUM
 
 pytestmark = NEEDS_CHROMIUM
 
+SLOW = 60_000
+"""Milliseconds in which a network has surely answered, on a busy machine."""
 FULL = "#grid .rates:not(:has(.pending))"
 
 
@@ -17,7 +19,7 @@ FULL = "#grid .rates:not(:has(.pending))"
 def page(browser: Browser, url: str) -> Iterator[Page]:
     """An empty page of desktop size, in which nothing may go wrong."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(SLOW)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
@@ -68,26 +70,26 @@ def test_the_grid_fills_and_a_cell_is_enlarged_by_mouse_and_keyboard(lab: Page) 
 def test_the_photo_is_changed_in_the_lab_and_for_all_tabs(lab: Page) -> None:
     lab.wait_for_selector(FULL)
     lab.locator('#photo-bar input[type="file"]').set_input_files(EXAMPLES / "astronaut.jpg")
-    expect(lab.locator("#photo-in-use")).to_contain_text("512 × 512")
-    expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("person")
+    expect(lab.locator("#photo-in-use")).to_contain_text("512 × 512", timeout=SLOW)
+    expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("person", timeout=SLOW)
     lab.get_by_role("tab", name="Segment").click()
-    expect(lab.locator("#pictures .legend")).to_contain_text("person")
+    expect(lab.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
     lab.locator("#examples .gallery-item").first.click()
-    expect(lab.locator("#pictures .legend")).to_contain_text("cat")
+    expect(lab.locator("#pictures .legend")).to_contain_text("cat", timeout=SLOW)
     lab.get_by_role("tab", name="Lab").click()
-    expect(lab.locator("#photo-in-use")).to_contain_text("451 × 300")
-    expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("cat")
+    expect(lab.locator("#photo-in-use")).to_contain_text("451 × 300", timeout=SLOW)
+    expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("cat", timeout=SLOW)
 
 
 def test_compare_shows_disagreement(lab: Page) -> None:
     lab.locator("#sections").get_by_role("tab", name="Compare").click()
-    expect(lab.locator("#compare .in-step figure")).to_have_count(4)
-    expect(lab.locator("#compare table tbody tr")).to_have_count(4)
-    expect(lab.locator("#compare")).to_contain_text(re.compile(r"All 4 agree on \d+\.\d% of the pixels"))
+    expect(lab.locator("#compare .in-step figure")).to_have_count(4, timeout=SLOW)
+    expect(lab.locator("#compare table tbody tr")).to_have_count(4, timeout=SLOW)
+    expect(lab.locator("#compare")).to_contain_text(re.compile(r"All 4 agree on \d+\.\d% of the pixels"), timeout=SLOW)
     assert background(lab.locator("#compare .answers")).startswith('url("data:image/png')
     lab.locator("#compare-model-d input").click()
     lab.get_by_role("option", name="none").click()
-    expect(lab.locator("#compare")).to_contain_text("All 3 agree on")
+    expect(lab.locator("#compare")).to_contain_text("All 3 agree on", timeout=SLOW)
     for name in ("Where A ends and B begins", "Zoom"):
         lab.get_by_role("slider", name=name).press("End")
     assert (
@@ -101,15 +103,15 @@ def test_compare_shows_disagreement(lab: Page) -> None:
 def test_a_link_brings_back_photo_network_settings_and_tab(page: Page, url: str) -> None:
     query = "?photo=astronaut&model=deeplabv3_lite0&rate=12&stride=8&tab=lab"
     page.goto(url + query)
-    expect(page.get_by_role("tab", name="Lab", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Lab", exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW)
     page.wait_for_selector(FULL)
     expect(page.locator("#grid-model input:checked")).to_have_value("deeplabv3_lite0")
-    expect(page.locator("#photo-in-use")).to_contain_text("512 × 512")
+    expect(page.locator("#photo-in-use")).to_contain_text("512 × 512", timeout=SLOW)
     expect(page.locator("#link a")).to_have_attribute("href", f"{query}&section=grid")
     page.get_by_role("tab", name="Segment").click()
-    expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36 at output stride 8")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36 at output stride 8", timeout=SLOW)
     expect(page.locator("#ran")).to_contain_text("deeplabv3_lite0")
-    expect(page.locator("#pictures .legend")).to_contain_text("person")
+    expect(page.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
 
 
 def test_a_link_can_be_copied_and_followed(lab: Page, url: str) -> None:
@@ -132,15 +134,15 @@ def test_an_own_photo_is_not_in_the_link_and_that_is_said(
     page.goto(url)
     page.locator("#photo").get_by_label("Remove Image").click()
     page.locator("#photo input[type=file]").set_input_files(file)
-    expect(page.locator("#link")).to_contain_text("Your own photo cannot be in a link")
+    expect(page.locator("#link")).to_contain_text("Your own photo cannot be in a link", timeout=SLOW)
     expect(page.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
 
 
 def test_what_a_link_asks_for_in_vain_is_said(page: Page, url: str) -> None:
     page.goto(url + "?photo=dog&tab=attic&rate=3")
-    expect(page.locator("#link-note")).to_contain_text("no example photo called 'dog'")
+    expect(page.locator("#link-note")).to_contain_text("no example photo called 'dog'", timeout=SLOW)
     expect(page.locator("#link-note")).to_contain_text("no tab called 'attic'")
-    expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9", timeout=SLOW)
 
 
 def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:

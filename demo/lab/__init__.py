@@ -58,7 +58,7 @@ def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
                 shown = gr.Button("Show", visible="hidden", elem_classes="shown")
                 module.section(photo, Shown(shown.click, network))
             opened.append(tab.select)
-    gr.on(opened, None, js=SHOW)
+    gr.on(opened, None, js=SHOW, api_visibility="private")
     gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], trigger_mode="always_last", **BAR)
     return tabs
 

@@ -67,9 +67,13 @@ def section(photo: gr.Image, tab: Shown) -> None:
     # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
     names = json.dumps([name for _, name in offered])
     tab.network.change(
-        None, [tab.network, model], [model], js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine"
+        None,
+        [tab.network, model],
+        [model],
+        js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine",
+        api_visibility="private",
     )
-    with gr.Row():
+    with gr.Row(elem_id="grid-download"):
         download("All cells (PNG)", "rates.png", write_sheet, [photo, model])
     gr.on(
         [tab.select, model.input],
@@ -286,7 +290,7 @@ def _detail(
 <h3>{name}</h3>
 <div class="pair"><figure><figcaption>Overlay</figcaption>
 <div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><div class="mask"></div></div></figure>
-<figure><figcaption>Where it differs from the trained setting</figcaption>
+<figure><figcaption>Where it differs from trained</figcaption>
 <div class="picture dimmed" role="img" aria-label="Difference map: {escape(change)}"><div class="difference"></div></div></figure></div>
 <ul class="legend" aria-label="Legend">{view.legend(result)}</ul>
 <p>{escape(change)}</p>
