@@ -75,25 +75,26 @@ def section(photo: gr.Image, tab: gr.Tab) -> None:
         **COMPUTES,
     )
     # A list of parts that changes makes the pictures follow; the overview waits for the network alone.
-    adapted = model.change(adapt, [model], [on], api_visibility="private", preprocess=False, queue=False)
-    each: dict[str, Any] = {
-        "fn": show_each,
-        "inputs": [photo, model, truth],
-        "outputs": [overview],
-        "show_progress": "minimal",
+    settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
+    model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
+    gr.on(
+        [tab.select, truth.change, settled.change],
+        show_each,
+        [photo, model, truth],
+        [overview],
+        trigger_mode="always_last",
+        show_progress="minimal",
         **COMPUTES,
-    }
-    adapted.then(**each)
-    gr.on([tab.select, truth.change], trigger_mode="always_last", **each)
+    )
     photo.change(lambda: None, None, [truth], queue=False, show_progress="hidden", api_visibility="private")
 
 
-def adapt(model: Any) -> Any:
-    """The parts of another network, all of them on."""
+def adapt(model: Any) -> tuple[Any, str]:
+    """The parts of another network, all of them on, and its name."""
     try:
-        return gr.update(**_choices(model))
+        return gr.update(**_choices(model)), model
     except ValueError:
-        return gr.skip()
+        return gr.skip(), str(model)
 
 
 def _choices(model: str) -> dict[str, Any]:
