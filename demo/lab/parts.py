@@ -247,7 +247,7 @@ def figures(photo: Image.Image, card: Card, off: list[str], full: Labels, rest: 
 {_figure(picture, card, full, "Full network", truth, f"{card.name}_full.png")}
 {_figure(picture, card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
 <figure><figcaption>Difference: {differs.mean():.1%} of the pixels</figcaption>
-<div class="picture dark"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
+<div class="picture dimmed"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
 <p class="hint">Yellow: another class than with all parts on.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
 
 
