@@ -1,8 +1,14 @@
 """The Space's entry point: ``python app.py`` opens the demo."""
 
-from demo import build, launch_options
+import signal
+from contextlib import suppress
 
+from demo import build, launch_options, uploads
+
+uploads.use_own_folder()
 demo = build()
 
 if __name__ == "__main__":
-    demo.queue(max_size=64).launch(**launch_options())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as cleanly as with Ctrl-C
+    with suppress(KeyboardInterrupt):  # while it starts; after that, gradio closes the server
+        demo.launch(**launch_options())

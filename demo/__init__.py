@@ -1,15 +1,20 @@
 """The page: a Gradio app over ``segmodels``."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from segmodels.labels import VOC_CLASSES
 
+from . import uploads
 from .anatomy_tab import anatomy_tab
+from .guard import MAX_UPLOAD, Doorkeeper, GuardedBlocks
 from .lab import lab_tab
-from .lessons import lessons_tab
+from .lessons import Ways, lessons_tab
+from .links import follow, link_bar
 from .segment_tab import segment_tab
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
@@ -18,22 +23,35 @@ INTRODUCTION = """
 Three ways to label every pixel of a photo, on one backbone, one data set and one recipe: what differs is the decoder.
 Drop in a photo, choose a network, and move the atrous rate.
 """
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_QUEUE = 64
+"""Events that may wait at once; whoever comes then is told that the queue is full."""
+SESSIONS = 128
+"""Visitors whose page gradio remembers, each with the pictures it shows; the one who was away longest goes first."""
 
 
 def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network."""
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        gr.Markdown(INTRODUCTION)
-        with gr.Tab("Segment"):
-            photo, load = segment_tab()
-        with gr.Tab("Lab", elem_id="lab"):
-            lab_tab(photo)
-        with gr.Tab("Lessons", elem_id="lessons"):
-            lessons_tab(photo)
-        with gr.Tab("Anatomy") as anatomy:
-            anatomy_tab(anatomy)
-        page.load(**load)
-    return page
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
+    kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
+    with GuardedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
+        gr.Markdown(INTRODUCTION, elem_id="introduction")
+        bar = link_bar()
+        ways = Ways()
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+            with gr.Tab("Segment", id="segment"):
+                photo, settings, load = segment_tab()
+            with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
+                sections = lab_tab(photo, lab, network=settings[1])
+                ways.to_lessons("lab")
+            with gr.Tab("Lessons", id="lessons", elem_id="lessons") as lessons:
+                walk = lessons_tab(lessons, photo, ways)
+            with gr.Tab("Anatomy", id="anatomy") as anatomy:
+                model = anatomy_tab(anatomy)
+                ways.to_lessons("anatomy")
+        ways.connect(tabs, walk, model)
+        follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
+    return page.queue(max_size=LONGEST_QUEUE, api_open=False)
 
 
 def launch_options() -> dict[str, Any]:
@@ -42,7 +60,11 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": style + _isolation_rules(),
-        "max_file_size": "64mb",
+        "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": SESSIONS,
+        "allowed_paths": [],
+        "blocked_paths": [str(ROOT)],
+        "app_kwargs": {"middleware": [Middleware(Doorkeeper)], "lifespan": uploads.swept},
         "enable_monitoring": False,
         "run_history": False,
         "footer_links": ["api"],

@@ -19,6 +19,7 @@ from segmodels import zoo
 from segmodels.cost import Cost, Layer, count
 from segmodels.network import SegmentationNetwork
 from segmodels.receptive_field import POINTWISE, FieldTracer, ReceptiveField
+from segmodels.segmenter import set_atrous_rate
 
 Kind = Literal["input", "backbone", "decoder", "join", "up", "output"]
 
@@ -96,7 +97,7 @@ def _network(name: str, output_stride: int | None, atrous_rate: int | None) -> S
     if output_stride is not None:
         network.backbone.set_output_stride(output_stride)
     if atrous_rate is not None:
-        network.decoder.aspp.set_atrous_rates((atrous_rate, 2 * atrous_rate, 3 * atrous_rate))  # type: ignore[operator, union-attr]
+        set_atrous_rate(network, atrous_rate)
     return network
 
 

@@ -37,8 +37,11 @@ HINT = (
 COUNTING = '<p class="hint">Counting what the other networks cost at this size …</p>'
 
 
-def anatomy_tab(tab: gr.Tab) -> None:
-    """Put the components and events into ``tab``; nothing is counted before it is opened."""
+def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
+    """Put the components and events into ``tab``; nothing is counted before it is opened.
+
+    Returns the choice of the network, for links that open the tab at one.
+    """
     atrous = zoo.card(DEFAULT_MODEL).atrous_rate is not None
     with gr.Row(elem_id="anatomy-controls"):
         with gr.Column(scale=5, min_width=300):
@@ -82,6 +85,7 @@ def anatomy_tab(tab: gr.Tab) -> None:
     model.change(adapt_settings, [model], [about, rate, stride], trigger_mode="always_last", **COMPUTES)
     # The networks are compared after the chosen one is shown: at a new size, that takes a second or two.
     diagram.change(compare, settings, [others], trigger_mode="always_last", **COMPUTES)
+    return model
 
 
 def _slider(label: str, value: int, limits: tuple[int, int], elem_id: str, interactive: bool = True) -> gr.Slider:

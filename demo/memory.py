@@ -18,6 +18,8 @@ from segmodels import Segmenter, load, read_photo, zoo
 from segmodels.cost import Cost, count
 from segmodels.segmenter import Features
 
+from . import limits
+
 DISPLAY_SIDE = 960
 """The longer side, in pixels, at which pictures are drawn and sent: sharp on a phone, small enough to be quick."""
 
@@ -81,8 +83,9 @@ def segmenter(model: str) -> Segmenter:
         OSError: if they cannot be read.
     """
     if model not in _segmenters:
-        zoo.card(model).weights_file()  # before the lock, for it may have to be fetched
+        zoo.card(model).weights_file(lambda done, total: limits.check())  # before the lock: it may have to be fetched
     with _loading:
+        limits.check()
         return _segmenters.get(model, lambda: load(model))
 
 
@@ -94,6 +97,7 @@ def display(path: str) -> Display:
     """
 
     def make() -> Display:
+        limits.check()
         photo = read_photo(path)
         small = photo.image.copy()
         small.thumbnail((DISPLAY_SIDE, DISPLAY_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -126,7 +130,11 @@ def features(path: str, model: str, output_stride: int | None, working_size: int
         ValueError: for a setting that the network does not have.
     """
     chosen = segmenter(model)
-    return _features.get(
-        (path, model, output_stride, working_size),
-        lambda: chosen.encode(read_photo(path).image, output_stride, working_size),
-    )
+
+    def make() -> Features:
+        limits.check()
+        photo = read_photo(path).image
+        limits.check()
+        return chosen.encode(photo, output_stride, working_size)
+
+    return _features.get((path, model, output_stride, working_size), make)

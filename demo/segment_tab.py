@@ -4,7 +4,8 @@ import contextlib
 import csv
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from segmodels import Segmentation, zoo
 from segmodels.pictures import figure, label_image, overlay
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 
-from . import memory, view
-from .settings import whole
+from . import limits, memory, view
+from .settings import sentence, whole
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
@@ -34,6 +35,8 @@ it cannot, and because a wrong setting should be answered with a sentence.
 SOURCES = (("Compact zoo, bundled", "bundled"), ("torchvision's, fetched on first use", "published"))
 PROGRESS = gr.Progress()
 RATES = (1, LARGEST_ATROUS_RATE)
+SLIDER = (1, 24)
+"""The atrous rates that the page offers; programs may ask for more."""
 STRIDES = (1, 32)  # those between that there are not are refused with the list of those there are
 
 IDLE = "Idle: {} has no atrous convolutions, so there is no rate or stride to set. Choose a DeepLab to use them."
@@ -43,10 +46,11 @@ ACTIVE = (
 )
 
 
-def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
+def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     """Put the tab's components and events into the Blocks that are being built.
 
-    Returns the photo, which the other tabs look at too, and what to do when a page loads.
+    Returns the photo, which the other tabs look at too, the source, network, atrous rate and output stride, and what to
+    do when a page loads.
     """
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=4, min_width=300):
@@ -68,10 +72,10 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
             )
         with gr.Column(scale=7, min_width=320):
             source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source")
-            model = gr.Radio(_choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model")
+            model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model")
             about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
             with gr.Row():
-                rate = gr.Slider(1, 24, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=150)
+                rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=150)
                 stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=150)
                 opacity = gr.Slider(
                     0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=150
@@ -83,8 +87,8 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
         with gr.Column(min_width=300):
             ran = gr.HTML(elem_id="ran")
     with gr.Row(elem_id="downloads"):
-        for name, write in DOWNLOADS.items():
-            _download(name, write, [photo, model, rate, stride])
+        for name, (file_name, write) in DOWNLOADS.items():
+            download(name, file_name, partial(_write_result, write), [photo, model, rate, stride])
 
     gr.HTML(view.credits_list(CREDITS))
 
@@ -100,7 +104,7 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
         **COMPUTES,
     }
     gr.on([photo.change, rate.change, stride.change], trigger_mode="always_last", **run)
-    source.change(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
+    source.input(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
     model.change(
         prepare,
         [model],
@@ -116,7 +120,7 @@ def segment_tab() -> tuple[gr.Image, dict[str, Any]]:
         None, [opacity], js="(value) => document.documentElement.style.setProperty('--overlay-opacity', value)"
     )
     _api()
-    return photo, run
+    return photo, [source, model, rate, stride], run
 
 
 KEEP_CHOICE = """
@@ -137,9 +141,9 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
         path = upload["path"]
         display = memory.display(path)
         remembered = memory.has_features(path, model, _stride(model, stride))
-        result = _segment(path, model, rate, stride, display.photo.size)
+        result = segmented(path, model, rate, stride, display.photo.size)
     except (ValueError, OSError) as error:
-        return view.problem(str(error)), "", ""
+        return view.problem(sentence(error)), "", ""
     card = zoo.card(model)
     width, height = result.working_size
     cost = memory.cost(model, height, width, result.output_stride)
@@ -150,7 +154,7 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
     )
 
 
-def _segment(
+def segmented(
     path: str, model: str, rate: float | None, stride: int | None, size: tuple[int, int] | None = None
 ) -> Segmentation:
     """The photo at ``path``, segmented; settings that ``model`` does not have are left out.
@@ -161,20 +165,28 @@ def _segment(
     atrous_rate = (
         None if zoo.card(model).atrous_rate is None or rate is None else whole("the atrous rate", rate, *RATES)
     )
-    return memory.segmenter(model).decode(memory.features(path, model, stride), atrous_rate, size)
+    features = memory.features(path, model, stride)
+    limits.check()
+    return memory.segmenter(model).decode(features, atrous_rate, size)
 
 
 def _stride(model: str, stride: int | None) -> int | None:
-    return None if zoo.card(model).atrous_rate is None else stride
+    if zoo.card(model).atrous_rate is None or stride is None:
+        return None
+    return whole("the output stride", stride, *STRIDES)
 
 
 def choose_source(source: str) -> tuple[Any, Any, Any]:
     """The networks with weights from ``source``, and the settings that those were trained with."""
-    choices = _choices(source)
-    names = [name for _, name in choices]
+    offered = choices(source)
+    if not offered:
+        raise gr.Error(
+            "There are no weights from there: choose the bundled or the published ones.", print_exception=False
+        )
+    names = [name for _, name in offered]
     chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else names[-1])
     return (
-        gr.update(choices=choices, value=chosen.name),
+        gr.update(choices=offered, value=chosen.name),
         gr.update(value=chosen.atrous_rate),
         gr.update(value=chosen.output_stride),
     )
@@ -185,14 +197,20 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
 
     If they cannot be fetched, the pictures' place will say why.
     """
-    card = zoo.card(model)
+    try:
+        card = zoo.card(model)
+    except ValueError as error:
+        raise gr.Error(sentence(error), print_exception=False) from None
     if not card.at_hand:
         with contextlib.suppress(ValueError, OSError):
-            card.weights_file(
-                lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
-            )
+            card.weights_file(lambda done, total: _fetching(card.title, done, total, progress))
     active = card.atrous_rate is not None
     return _about(model), gr.update(interactive=active), gr.update(interactive=active)
+
+
+def _fetching(title: str, done: int, total: int | None, progress: gr.Progress) -> None:
+    limits.check(limits.FETCH_SECONDS)
+    progress((done, total), desc=f"Fetching the weights of {title}", unit="bytes")
 
 
 def _about(model: str) -> str:
@@ -204,7 +222,8 @@ def _about(model: str) -> str:
     return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'
 
 
-def _choices(source: str) -> list[tuple[str, str]]:
+def choices(source: str) -> list[tuple[str, str]]:
+    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``, by title."""
     return [(card.title, card.name) for card in zoo.CARDS.values() if card.source == source]
 
 
@@ -243,28 +262,34 @@ DOWNLOADS: dict[str, tuple[str, Writer]] = {
 """Files at the photo's own size, made when they are asked for."""
 
 
-def _download(name: str, target: tuple[str, Writer], inputs: list[gr.Component]) -> None:
-    """A button that makes a file and, once it is there, downloads it through a hidden link."""
-    file_name, write = target
+def _write_result(write: Writer, path: str, file: Path, model: str, rate: float, stride: int) -> None:
+    result = segmented(path, model, rate, stride)
+    limits.check()
+    write(path, result, file)
+
+
+def download(name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component]) -> None:
+    """A button that makes a file and, once it is there, downloads it through a hidden link.
+
+    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings.
+    """
     button = gr.Button(name, size="sm", min_width=120)
     link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
 
-    def make(upload: Upload, model: str, rate: float, stride: int) -> str:
+    def make(upload: Upload, *settings: Any) -> str:
         if upload is None:
             raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
         try:
-            path = upload["path"]
-            result = _segment(path, model, rate, stride)
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / file_name
-                write(path, result, file)
+                write(upload["path"], file, *settings)
                 cached = link.move_resource_to_block_cache(file)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(sentence(error), print_exception=False) from None
         assert cached is not None
         return cached
 
-    made = button.click(make, inputs, [link], api_visibility="private", **COMPUTES)
+    made = button.click(make, list(inputs), [link], api_visibility="private", **COMPUTES)
     made.success(
         None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
     )
@@ -290,19 +315,21 @@ def _api() -> None:
             path = image["path"]
             if atrous_rate is not None:
                 atrous_rate = whole("the atrous rate", atrous_rate, *RATES)
-            if output_stride is not None:
-                output_stride = whole("the output stride", output_stride, *STRIDES)
-            result = _segment(path, model, atrous_rate, output_stride)
+            result = segmented(path, model, atrous_rate, output_stride)
+            limits.check()
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
                 _labels_file(path, result, files[0])
-                _overlay_file(path, result, files[1])
+                photo = segmodels.read_photo(path)
+                overlay(photo.image, result.labels).save(files[1], compress_level=1)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)
                 ]
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return cached[0], cached[1], result.report(Path(path).name)
+            raise gr.Error(sentence(error), print_exception=False) from None
+        answer = result.report(Path(path).name)
+        answer["notes"] += photo.notes
+        return cached[0], cached[1], answer
 
     trigger.click(segment, [image, model, rate, stride], [labels, drawn, report], api_name="segment", **COMPUTES)

@@ -24,7 +24,7 @@ def viewer(display: Display, result: Segmentation) -> str:
     segmented = data_url(label_image(result.labels), "PNG")
     found = [name for name in result.shares if name != "background"]
     indices = {name: result.classes.index(name) for name in found}
-    summary = _summary(result)
+    found_in_words = summary(result)
     layers = {name: data_url(class_layer(result.labels, index), "PNG") for name, index in indices.items()}
     edges = data_url(edge_layer(result.labels), "PNG")
     width, height = display.photo.size
@@ -38,7 +38,7 @@ def viewer(display: Display, result: Segmentation) -> str:
   <figure>
     <figcaption>Segmented output</figcaption>
     <div class="picture segmented">
-      <img src="{segmented}" alt="Segmented output: {escape(summary)}">
+      <img src="{segmented}" alt="Segmented output: {escape(found_in_words)}">
       {_layers(indices, layers, "flat")}
       <div class="edges"></div>
     </div>
@@ -47,7 +47,7 @@ def viewer(display: Display, result: Segmentation) -> str:
   <figure>
     <figcaption>Per-class overlays</figcaption>
     <div class="picture overlays">
-      <img src="{photo}" alt="The photo, dimmed, with each class highlighted: {escape(summary)}">
+      <img src="{photo}" alt="The photo, dimmed, with each class highlighted: {escape(found_in_words)}">
       {_layers(indices, layers, "lit")}
       <div class="edges"></div>
     </div>
@@ -148,7 +148,8 @@ def _nothing_found() -> str:
     )
 
 
-def _summary(result: Segmentation) -> str:
+def summary(result: Segmentation) -> str:
+    """The classes found and their shares, as words for who cannot see the picture."""
     return ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m segmodels list | segment | evaluate | train``."""
+"""The command line: ``python -m segmodels list | segment | evaluate | train | bench``."""
 
 import argparse
 import json
@@ -32,11 +32,14 @@ def parser() -> Parser:
     command.set_defaults(run=list_command)
 
     command = commands.add_parser("segment", help="write label map, overlay and figure of photos")
-    command.add_argument("photos", nargs="+", metavar="PHOTO", type=Path)
+    command.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="files, and folders of photos")
     command.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where the pictures go; made if missing"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object a photo")
+    command.add_argument(
+        "--engine", choices=("threads", "ray"), default="threads", help="ray: on a Ray cluster that shares the folders"
+    )
     _add_model(command)
     command.set_defaults(run=segment_command)
 
@@ -59,6 +62,12 @@ def parser() -> Parser:
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one")
     command.set_defaults(run=train_command)
+
+    command = commands.add_parser("bench", help="measure how fast this is here, beside torchvision")
+    command.add_argument("--model", nargs="+", default=[], metavar="NAME", help="these networks alone")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--quick", action="store_true", help="small pictures, one turn: whether it runs, not how fast")
+    command.set_defaults(run=bench_command)
     return main
 
 
@@ -95,29 +104,32 @@ def list_command(arguments: argparse.Namespace) -> None:
 
 
 def segment_command(arguments: argparse.Namespace) -> None:
-    """Segment photos one by one."""
-    from .photo import PhotoError, read_photo
-    from .pictures import figure, label_image, overlay
+    """Segment photos; those that cannot be read are named at the end."""
+    from .many import Job, photos_in, segment_many
 
-    stems = [path.stem for path in arguments.photos]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
-        raise ValueError(f"two photos are called {twice}, and their results would overwrite each other")
-    segmenter, settings = _load(arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for path in tqdm(arguments.photos, unit="photo", disable=len(arguments.photos) == 1 or arguments.json):
-        try:
-            photo = read_photo(path)
-        except PhotoError as error:
-            raise PhotoError(f"{path}: {error}") from None
-        result = segmenter(photo.image, *settings)
-        outputs = {name: arguments.out / f"{path.stem}_{name}.png" for name in ("labels", "overlay", "figure")}
-        label_image(result.labels).save(outputs["labels"])
-        overlay(photo.image, result.labels).save(outputs["overlay"])
-        figure(photo.image, result.labels, result.classes).savefig(outputs["figure"])
-        report = result.report(str(path), {name: str(file) for name, file in outputs.items()})
-        report["notes"] += photo.notes
-        print(json.dumps(report) if arguments.json else _sentence(report))
+    photos = photos_in(arguments.photos)
+    weights = str(arguments.weights) if arguments.weights else None
+    job = Job(arguments.out, arguments.model, weights, *_check(arguments), arguments.precision)
+    if arguments.engine == "ray":
+        from .ray_engine import segment_on_ray
+
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        outcomes = segment_on_ray(job, photos)
+    else:
+        segmenter, _ = _load(arguments)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        outcomes = segment_many(job, segmenter, photos)
+    problems = []
+    with tqdm(total=len(photos), unit="photo", disable=True if len(photos) == 1 else None) as bar:
+        for outcome in outcomes:
+            if outcome.report is None:
+                problems.append(f"{outcome.path}: {outcome.problem}")
+            else:
+                bar.write(json.dumps(outcome.report) if arguments.json else _sentence(outcome.report), sys.stdout)
+            bar.update()
+    if problems:
+        counted = f"{len(problems)} of {len(photos)} photos could not be segmented: " if len(photos) > 1 else ""
+        raise ValueError(counted + "; ".join(problems))
 
 
 def _sentence(report: dict[str, Any]) -> str:
@@ -176,13 +188,29 @@ def train_command(arguments: argparse.Namespace) -> None:
     )
 
 
+def bench_command(arguments: argparse.Namespace) -> None:
+    """Measure."""
+    from .bench import bench, markdown
+
+    report = bench(arguments.model, arguments.quick, lambda line: print(f"measuring {line}", file=sys.stderr))
+    print(json.dumps(report) if arguments.json else markdown(report))
+
+
 def _load(arguments: argparse.Namespace) -> tuple["Segmenter", tuple[int | None, int | None, int | None]]:
     """The network and its settings, which are checked first: weights may have to be fetched."""
-    from .segmenter import check_settings, load
+    from .segmenter import load
+
+    settings = _check(arguments)
+    return load(arguments.model, arguments.weights, precision=arguments.precision), settings
+
+
+def _check(arguments: argparse.Namespace) -> tuple[int | None, int | None, int | None]:
+    """Atrous rate, output stride and working size, if the network can have them."""
+    from .segmenter import check_settings
 
     settings = (arguments.atrous_rate, arguments.output_stride, arguments.working_size)
     check_settings(zoo.card(arguments.model), *settings)
-    return load(arguments.model, arguments.weights, precision=arguments.precision), settings
+    return settings
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -124,11 +124,15 @@ def sampling_weights(presence: NDArray[np.bool_], most: float = 5.0) -> Tensor:
 class Batches(Sampler[list[tuple[int, int]]]):
     """The batches of every epoch, each item a ``(photo, seed)``; the same for the same ``seed``, wherever they start.
 
-    An epoch draws as many crops as there are photos, by weight and with replacement.
+    An epoch draws as many crops as there are photos, by weight and with replacement. ``share`` says which of a batch's
+    crops are this process's, where several train together.
     """
 
-    def __init__(self, weights: Tensor, batch: int, epochs: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self, weights: Tensor, batch: int, epochs: int, seed: int, start: int = 0, share: slice = slice(None)
+    ) -> None:
         self.weights, self.batch, self.epochs, self.seed, self.start = weights, batch, epochs, seed, start
+        self.share = share
         self.per_epoch = max(len(weights) // batch, 1)
 
     def __len__(self) -> int:
@@ -143,4 +147,4 @@ class Batches(Sampler[list[tuple[int, int]]]):
             skipped = max(self.start - epoch * self.per_epoch, 0)
             for step in range(skipped, self.per_epoch):
                 part = slice(step * self.batch, (step + 1) * self.batch)
-                yield list(zip(photos[part], seeds[part], strict=True))
+                yield list(zip(photos[part], seeds[part], strict=True))[self.share]

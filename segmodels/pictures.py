@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .labels import PALETTE
+from .labels import PALETTE, VOID
 
 FIGURE_SIDE = 1600
 """The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""
@@ -38,8 +38,12 @@ def class_layer(labels: NDArray[np.uint8], index: int) -> Image.Image:
 
 
 def mask_layer(labels: NDArray[np.uint8]) -> Image.Image:
-    """Every class but background in its colour, background transparent: to lie over the photo."""
-    image = label_image(labels)
+    """Every class but background in its colour, outlined, background transparent: to lie over the photo.
+
+    Outlines have the colour of void, as in Pascal VOC's own label maps; without them, a dark class on a dark photo or a
+    skin-coloured one on a face cannot be told.
+    """
+    image = label_image(np.where(_edges(labels), np.uint8(VOID), labels))
     image.info["transparency"] = 0
     return image
 
@@ -54,13 +58,7 @@ def marked_layer(marked: NDArray[np.bool_], colour: tuple[int, int, int]) -> Ima
 
 def edge_layer(labels: NDArray[np.uint8]) -> Image.Image:
     """White lines, two pixels wide, where one class meets another, all else transparent: dark colours stay legible."""
-    edges = np.zeros(labels.shape, dtype=bool)
-    down, across = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= down
-    edges[:-1] |= down
-    edges[:, 1:] |= across
-    edges[:, :-1] |= across
-    return marked_layer(edges, (255, 255, 255))
+    return marked_layer(_edges(labels), (255, 255, 255))
 
 
 def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[Image.Image, NDArray[np.uint8]]:
@@ -93,3 +91,14 @@ def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]
 
 def _mask(chosen: NDArray[np.bool_]) -> Image.Image:
     return Image.fromarray(chosen.astype(np.uint8) * np.uint8(255))
+
+
+def _edges(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W), the pixels on either side of where one class meets another."""
+    edges = np.zeros(labels.shape, dtype=bool)
+    down, across = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= down
+    edges[:-1] |= down
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    return edges

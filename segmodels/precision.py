@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .fused import can_fuse, fuse_activations
 from .network import SegmentationNetwork
 
 PRECISIONS = ("float32", "bfloat16")
@@ -47,7 +48,31 @@ def optimise(network: SegmentationNetwork, device: torch.device, precision: str)
         raise ValueError(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     network = network.eval().requires_grad_(False)
     fold_batch_norms(network)
+    if precision == "bfloat16":
+        round_kernels(network)
+    if device.type == "cpu" and can_fuse():
+        fuse_activations(network)
     return network.to(device=device, dtype=getattr(torch, precision)).to(memory_format=torch.channels_last)
+
+
+def round_kernels(network: nn.Module) -> None:
+    """Round the kernels of all convolutions to bfloat16 so that the taps of each still sum to what they did.
+
+    Neighbours on a map are much alike, so a kernel's sum matters more than its taps. Each tap is rounded together with
+    the error of those before it, the largest first. Simply rounded, the compact zoo would name one pixel in a hundred
+    otherwise; half of that comes from the depthwise kernels.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+            taps = module.weight.detach().float().flatten(2)
+            order = taps.abs().argsort(2, descending=True)
+            error = torch.zeros_like(taps[..., 0])
+            for index in order.unbind(2):
+                wanted = taps.gather(2, index[..., None])[..., 0] + error
+                rounded = wanted.bfloat16().float()
+                error = wanted - rounded
+                taps.scatter_(2, index[..., None], rounded[..., None])
+            module.weight.copy_(taps.view_as(module.weight))
 
 
 def keep_depthwise_in_float32(network: nn.Module) -> None:

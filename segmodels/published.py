@@ -229,5 +229,36 @@ def weights_file(name: str, progress: Progress | None = None) -> Path:
     Raises:
         FetchError: if they cannot be fetched, with a clause that says why.
     """
+    return _fetched(url(name), progress)
+
+
+def classifier_file(name: str, progress: Progress | None = None) -> Path:
+    """The ImageNet weights of torchvision's classifier called ``name``, fetched as ``weights_file`` does.
+
+    They are those that torchvision's segmentation networks were trained from.
+
+    Raises:
+        FetchError: if they cannot be fetched, with a clause that says why.
+    """
+    from torchvision.models import get_model_weights
+
+    return _fetched(get_model_weights(name).IMAGENET1K_V1.url, progress)
+
+
+def _fetched(address: str, progress: Progress | None) -> Path:
     # torchvision's file names end in the first digits of the hash: name-<sha256>.pth.
-    return fetch(url(name), cached_file(url(name)).stem.rpartition("-")[2], progress)
+    return fetch(address, cached_file(address).stem.rpartition("-")[2], progress)
+
+
+def load_classifier(backbone: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put the weights of torchvision's classifier into a backbone that has its modules' names.
+
+    Raises:
+        ValueError: if a weight of the backbone is not among them.
+    """
+    renamed = {name.removeprefix("features."): tensor for name, tensor in state.items()}
+    own = backbone.state_dict()
+    missing, _ = backbone.load_state_dict({name: renamed[name] for name in own if name in renamed}, strict=False)
+    lacking = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if lacking:
+        raise ValueError(f"these are the weights of another classifier: they have no {lacking[0]}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import published, zoo
 from .backbones import OUTPUT_STRIDES
+from .label_map import best_cells, label_map, mean_confidence
 from .network import SegmentationNetwork
 from .parts import without
 from .photo import as_photo
@@ -30,8 +31,8 @@ LARGEST_ATROUS_RATE = 64
 WORKING_SIZES = (64, 2048)
 """The least and the largest working size, in pixels of the longer side."""
 
-STRIP_VALUES = 4_000_000
-"""Logits that are held at once while a label map is made at the photo's size: 16 MB in float32."""
+REDUCING_GAP = 2.0
+"""A photo is first reduced, by averaging whole pixels, to no less than this many times the size it is wanted at."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Segmentation:
     """Part of the photo that each class found covers, largest first; they sum to 1."""
 
     def __post_init__(self) -> None:
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
+        counts = np.array(Image.fromarray(self.labels).histogram())  # in place, where numpy would copy it as int64
         found = sorted(np.flatnonzero(counts), key=lambda index: -counts[index])
         shares = {self.classes[index]: float(counts[index] / self.labels.size) for index in found}
         object.__setattr__(self, "shares", shares)
@@ -162,11 +163,7 @@ class Segmenter:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
-        image = image.resize(self.input_size(image.size, working_size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)[None].float()
-        mean = torch.tensor(self.card.mean, device=self.device).reshape(1, 3, 1, 1)
-        std = torch.tensor(self.card.std, device=self.device).reshape(1, 3, 1, 1)
-        return ((pixels - mean) / std).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return self._normalised(resized(image, self.input_size(image.size, working_size)))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
@@ -189,8 +186,9 @@ class Segmenter:
             self._wait()
             decoded = time.perf_counter()
             width, height = size or features.photo_size
-            labels = label_map(logits, (height, width))
-            confidence = mean_confidence(logits, self.card.classes)
+            winners = best_cells(logits)
+            labels = label_map(logits, (height, width), winners)
+            confidence = mean_confidence(logits, self.card.classes, winners)
             finished = time.perf_counter()
         milliseconds = {
             "encode": features.milliseconds,
@@ -238,7 +236,7 @@ class Segmenter:
 
     def _logits(self, features: Features, rate: int | None) -> Tensor:
         self._set_rate(rate)
-        return self.network.decode(list(features.maps))[0].float()
+        return self.network.decode(list(features.maps))[0].contiguous().float()
 
     def _set_stride(self, stride: int) -> None:
         if self.network.backbone.output_stride != stride:
@@ -246,15 +244,22 @@ class Segmenter:
 
     def _set_rate(self, rate: int | None) -> None:
         if rate is not None:
-            aspp = self.network.decoder.aspp
-            assert isinstance(aspp, ASPP)
-            aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
+            set_atrous_rate(self.network, rate)
 
     def fitting_rate(self, output_stride: int) -> int | None:
         """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
         if self.card.atrous_rate is None:
             return None
         return max(self.card.atrous_rate * self.card.output_stride // output_stride, 1)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """(H, W, 3) pixels as the (1, 3, H, W) input of the network."""
+        height, width, _ = pixels.shape
+        # Row by row: torch is slow at arithmetic with something as short as three numbers.
+        rows = pixels.to(self.device).reshape(height, width * 3).float()
+        rows.sub_(torch.tensor(self.card.mean * width, device=self.device))
+        rows.div_(torch.tensor(self.card.std * width, device=self.device))
+        return rows.to(self._dtype).view(1, height, width, 3).permute(0, 3, 1, 2)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -271,6 +276,13 @@ class Segmenter:
         if rate * stride == trained_rate * trained_stride:
             return (f"{sentence}, which covers the same field of view.",)
         return (f"{sentence}, so expect a poorer mask.",)
+
+
+def set_atrous_rate(network: SegmentationNetwork, rate: int) -> None:
+    """Set a DeepLab's ASPP to the rates (rate, 2 * rate, 3 * rate)."""
+    aspp = network.decoder.aspp
+    assert isinstance(aspp, ASPP)
+    aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
 
 
 def check_settings(
@@ -312,42 +324,20 @@ def fit_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return (fitted, short_side) if size[0] > size[1] else (short_side, fitted)
 
 
-def label_map(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The best class of every pixel of a photo of ``size`` (height, width), from (C, h, w) logits.
+def resized(photo: Image.Image, size: tuple[int, int]) -> Tensor:
+    """An RGB photo at ``size`` (width, height) as (H, W, 3) pixels, interpolated bilinearly with antialiasing.
 
-    The logits are interpolated bilinearly, so edges are smooth at any size, and only those of classes that win
-    somewhere in the logits: no class is invented on the way. It is done in strips, so that memory does not grow
-    with the number of classes times the size of the photo.
+    torch is three times as fast as Pillow and rounds one value in two thousand otherwise; but Pillow has the faster way
+    with a photo that is many times larger, and needs no copy of it.
     """
-    height, width = size
-    present = logits.max(0).indices.unique()
-    if len(present) == 1:
-        return np.full(size, present.item(), dtype=np.uint8)
-    names = present.to(torch.uint8)
-    rows = torch.nn.functional.interpolate(
-        logits[present][None], size=(logits.shape[1], width), mode="bilinear", align_corners=False
-    )[0].transpose(0, 1)
-    last = rows.shape[0] - 1
-    position = ((torch.arange(height, device=logits.device) + 0.5) * rows.shape[0] / height - 0.5).clamp(0, last)
-    above = position.long()
-    below = (above + 1).clamp(max=last)
-    share = (position - above)[:, None, None]
-    labels = np.empty(size, dtype=np.uint8)
-    strip = max(STRIP_VALUES // (len(present) * width), 1)
-    for top in range(0, height, strip):
-        part = slice(top, top + strip)
-        values = torch.lerp(rows[above[part]], rows[below[part]], share[part])
-        labels[part] = names[values.max(1).indices].cpu().numpy()
-    return labels
-
-
-def mean_confidence(logits: Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """The mean softmax probability of each class over the cells of (C, h, w) logits where it wins, surest first."""
-    probability, winner = logits.softmax(0).max(0)
-    cells = torch.bincount(winner.ravel(), minlength=len(classes))
-    sums = torch.zeros(len(classes), device=logits.device).index_add_(0, winner.ravel(), probability.ravel())
-    found = {classes[index]: float(sums[index] / cells[index]) for index in cells.nonzero().ravel().tolist()}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    if min(photo.width / size[0], photo.height / size[1]) >= 2 * REDUCING_GAP:
+        photo = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
+    pixels = torch.from_numpy(np.array(photo))
+    if photo.size == size:
+        return pixels
+    channels_first = pixels.permute(2, 0, 1)[None]
+    smaller = torch.nn.functional.interpolate(channels_first, size[::-1], mode="bilinear", antialias=True)
+    return smaller[0].permute(1, 2, 0)
 
 
 def load(
@@ -358,6 +348,8 @@ def load(
     progress: Progress | None = None,
 ) -> Segmenter:
     """A Segmenter for the network called ``name``, with its trained weights or those in the file ``weights``.
+
+    A file that holds a decoder alone goes with the network's own backbone.
 
     ``precision`` is ``"float32"`` or ``"bfloat16"``; by default the fastest that the machine does well. Published
     weights are fetched on first use: ``progress`` is then called with the bytes fetched and their total; without it, a
@@ -373,6 +365,18 @@ def load(
     state = read_state(file, None if weights else card.measured.get("sha256"))
     if card.published:
         state = published.translate(name, state)
-    network = zoo.build(name, len(card.classes))
+    return Segmenter(assemble(card, state), card, device, precision)
+
+
+def assemble(card: Card, state: dict[str, Tensor]) -> SegmentationNetwork:
+    """The network of ``card`` with the weights in ``state``; to a decoder alone, the bundled backbone is added.
+
+    Raises:
+        ValueError: if the weights belong to another network.
+    """
+    if card.source == "bundled" and all(name.startswith("decoder.") for name in state):
+        own = read_state(card.weights_file(), card.measured["sha256"])
+        state = state | {name: tensor for name, tensor in own.items() if name.startswith("backbone.")}
+    network = card.builder(len(card.classes))
     load_state(network, state)
-    return Segmenter(network, card, device, precision)
+    return network

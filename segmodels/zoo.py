@@ -53,6 +53,8 @@ class Card:
     """Where set, the shorter side of a photo is this by default, whatever its shape."""
     published: bool = False
     """Whether torchvision publishes weights for it."""
+    classifier: str | None = None
+    """torchvision's classifier whose ImageNet weights training starts from."""
 
     def weights_file(self, progress: Progress | None = None) -> Path:
         """The bundled weights, or the published ones, which are fetched into torch's hub cache on first use.
@@ -137,6 +139,7 @@ def _published(name: str, title: str, summary: str, output_stride: int, atrous_r
         working_size=published.SHORT_SIDE * 4 // 3,
         short_side=published.SHORT_SIDE,
         published=True,
+        classifier=name.partition("_")[2],
         **IMAGENET,
     )
 
@@ -175,6 +178,7 @@ _CARDS = (
         "FCN-32s, VGG16",
         "VGG16 with its fully connected layers as convolutions: one coarse map of scores, upsampled by 32.",
         fcn32s_vgg16,
+        classifier="vgg16",
         **IMAGENET,
     ),
     Card(
@@ -182,6 +186,7 @@ _CARDS = (
         "FCN-16s, VGG16",
         "FCN-32s with the scores of pool4 added at stride 16.",
         fcn16s_vgg16,
+        classifier="vgg16",
         **IMAGENET,
     ),
     Card(
@@ -189,6 +194,7 @@ _CARDS = (
         "FCN-8s, VGG16",
         "FCN-16s with the scores of pool3 added at stride 8: the paper's best.",
         fcn8s_vgg16,
+        classifier="vgg16",
         **IMAGENET,
     ),
     Card(
@@ -203,6 +209,7 @@ _CARDS = (
         "U-Net, ResNet-18",
         "A U-Net whose contracting path is ResNet-18.",
         unet_resnet18,
+        classifier="resnet18",
         **IMAGENET,
     ),
     Card(

@@ -15,11 +15,11 @@ import segmodels
 from demo import memory
 from demo.lab import parts as page
 from segmodels import Segmenter, read_photo, zoo
+from segmodels.label_map import label_map
 from segmodels.labels import read_label_map
 from segmodels.network import SegmentationNetwork
 from segmodels.parts import parts, without
 from segmodels.pictures import label_image
-from segmodels.segmenter import label_map
 from segmodels.unet import he_initialise
 
 from .conftest import EXAMPLES

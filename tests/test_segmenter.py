@@ -10,7 +10,8 @@ from torch.nn.functional import interpolate
 
 import segmodels
 from segmodels import Segmenter, zoo
-from segmodels.segmenter import fit_working_size, label_map, mean_confidence
+from segmodels.label_map import label_map, mean_confidence
+from segmodels.segmenter import fit_working_size, resized
 from segmodels.weights import read_state, save_state
 
 DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
@@ -146,10 +147,30 @@ def test_a_wrong_setting_is_refused_in_a_sentence(
     assert deeplab(cat).atrous_rate == 6
 
 
-def test_label_map_is_the_argmax_of_interpolated_logits() -> None:
-    logits = torch.randn(4, 7, 9)
-    expected = interpolate(logits[None], size=(50, 61), mode="bilinear", align_corners=False)[0].argmax(0)
-    assert (label_map(logits, (50, 61)) == expected.numpy()).mean() > 0.999
+@pytest.mark.parametrize("smoothness", [1, 12])
+@pytest.mark.parametrize("shape", [(4, 7, 9, 50, 61), (21, 48, 64, 300, 401), (3, 30, 40, 20, 30), (2, 1, 5, 7, 100)])
+def test_label_map_is_the_argmax_of_interpolated_logits(
+    shape: tuple[int, int, int, int, int], smoothness: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, where all of the map is borders, and large blobs, where most of it is not; in several strips."""
+    monkeypatch.setattr("segmodels.label_map.STRIP_VALUES", 40_000)
+    torch.manual_seed(0)
+    channels, h, w, height, width = shape
+    coarse = torch.randn(1, channels, -(-h // smoothness), -(-w // smoothness))
+    logits = interpolate(coarse, size=(h, w), mode="bilinear")[0]
+    present = logits.argmax(0).unique()
+    best = interpolate(logits[present][None], size=(height, width), mode="bilinear", align_corners=False)[0].argmax(0)
+    assert (label_map(logits, (height, width)) == present[best].numpy()).mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [(512, 341), (100, 67), (40, 32)])
+def test_a_photo_is_made_smaller_as_by_pillow(cat: Image.Image, size: tuple[int, int]) -> None:
+    expected = np.asarray(cat.resize(size, Image.Resampling.BILINEAR)).astype(int)
+    pixels = resized(cat, size).numpy()
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels - expected).mean() < 1
+    large = 4 * cat.width // size[0] < 4  # beyond that it is reduced first, which blurs a little
+    assert np.abs(pixels - expected).max() <= (1 if large else 40)
 
 
 def test_no_class_is_invented_between_two_others() -> None:
@@ -192,13 +213,14 @@ def test_forty_megapixels_stay_within_memory(segmenter: Segmenter) -> None:
     import sys
 
     script = f"""
-import resource, numpy as np, segmodels
+import numpy as np, segmodels
+from segmodels.bench import peak_gigabytes
 segmenter = segmodels.load({segmenter.card.name!r})
 segmenter(np.zeros((64, 64, 3), dtype=np.uint8))
-idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+idle = peak_gigabytes()
 photo = np.random.default_rng(0).integers(0, 255, (5000, 8000, 3), dtype=np.uint8)
 assert segmenter(photo).labels.shape == (5000, 8000)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 2**20)
+print(peak_gigabytes() - idle)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1.5  # GB; the float32 logits alone would be 3.4

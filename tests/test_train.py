@@ -1,14 +1,27 @@
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torchvision
+from PIL import Image
 from safetensors.torch import load_file
 
+import segmodels
+from segmodels import published, zoo
 from segmodels import train as training
-from segmodels import zoo
 from segmodels.data import SegmentationFolder
+from segmodels.segmenter import Segmenter
+from segmodels.team import Team
 from segmodels.train import Recipe, learning_rate_factor, lovasz_softmax, segmentation_loss, train
+from segmodels.weights import FetchError, load_state
+
+from .helpers import randomise_norms
 
 TINY = Recipe(epochs=2, batch=2, crop=64, warmup=2)
 
@@ -109,7 +122,7 @@ def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path:
     folders, start = [SegmentationFolder(data_folder, "train")], tmp_path / "start.safetensors"
     train(zoo.card("fcn_lite0"), folders, start, TINY, workers=0)
     network = zoo.build("unet_lite0")
-    training.start_from(network, start)
+    training.start_from(network, zoo.card("unet_lite0"), start)
     given = load_file(start)
     own = network.state_dict()
     assert all(torch.equal(own[name], given[name].float()) for name in own if name.startswith("backbone."))
@@ -125,6 +138,99 @@ def test_frozen_stages_stay_as_they_started(data_folder: Path, tmp_path: Path) -
     assert not torch.equal(
         after["backbone.stages.4.0.project.weight"], before["backbone.stages.4.0.project.weight"].half()
     )
+
+
+def test_a_decoder_trained_on_a_frozen_backbone_is_written_alone_and_goes_with_the_bundled_one(
+    data_folder: Path, tmp_path: Path, cat: Image.Image
+) -> None:
+    bundled = load_file(zoo.card("deeplabv3_lite0").weights_file())
+    out = tmp_path / "rate3.safetensors"
+    recipe = replace(TINY, backbone_rate=0, atrous_rate=3, output_stride=8, crop=32)
+    folders = [SegmentationFolder(data_folder, "train")]
+    train(zoo.card("deeplabv3_lite0"), folders, out, recipe, start=zoo.WEIGHTS / "fcn_lite0.safetensors", workers=0)
+    trained = load_file(out)
+    assert set(trained) == {name for name in bundled if name.startswith("decoder.")}
+    segmenter = segmodels.load("deeplabv3_lite0", weights=out, precision="float32")
+    network = segmodels.build("deeplabv3_lite0")
+    load_state(network, bundled | trained)
+    expected = Segmenter(network, zoo.card("deeplabv3_lite0"), precision="float32")(cat, 3, 8)
+    assert (segmenter(cat, 3, 8).labels == expected.labels).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [(Recipe(atrous_rate=-3), "whole number"), (Recipe(output_stride=7), "8, 16 or 32")],
+)
+def test_settings_that_a_network_cannot_have_are_refused(
+    data_folder: Path, tmp_path: Path, recipe: Recipe, sentence: str
+) -> None:
+    folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
+    with pytest.raises(ValueError, match=sentence):
+        train(zoo.card("deeplabv3_lite0"), folders, out, recipe)
+    with pytest.raises(ValueError, match="fcn_lite0 has no"):
+        train(zoo.card("fcn_lite0"), folders, out, recipe)
+
+
+@pytest.mark.parametrize("name", ["unet_resnet18", "deeplabv3_mobilenet_v3_large"])
+def test_torchvisions_classifiers_are_the_start_of_the_networks_built_on_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backbone's last map is then the one that the classifier pools."""
+    card = zoo.card(name)
+    assert card.classifier is not None
+    classifier = torchvision.models.get_model(card.classifier, weights=None).eval()
+    randomise_norms(classifier)
+    torch.save(classifier.state_dict(), tmp_path / "classifier.pth")
+    monkeypatch.setattr(published, "classifier_file", lambda name: tmp_path / "classifier.pth")
+    network = zoo.build(name).eval()
+    assert card.classifier in training.start_from(network, card, None)
+    network.backbone.set_output_stride(32)
+    last_map = []
+    classifier.avgpool.register_forward_pre_hook(lambda _, inputs: last_map.append(inputs[0]))
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        classifier(x)
+        ours = network.encode(x)[-1]
+    if name != "deeplabv3_mobilenet_v3_large":  # its last block is dilated at every stride, as torchvision trained it
+        torch.testing.assert_close(ours, last_map[0], rtol=1e-4, atol=1e-4)
+    assert ours.shape == last_map[0].shape
+
+
+def test_without_a_connection_training_starts_random_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(name: str) -> Path:
+        raise FetchError("there is no connection")
+
+    monkeypatch.setattr(published, "classifier_file", unreachable)
+    card = zoo.card("unet_resnet18")
+    assert training.start_from(zoo.build(card.name), card, None) == "random"
+    assert "there is no connection" in capsys.readouterr().err
+
+
+def test_two_processes_train_as_one_does(data_folder: Path, tmp_path: Path) -> None:
+    """Half the batch each, the same losses and weights; without void, so that every crop has as many scored pixels."""
+    for file in (data_folder / "labels").iterdir():
+        with Image.open(file) as image:
+            labels = np.array(image)
+        labels[labels == 255] = 0
+        Image.fromarray(labels).save(file)
+    outs = [tmp_path / f"{size}.safetensors" for size in (1, 2)]
+    for size, out in zip((1, 2), outs, strict=True):
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={size}"]
+        command = [*launch, "-m", "tests.train_together", str(data_folder), str(out)]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert _losses(outs[1]) == pytest.approx(_losses(outs[0]), rel=1e-3)
+    alone, together = (load_file(out) for out in outs)
+    for name, tensor in alone.items():
+        torch.testing.assert_close(together[name], tensor, rtol=1e-2, atol=2e-3, msg=name)
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(data_folder: Path) -> None:
+    team = Team(torch.device("cpu"), size=3)
+    folders = [SegmentationFolder(data_folder, "train")]
+    with pytest.raises(ValueError, match="shared equally by 3"):
+        training.Run(zoo.build("fcn_lite0"), folders, Recipe(batch=8), 21, lambda photos: photos, team)
 
 
 def test_a_recipe_can_be_changed_setting_by_setting() -> None:

@@ -1,4 +1,4 @@
-"""Score the bundled weights and write down what was measured: ``python tools/cards.py DATA``.
+"""Score the bundled weights and write down what was measured: ``python -m tools.cards DATA``.
 
 DATA is the folder with the ``val`` list. For every network with weights in ``assets/weights`` this writes the card
 (``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README.
@@ -86,13 +86,14 @@ def training(card: zoo.Card) -> dict[str, Any]:
         "data": log["data"],
         "crops": crops,
         "start": logs[0]["start"],
-        "commands": [_command(entry) for entry in logs],
+        "commands": [command(entry) for entry in logs],
         "recipe": log["recipe"],
         "history": log["history"],
     }
 
 
-def _command(log: dict[str, Any]) -> str:
+def command(log: dict[str, Any]) -> str:
+    """What was typed to make the run that ``log`` is of."""
     start = f" --start {log['start']}" if log["start"].endswith(".safetensors") else ""
     out = log["out"]
     changed = {name: value for name, value in log["recipe"].items() if value != getattr(Recipe, name)}

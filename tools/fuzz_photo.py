@@ -1,6 +1,6 @@
 """Feed mutated pictures of every format to read_photo, and see that it only ever answers or refuses.
 
-    python tools/fuzz_photo.py --count 20000 --seed 0
+    python -m tools.fuzz_photo --count 20000 --seed 0
 
 The same seed gives the same files. They are read in child processes, so that a crash inside of a decoder costs one
 batch and its file is kept. The exit status is 1 if anything was found: another exception than PhotoError, a picture

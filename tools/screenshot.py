@@ -1,4 +1,4 @@
-"""Take the README's picture of the page: ``python tools/screenshot.py [FILE]``. Needs Chromium."""
+"""Take the README's picture of the page: ``python -m tools.screenshot [FILE]``. Needs Chromium."""
 
 import os
 import shutil

@@ -12,12 +12,13 @@ from PIL import Image
 
 from segmodels import zoo
 from segmodels.certainty import entropy, margin, probabilities
+from segmodels.label_map import label_map
 from segmodels.pictures import mask_layer
-from segmodels.segmenter import label_map
 
 from .. import memory, view
 from ..segment_tab import Upload
-from . import COMPUTES
+from ..settings import sentence
+from . import COMPUTES, Shown
 from .controls import SAVE, Settings, checked, controls, save_button
 from .maps import Values, map_image, scale
 
@@ -49,7 +50,7 @@ class Certainty:
     """The probability of the best class."""
 
 
-def section(photo: gr.Image, tab: gr.Tab) -> None:
+def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     chosen = controls("certainty", zoo.trained_models())
     maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE)
@@ -79,7 +80,7 @@ def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
         found = certainty(upload["path"], settings)
         display = memory.display(upload["path"])
     except (ValueError, OSError) as error:
-        return view.problem(str(error)), ""
+        return view.problem(sentence(error)), ""
     return figures(display.photo, found, settings), classes_table(found, settings.card.classes)
 
 

@@ -14,16 +14,18 @@ from PIL import Image
 
 from segmodels import zoo
 from segmodels.fcn import FCN
+from segmodels.label_map import label_map
 from segmodels.labels import read_label_map
 from segmodels.metrics import Scores, confusion_matrix
 from segmodels.parts import Part, parts
 from segmodels.pictures import marked_layer, mask_layer
-from segmodels.segmenter import Features, label_map
+from segmodels.segmenter import Features
 from segmodels.zoo import Card
 
 from .. import memory, view
 from ..segment_tab import Upload
-from . import COMPUTES
+from ..settings import sentence
+from . import COMPUTES, Shown
 from .controls import DEFAULT_MODEL, SAVE, save_button
 
 TITLE = "Parts on and off"
@@ -43,7 +45,7 @@ ABOUT = (
 TRUTH = "A PNG of Pascal VOC's kind, palette or grey: its values are the classes 0 to 20, and 255 for void."
 
 
-def section(photo: gr.Image, tab: gr.Tab) -> None:
+def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     with gr.Row():
         with gr.Column(scale=7, min_width=300):
@@ -191,7 +193,7 @@ def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:
         full = labels_without(path, card, (), display.photo.size)
         rest = labels_without(path, card, off, display.photo.size)
     except (ValueError, OSError) as error:
-        return view.problem(str(error))
+        return view.problem(sentence(error))
     return figures(display.photo, card, off, full, rest, known)
 
 

@@ -19,10 +19,12 @@ from segmodels.layers import resize_logits
 from segmodels.parts import parts
 from segmodels.pooling import ASPP
 from segmodels.receptive_field import Reach, effective_receptive_field, reach, taps
+from segmodels.segmenter import set_atrous_rate
 
 from .. import memory, view
 from ..segment_tab import Upload
-from . import COMPUTES
+from ..settings import sentence
+from . import COMPUTES, Shown
 from .controls import SAVE, Settings, checked, controls, save_button
 from .maps import Values, map_image, scale
 
@@ -93,7 +95,7 @@ class Look:
     """The class whose score the effective field is of."""
 
 
-def section(photo: gr.Image, tab: gr.Tab) -> None:
+def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     chosen = controls("pixel", zoo.bundled_models())
     with gr.Row():
@@ -173,7 +175,7 @@ def show(
             yield figure(photo, settings, looked, None), facts_table(settings, looked, None)
         heat = effective(path, settings, looked)
     except (ValueError, OSError) as error:
-        yield view.problem(str(error)), ""
+        yield view.problem(sentence(error)), ""
         return
     yield figure(photo, settings, looked, heat), facts_table(settings, looked, heat)
 
@@ -228,7 +230,7 @@ def _reaches(model: str, height: int, width: int, rate: int | None, stride: int 
         network.backbone.set_output_stride(stride)
     branches: list[str] = []
     if isinstance(aspp := getattr(network.decoder, "aspp", None), ASPP) and rate is not None:
-        aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
+        set_atrous_rate(network, rate)
         branches = list(parts(network))[: len(aspp.convs)]
     offs = {"": [name for name in branches if name == "image pooling"]}
     offs |= {name: [other for other in branches if other != name] for name in branches}

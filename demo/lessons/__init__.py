@@ -1,7 +1,142 @@
-"""The lessons: a guided walk through the article, one file a lesson."""
+"""The lessons: a guided walk through the article, one file a lesson.
+
+A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
+"""
+
+import json
+from functools import partial
+from typing import Any, Literal
 
 import gradio as gr
 
+from .. import view
+from ..figures import SAVE_PNG, unbroken
+from ..segment_tab import COMPUTES, Upload
+from ..settings import sentence
+from . import any_size, aspp, atrous, pyramid_pooling, resampling, separable, skips, unet_path
+from .lesson import Control, Lesson, OtherTab
 
-def lessons_tab(photo: gr.Image) -> None:
-    """Put all lessons into the tab that is being built. ``photo`` is the Segment tab's: there is one photo on the page."""
+LESSONS: tuple[Lesson, ...] = (
+    any_size.LESSON,
+    resampling.LESSON,
+    skips.LESSON,
+    unet_path.LESSON,
+    pyramid_pooling.LESSON,
+    atrous.LESSON,
+    aspp.LESSON,
+    separable.LESSON,
+)
+"""In the order of the walk."""
+
+TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
+WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False}
+"""Options of the lessons that run no network on a photo: they wait for no place in the queue."""
+
+
+class Ways:
+    """The ways between the page's tabs: buttons that are made while the tabs are, and connected when all are there."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[gr.Button, str, str | None, str | None]] = []
+
+    def button(
+        self,
+        words: str,
+        tab: str,
+        lesson: Lesson | None = None,
+        model: str | None = None,
+        variant: Literal["primary", "secondary"] = "secondary",
+    ) -> None:
+        """A button that opens a tab, at a lesson or at a network in Anatomy."""
+        button = gr.Button(words, variant=variant, size="sm", min_width=120)
+        self._made.append((button, tab, None if lesson is None else lesson.slug, model))
+
+    def to_lessons(self, tab: OtherTab) -> None:
+        """A row of buttons, one a lesson that has its example in ``tab``."""
+        with gr.Row(elem_classes="to-lessons"):
+            gr.HTML('<p class="hint">The lessons behind this</p>', min_width=160)
+            for place, lesson in enumerate(LESSONS):
+                if lesson.see.tab == tab:
+                    self.button(f"{place + 1} {lesson.name}", "lessons", lesson)
+
+    def connect(self, tabs: gr.Tabs, walk: gr.Tabs, model: gr.Dropdown) -> None:
+        """Let all buttons work. The browser does it by itself."""
+        for button, tab, lesson, network in self._made:
+            targets: list[tuple[gr.Tabs | gr.Dropdown, dict[str, Any]]] = [(tabs, {"selected": tab})]
+            if lesson is not None:
+                targets.append((walk, {"selected": lesson}))
+            if network is not None:
+                targets.append((model, {"value": network}))
+            updates = json.dumps([{"__type__": "update", **update} for _, update in targets])
+            go = f"() => {{ window.scrollTo(0, 0); return {updates}; }}"
+            button.click(None, None, [target for target, _ in targets], js=go, api_visibility="private")
+
+
+def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
+    """Put all lessons into ``tab``, which is being built; nothing is computed before one is opened.
+
+    ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
+    """
+    opened = gr.State()
+    with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
+        for place, lesson in enumerate(LESSONS):
+            with gr.Tab(f"{place + 1} {lesson.name}", id=lesson.slug, elem_id=f"lesson-{place + 1}") as step:
+                figure, controls = _lay_out(place, lesson, ways)
+            inputs: list[Any] = [photo, *controls] if lesson.on_photo else controls
+            shown: dict[str, Any] = {
+                "outputs": [figure],
+                "show_progress": "minimal",
+                "trigger_mode": "always_last",
+                "api_visibility": "private",
+                **(COMPUTES if lesson.on_photo else WITHOUT_PHOTO),
+            }
+            gr.on([step.select, *(control.change for control in controls)], partial(draw, lesson), inputs, **shown)
+            step.select(
+                partial(int, place), None, opened, show_progress="hidden", api_visibility="private", queue=False
+            )
+            if lesson.on_photo:  # the photo may be another one by now; only the lesson that is open looks
+                tab.select(partial(_draw_again, lesson, place), [opened, *inputs], **shown)
+    return walk
+
+
+def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Control]]:
+    """Words on the left, controls and figure on the right, the ways on below."""
+    with gr.Row(elem_classes="lesson"):
+        with gr.Column(scale=4, min_width=300):
+            gr.Markdown(unbroken(f"## {lesson.title}\n{lesson.text}"))
+            gr.Markdown(unbroken(f"**{lesson.question}**"))
+            with gr.Accordion("Answer", open=False):
+                gr.Markdown(unbroken(lesson.answer))
+        with gr.Column(scale=7, min_width=300):
+            with gr.Row():
+                controls = lesson.controls()
+            figure = gr.HTML(js_on_load=SAVE_PNG)
+    with gr.Row():
+        see = lesson.see
+        ways.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, model=see.model)
+        if lesson.on_photo:
+            ways.button("Another photo (Segment)", "segment")
+        if place > 0:
+            back = LESSONS[place - 1]
+            ways.button(f"Back: {back.name}", "lessons", back)
+        if place + 1 < len(LESSONS):
+            after = LESSONS[place + 1]
+            ways.button(f"Next: {after.name}", "lessons", after, variant="primary")
+    return figure, controls
+
+
+def draw(lesson: Lesson, *values: Any) -> str:
+    """A lesson's figure; for a setting or a photo that cannot be, a sentence in its place."""
+    if lesson.on_photo:
+        upload: Upload = values[0]
+        if upload is None:
+            return view.empty()
+        values = (upload["path"], *values[1:])
+    try:
+        return lesson.figure(*values)
+    except (ValueError, OSError) as error:
+        return view.problem(sentence(error))
+
+
+def _draw_again(lesson: Lesson, place: int, opened: int | None, *values: Any) -> Any:
+    return draw(lesson, *values) if opened == place else gr.skip()

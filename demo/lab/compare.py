@@ -1,0 +1,257 @@
+"""Compare: the same photo through two to four networks or settings at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segmodels import Segmentation, zoo
+from segmodels.backbones import OUTPUT_STRIDES
+from segmodels.labels import VOC_CLASSES
+from segmodels.pictures import mask_layer
+
+from .. import memory, view
+from ..segment_tab import Upload, segmented
+from ..settings import sentence, whole
+from . import COMPUTES, Shown
+
+TITLE = "Compare"
+LETTERS = "ABCD"
+START = ("fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0")
+NOTHING = ""
+"""What a slot without a network holds."""
+LEAST = 2
+RATES = (1, 24)
+RARE = 0.0005
+"""Classes that no network gives a larger share of the photo have no column in the table."""
+ANSWERS = {2: (255, 224, 102), 3: (255, 130, 20), 4: (214, 20, 90)}
+"""The colour of a pixel for which there are so many different answers: the more, the darker."""
+
+IN_STEP = """
+element.addEventListener('input', event => {
+  if (event.target.dataset.sets) element.style.setProperty(event.target.dataset.sets, event.target.value);
+});
+for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind, event => {
+  const picture = event.target.closest('.picture');
+  if (!picture) return;
+  const box = picture.getBoundingClientRect();
+  element.style.setProperty('--x', `${100 * (event.clientX - box.left) / box.width}%`);
+  element.style.setProperty('--y', `${100 * (event.clientY - box.top) / box.height}%`);
+});
+watch('value', () => element.querySelectorAll('[data-sets]').forEach(input => {
+  input.value = element.style.getPropertyValue(input.dataset.sets) || input.defaultValue;
+}));
+"""
+"""The sliders set what the style sheet reads, for all pictures at once; they stay as they are when pictures change."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One of the networks compared, at its settings, and its answer."""
+
+    letter: str
+    result: Segmentation
+
+
+def section(photo: gr.Image, tab: Shown) -> None:
+    """Put the section into the tab that is being built."""
+    settings: list[Any] = []
+    with gr.Row(elem_id="compare-slots"):
+        for letter, model in zip(LETTERS, START, strict=True):
+            settings += _slot(letter, model)
+    pictures = gr.HTML(view.empty(), elem_id="compare", js_on_load=IN_STEP)
+    gr.on(
+        [tab.select, *(setting.change for setting in settings)],
+        show,
+        [photo, *settings],
+        [pictures],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **COMPUTES,
+    )
+
+
+def _slot(letter: str, model: str) -> list[Any]:
+    """The network, the atrous rate and the output stride of one slot; slots beyond the second may be empty."""
+    card = zoo.card(model)
+    atrous = card.atrous_rate is not None
+    networks = [(card.title, card.name) for card in zoo.CARDS.values() if card.at_hand]
+    choices = networks if LETTERS.index(letter) < LEAST else [("none", NOTHING), *networks]
+    name = letter.lower()
+    with gr.Column(min_width=150):
+        chosen = gr.Dropdown(
+            choices, value=model, label=f"{letter}: network", filterable=False, elem_id=f"compare-model-{name}"
+        )
+        rate = gr.Slider(
+            *RATES,
+            value=card.atrous_rate or 6,
+            step=1,
+            label="Atrous rate",
+            interactive=atrous,
+            elem_id=f"compare-rate-{name}",
+        )
+        stride = gr.Radio(
+            list(OUTPUT_STRIDES),
+            value=card.output_stride if atrous else 16,
+            label="Output stride",
+            interactive=atrous,
+            elem_id=f"compare-stride-{name}",
+        )
+    chosen.change(adapt, [chosen], [rate, stride], queue=False, show_progress="hidden", api_visibility="private")
+    return [chosen, rate, stride]
+
+
+def adapt(model: str) -> tuple[Any, Any]:
+    """The settings of a network, as it was trained, or idle where it has none."""
+    card = zoo.CARDS.get(model)
+    if card is None or card.atrous_rate is None:
+        return gr.update(interactive=False), gr.update(interactive=False)
+    return gr.update(interactive=True, value=card.atrous_rate), gr.update(interactive=True, value=card.output_stride)
+
+
+def show(upload: Upload, *settings: Any) -> Iterator[str]:
+    """The networks' answers one after another, then all that is to be said of them; or a sentence on what is wrong."""
+    if upload is None:
+        yield view.empty()
+        return
+    try:
+        yield from _filling(upload["path"], settings)
+    except (ValueError, OSError) as error:
+        yield view.problem(sentence(error))
+
+
+def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
+    display = memory.display(path)
+    wanted = [
+        (letter, checked(*settings[3 * index : 3 * index + 3]))
+        for index, letter in zip(range(len(settings) // 3), LETTERS, strict=False)
+        if settings[3 * index] != NOTHING
+    ]
+    slots: list[Slot] = []
+    for letter, (model, rate, stride) in wanted:
+        if not memory.has_features(path, model, stride):
+            yield page(display.photo, slots, len(wanted))
+        slots.append(Slot(letter, segmented(path, model, rate, stride, display.photo.size)))
+    yield page(display.photo, slots, len(wanted))
+
+
+def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | None]:
+    """A slot's settings as they arrive; those that the network does not have are left out.
+
+    Raises:
+        ValueError: with a sentence, for a setting that cannot be.
+    """
+    card = zoo.card(model)
+    if not card.at_hand:
+        raise ValueError(
+            f"the weights of {card.name} are not at hand; choose it in the Segment tab first, to fetch them"
+        )
+    if card.atrous_rate is None:
+        return card.name, None, None
+    rate = whole("the atrous rate", rate, *RATES)
+    return card.name, rate, whole("the output stride", stride, min(OUTPUT_STRIDES), max(OUTPUT_STRIDES))
+
+
+def answers(label_maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """How many different labels each pixel was given: (H, W), 1 where all label maps agree."""
+    ordered = np.sort(np.stack(label_maps), axis=0)
+    different: NDArray[np.uint8] = (1 + (ordered[1:] != ordered[:-1]).sum(0)).astype(np.uint8)
+    return different
+
+
+def page(photo: Image.Image, slots: Sequence[Slot], wanted: int) -> str:
+    """The pictures of the ``slots`` that are done; when all ``wanted`` are, also what becomes of comparing them."""
+    width, height = photo.size
+    masks = "".join(
+        f"--mask-{slot.letter}: url({view.data_url(mask_layer(slot.result.labels), 'PNG')}); " for slot in slots
+    )
+    style = f"--photo: url({view.data_url(photo, 'JPEG', quality=88)}); --ratio: {width} / {height}; --count: {wanted}; {masks}"
+    figures = "".join(
+        map(_figure, slots)
+    ) + '<figure><figcaption>…</figcaption><div class="picture"></div></figure>' * (wanted - len(slots))
+    compared = _compared(slots) if len(slots) == wanted else '<p class="hint">Computing …</p>'
+    return f"""<div class="compared" style="{style}"><div class="in-step">{figures}</div>{compared}</div>"""
+
+
+def _figure(slot: Slot) -> str:
+    card = zoo.card(slot.result.model)
+    return f"""<figure><figcaption>{slot.letter}: {escape(card.title)} <small>{_settings(slot.result)}</small></figcaption>
+<div class="picture" role="img" aria-label="{slot.letter}, {escape(card.title)}: {escape(view.summary(slot.result))}">
+<div class="zoomed"><div class="mask" style="background-image: var(--mask-{slot.letter})"></div></div></div></figure>"""
+
+
+def _compared(slots: Sequence[Slot]) -> str:
+    """Zoom, legend, the map of disagreement, the slider between the first two, and the table."""
+    if len(slots) < LEAST:
+        return '<p class="hint">Choose at least two networks to compare.</p>'
+    number = answers([slot.result.labels for slot in slots])
+    shares = {count: float((number == count).mean()) for count in range(1, len(slots) + 1)}
+    sentence = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
+    disagreement = view.data_url(_answers_layer(number), "PNG")
+    keys = "".join(
+        f'<li><span class="swatch" style="background: rgb{colour}"></span>{count} different answers <small>{shares[count]:.1%}</small></li>'
+        for count, colour in ANSWERS.items()
+        if count <= len(slots)
+    )
+    first, second = (f"{slot.letter}: {escape(zoo.card(slot.result.model).title)}" for slot in slots[:2])
+    return f"""<label class="ranged">Zoom <input type="range" min="1" max="8" step="0.5" value="1" data-sets="--zoom"></label>
+<p class="hint">All pictures are enlarged around the place under the pointer.</p>
+<ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
+<div class="pair"><figure><figcaption>Where they disagree</figcaption>
+<div class="picture" role="img" aria-label="Map of disagreement: {sentence}"><div class="zoomed dimmed">
+<div class="answers" style="background-image: url({disagreement})"></div></div></div>
+<p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
+<figure><figcaption>{first} | {second}</figcaption>
+<div class="picture" role="img" aria-label="{first} left of the line, {second} right of it">
+<div class="side left"><div class="zoomed"><div class="mask" style="background-image: var(--mask-{slots[0].letter})"></div></div></div>
+<div class="side right"><div class="zoomed"><div class="mask" style="background-image: var(--mask-{slots[1].letter})"></div></div></div>
+<div class="line"></div></div>
+<label class="ranged">{slots[0].letter} <input type="range" min="0" max="100" value="50" data-sets="--split"
+ aria-label="Where {slots[0].letter} ends and {slots[1].letter} begins"> {slots[1].letter}</label></figure></div>
+{table(slots)}"""
+
+
+def _answers_layer(number: NDArray[np.uint8]) -> Image.Image:
+    image = Image.fromarray(number)
+    image.putpalette([channel for count in range(5) for channel in ANSWERS.get(count, (0, 0, 0))])
+    image.info["transparency"] = bytes([0, 0, 255, 255, 255])
+    return image
+
+
+def table(slots: Sequence[Slot]) -> str:
+    """What each network costs, how far it agrees with the first, and what share of the photo each class gets."""
+    found = [name for name in VOC_CLASSES if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)]
+    heads = "".join(f'<th scope="col">{view.swatch(VOC_CLASSES.index(name))}{escape(name)}</th>' for name in found)
+    rows = "".join(_row(slot, slots[0], found) for slot in slots)
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Cost and class shares">
+<table class="classes anatomy"><caption>What it costs, and what share of the photo each class gets</caption>
+<thead><tr><th scope="col">Network</th><th scope="col">Rate, stride</th><th scope="col">Parameters</th><th scope="col">MACs</th>
+<th scope="col">File</th><th scope="col">Backbone</th><th scope="col">Decoder</th><th scope="col">Agrees with {slots[0].letter}</th>
+{heads}</tr></thead><tbody>{rows}</tbody></table></div>"""
+
+
+def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
+    result = slot.result
+    card = zoo.card(result.model)
+    width, height = result.working_size
+    cost = memory.cost(card.name, height, width, result.output_stride)
+    agreement = np.mean(result.labels == first.result.labels)
+    shares = "".join(f"<td>{result.shares.get(name, 0):.1%}</td>" for name in found)
+    return f"""<tr><th scope="row">{slot.letter}: {escape(card.title)}</th><td>{_settings(result) or "–"}</td>
+<td>{cost.parameters / 1e6:.2f} M</td><td>{cost.macs / 1e9:.1f} G</td><td>{card.weights_file().stat().st_size / 1e6:.1f} MB</td>
+<td>{result.milliseconds["encode"]:.0f} ms</td><td>{result.milliseconds["decode"]:.0f} ms</td>
+<td>{agreement:.1%}</td>{shares}</tr>"""
+
+
+def _classes_found(slots: Sequence[Slot]) -> str:
+    found = [name for name in VOC_CLASSES if any(name in slot.result.shares for slot in slots)]
+    return "".join(f"<li>{view.swatch(VOC_CLASSES.index(name))}{escape(name)}</li>" for name in found)
+
+
+def _settings(result: Segmentation) -> str:
+    return "" if result.atrous_rate is None else f"rate {result.atrous_rate}, stride {result.output_stride}"

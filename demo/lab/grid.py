@@ -1,0 +1,294 @@
+"""Rates x stride: one photo at every pair of atrous rate and output stride, beside the pair that was trained."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from segmodels import Card, Segmentation, zoo
+from segmodels.pictures import marked_layer, mask_layer
+from segmodels.receptive_field import share_of_taps_inside
+
+from .. import memory, view
+from ..segment_tab import KEEP_CHOICE, Upload, download
+from ..settings import sentence
+from . import COMPUTES, Shown
+from .sheet import Picture, sheet
+
+TITLE = "Rates × stride"
+RATES = (1, 2, 3, 6, 12, 18)
+STRIDES = (32, 16, 8)
+SIDE = 640
+"""The longer side of the label maps in pixels: sharp when a cell is enlarged, and 18 of them are made."""
+DIFFERENT = (255, 214, 0)
+"""What marks a pixel of the difference map: no class has this yellow, and it stands out on a darkened photo."""
+
+ABOUT = (
+    "The same weights on the same photo, taps moved and strides changed. Rows: the atrous rate r sets the ASPP to r, 2r "
+    "and 3r. Columns: the output stride sets how fine the map is that they stand on. Choose a cell to enlarge it and to "
+    "see where its answer differs from the one at the trained setting."
+)
+KEY = (
+    "In a cell: the decoder's milliseconds; the mean share of the nine taps of the three atrous branches that land in the "
+    "map, for the others read padding; the share of pixels labelled otherwise than at the trained setting. Solid frame: the "
+    "setting the weights were trained at. Dashed frames: the same field of view, rate × stride."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The photo at one output stride and all atrous rates, which share one run of the backbone."""
+
+    stride: int
+    map_size: tuple[int, int]
+    """(width, height) of the map that the ASPP sees, in cells."""
+    milliseconds: float
+    """Of the backbone."""
+    results: tuple[Segmentation, ...]
+    """One a rate, in the order of ``RATES``."""
+
+
+def networks() -> list[tuple[str, str]]:
+    """The networks with an ASPP whose weights are on this machine."""
+    return [(card.title, card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand]
+
+
+def section(photo: gr.Image, tab: Shown) -> None:
+    """Put the section into the tab that is being built."""
+    offered = networks()
+    model = gr.Radio(offered, value=tab.network.value, label="Network", info=ABOUT, elem_id="grid-model")
+    cells = gr.HTML(view.empty(), elem_id="grid", js_on_load=KEEP_CHOICE + REVEAL)
+    # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
+    names = json.dumps([name for _, name in offered])
+    tab.network.change(
+        None, [tab.network, model], [model], js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine"
+    )
+    with gr.Row():
+        download("All cells (PNG)", "rates.png", write_sheet, [photo, model])
+    gr.on(
+        [tab.select, model.input],
+        show,
+        [photo, model],
+        [cells],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **COMPUTES,
+    )
+
+
+REVEAL = """
+element.addEventListener('change', event => {
+  const detail = event.target.closest('label').nextElementSibling;
+  if (window.innerWidth < 1000) detail.scrollIntoView({block: 'nearest', behavior: 'smooth'});
+});
+"""
+"""Where the page is too narrow for the enlarged cell to stand beside the grid, it is scrolled to."""
+
+
+_pages: memory.Remembered[str] = memory.Remembered(32)
+
+
+def show(upload: Upload, model: str) -> Iterator[str]:
+    """The grid, first empty, then column by column; on a bad photo or network, a sentence in its place."""
+    if upload is None:
+        yield view.empty()
+        return
+    try:
+        yield from _filling(upload["path"], model)
+    except (ValueError, OSError) as error:
+        yield view.problem(sentence(error))
+
+
+def _filling(path: str, model: str) -> Iterator[str]:
+    """The grid's pages, from empty to full. A full one is remembered, so that coming back to it shows it at once."""
+    photo = _checked(path, model)
+    done: dict[int, Column] = {}
+    if (path, model) not in _pages:
+        yield page(photo, model, done)
+        for column in columns(path, model, photo.size):
+            done[column.stride] = column
+            if len(done) < len(STRIDES):
+                yield page(photo, model, done)
+    yield _pages.get((path, model), lambda: page(photo, model, done or _all_columns(path, model, photo)))
+
+
+def _checked(path: str, model: Any) -> Image.Image:
+    """The photo at ``path`` as small as the grid shows it.
+
+    Raises:
+        ValueError: with a sentence, if it is no photo, or ``model`` no network that the grid is for.
+    """
+    if model not in (name for _, name in networks()):
+        raise ValueError(f"{str(model)[:60]!r} is no network with an ASPP whose weights are at hand")
+    photo = memory.display(path).photo.copy()
+    photo.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return photo
+
+
+def _all_columns(path: str, model: str, photo: Image.Image) -> dict[int, Column]:
+    return {column.stride: column for column in columns(path, model, photo.size)}
+
+
+def write_sheet(path: str, file: Path, model: Any) -> None:
+    """The grid of the photo at ``path`` as one PNG. Raises ValueError as ``_checked``."""
+    photo = _checked(path, model)
+    done = _all_columns(path, model, photo)
+    card = zoo.card(model)
+    trained = trained_cell(card, done)
+    assert trained is not None
+    pictures = [
+        [
+            Picture(result.labels, _name(card, rate, stride), _facts(done[stride], result, trained))
+            for rate, result in zip(RATES, done[stride].results, strict=True)
+        ]
+        for stride in STRIDES
+    ]
+    sheet(photo, f"{card.title} at all rates and output strides", pictures).save(file)
+
+
+def _facts(column: Column, result: Segmentation, trained: Segmentation) -> str:
+    taps = np.mean(taps_inside(column.map_size, result.atrous_rate or 1))
+    differs = np.mean(result.labels != trained.labels)
+    return f"{result.milliseconds['decode']:.0f} ms, {taps:.0%} of taps inside, {differs:.1%} differ"
+
+
+def columns(path: str, model: str, size: tuple[int, int]) -> Iterator[Column]:
+    """The grid of the photo at ``path``, the trained output stride first; label maps of (width, height) ``size``.
+
+    The backbone runs once a column, or not at all where its features are remembered.
+    """
+    segmenter = memory.segmenter(model)
+    for stride in sorted(STRIDES, key=lambda stride: stride != segmenter.card.output_stride):
+        features = memory.features(path, model, stride)
+        height, width = features.maps[-1].shape[-2:]
+        results = tuple(segmenter.decode(features, rate, size) for rate in RATES)
+        yield Column(stride, (width, height), features.milliseconds, results)
+
+
+def taps_inside(map_size: tuple[int, int], rate: int) -> tuple[float, float, float]:
+    """The shares of the taps that land inside a (width, height) map, for the ASPP's rates r, 2r and 3r."""
+    width, height = map_size
+    return (
+        share_of_taps_inside(height, width, rate),
+        share_of_taps_inside(height, width, 2 * rate),
+        share_of_taps_inside(height, width, 3 * rate),
+    )
+
+
+def changes(trained: Segmentation, result: Segmentation) -> dict[tuple[str, str], float]:
+    """The share of the photo's pixels that went from one class to another, by (trained, now), largest first."""
+    number = len(result.classes)
+    pairs = trained.labels.astype(np.int64) * number + result.labels
+    counts = np.bincount(pairs.ravel(), minlength=number**2)
+    moved = sorted(
+        (pair for pair in np.flatnonzero(counts) if pair // number != pair % number), key=lambda pair: -counts[pair]
+    )
+    names = result.classes
+    return {(names[pair // number], names[pair % number]): float(counts[pair] / pairs.size) for pair in moved}
+
+
+def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
+    """The grid of small overlays with the enlarged cell beside it; columns not ``done`` yet are empty."""
+    card = zoo.card(model)
+    trained = trained_cell(card, done)
+    heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
+    rows = "".join(
+        f'<div class="rate" style="grid-row: {place + 2}" aria-hidden="true">rate<br><strong>{rate}</strong></div>'
+        for place, rate in enumerate(RATES)
+    )
+    cells = "".join(
+        _cell(card, (column, row), done.get(stride), trained)
+        for column, stride in enumerate(STRIDES)
+        for row in range(len(RATES))
+    )
+    width, height = photo.size
+    style = f"--photo: url({view.data_url(photo, 'JPEG', quality=85)}); --ratio: {width} / {height}; --wide: {width / height:.4f}"
+    return f"""<fieldset class="rates" style="{style}"><legend>Atrous rate and output stride</legend>
+<div class="corner" style="grid-area: 1 / 1" aria-hidden="true">↓ rate<br>stride →</div>{heads}{rows}{cells}</fieldset>
+<p class="hint">{KEY}</p>"""
+
+
+def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
+    """The answer at the setting that the weights were trained with; None until its column is done."""
+    column = done.get(card.output_stride)
+    return None if column is None else column.results[RATES.index(card.atrous_rate or RATES[0])]
+
+
+def _column_head(place: int, stride: int, column: Column | None) -> str:
+    facts = "computing …"
+    if column is not None:
+        width, height = column.map_size
+        facts = f"map {width} × {height}<br>backbone {column.milliseconds:.0f} ms"
+    return (
+        f'<div class="stride" style="grid-area: 1 / {place + 2}"><span>stride</span> <strong>{stride}</strong><br>'
+        f"<small>{facts}</small></div>"
+    )
+
+
+def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Segmentation | None) -> str:
+    """One radio button of the grid and, after it, what is shown while it is chosen."""
+    area = f"grid-area: {place[1] + 2} / {place[0] + 2}"
+    if column is None or trained is None:
+        return f'<div class="cell pending" style="{area}"><div class="picture"></div></div>'
+    result = column.results[place[1]]
+    rate, stride = RATES[place[1]], column.stride
+    kind, note = _kind(card, rate, stride)
+    differs = result.labels != trained.labels
+    taps = taps_inside(column.map_size, rate)
+    mask = view.data_url(mask_layer(result.labels), "PNG")
+    difference = view.data_url(marked_layer(differs, DIFFERENT), "PNG")
+    name = _name(card, rate, stride)
+    return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">
+<label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
+ aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><div class="mask"></div>{f"<span class=note>{note}</span>" * bool(note)}</div>
+<span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
+ <span><b>{differs.mean():.1%}</b> differ</span></span></label>
+{_detail(name, column, result, trained, taps)}</div>"""
+
+
+def _kind(card: Card, rate: int, stride: int) -> tuple[str, str]:
+    """A cell's CSS class, and what is to be said of it."""
+    assert card.atrous_rate is not None
+    if (rate, stride) == (card.atrous_rate, card.output_stride):
+        return "trained", "trained"
+    if rate * stride == card.atrous_rate * card.output_stride:
+        return "same-field", "same field"
+    return "", ""
+
+
+def _name(card: Card, rate: int, stride: int) -> str:
+    _, note = _kind(card, rate, stride)
+    return f"Rate {rate}, output stride {stride}" + (f", {note}" if note else "")
+
+
+def _detail(
+    name: str, column: Column, result: Segmentation, trained: Segmentation, taps: tuple[float, float, float]
+) -> str:
+    """The enlarged overlay, the difference map, and what the numbers say."""
+    rate = result.atrous_rate or 1
+    width, height = column.map_size
+    branches = ", ".join(f"{share:.0%} at rate {rate * n}" for n, share in enumerate(taps, 1))
+    moved = changes(trained, result)
+    differs = sum(moved.values())
+    if moved:
+        pairs = ", ".join(f"{old} → {new} {share:.1%}" for (old, new), share in list(moved.items())[:3])
+        change = f"{differs:.1%} of the pixels are labelled otherwise than at the trained setting: {pairs}."
+    else:
+        change = "Every pixel is labelled as at the trained setting."
+    apart = f"{rate * column.stride} pixels"
+    return f"""<section class="detail" aria-label="{name}">
+<h3>{name}</h3>
+<div class="pair"><figure><figcaption>Overlay</figcaption>
+<div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><div class="mask"></div></div></figure>
+<figure><figcaption>Where it differs from the trained setting</figcaption>
+<div class="picture dimmed" role="img" aria-label="Difference map: {escape(change)}"><div class="difference"></div></div></figure></div>
+<ul class="legend" aria-label="Legend">{view.legend(result)}</ul>
+<p>{escape(change)}</p>
+<p>Taps of the first branch stand {apart} of the resized photo apart (rate × stride). The map is {width} × {height} cells; of each
+branch's taps, so many land inside it: {branches}.</p></section>"""

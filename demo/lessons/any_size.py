@@ -1,0 +1,167 @@
+"""Lesson 1: a classifier's last layer as a convolution that slides."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from segmodels.fcn import FCNDecoder
+from segmodels.labels import PALETTE, VOC_CLASSES
+
+from .. import memory
+from ..figures import PANEL, figure, panel, photograph, rect, svg, text
+from ..memory import Remembered
+from ..settings import whole
+from .lesson import Lesson, See, slider
+
+MODEL = "fcn_lite0"
+OWN_SIZE = 224
+"""The side of the photos that the classifier was made for, in pixels; they leave a map of 7 x 7."""
+STRIDE, KERNEL = 32, 7
+SIDES = (160, 512)
+
+
+_maps: Remembered[Tensor] = Remembered(64)
+"""What the network has before its scores, by photo and size: a megabyte each."""
+
+
+def classifier(scores: nn.Conv2d) -> nn.Linear:
+    """A fully connected layer over a 7 x 7 map, as VGG16 has: it reads cells x channels numbers and gives one score a
+    class. Its weights are those of FCN's 1x1 ``scores``, the same for each of the 49 cells: it takes their mean.
+    """
+    linear = nn.Linear(scores.in_channels * KERNEL**2, scores.out_channels, device="meta")
+    weight = scores.weight.detach().float().flatten(1) / KERNEL**2  # (classes, channels)
+    linear.weight = nn.Parameter(weight.repeat_interleave(KERNEL**2, 1), requires_grad=False)
+    assert scores.bias is not None
+    linear.bias = nn.Parameter(scores.bias.detach().float(), requires_grad=False)
+    return linear
+
+
+def as_convolution(linear: nn.Linear) -> nn.Conv2d:
+    """The same layer, the very same weights, as a 7 x 7 convolution: (N, C, h, w) -> (N, classes, h - 6, w - 6)."""
+    channels = linear.in_features // KERNEL**2
+    conv = nn.Conv2d(channels, linear.out_features, KERNEL, device="meta")
+    conv.weight = nn.Parameter(linear.weight.reshape(-1, channels, KERNEL, KERNEL), requires_grad=False)
+    conv.bias = linear.bias
+    return conv
+
+
+def last_map(photo: str, side: int) -> Tensor:
+    """What the trained FCN has before its scores, (1, 1280, h, w), of the square middle of a photo."""
+
+    def make() -> Tensor:
+        segmenter = memory.segmenter(MODEL)
+        features = segmenter.encode(square(photo, side), working_size=side)
+        with torch.inference_mode():
+            return decoder().head(features.maps[-1]).float()
+
+    return _maps.get((photo, side), make)
+
+
+def decoder() -> FCNDecoder:
+    """The trained FCN's."""
+    found = memory.segmenter(MODEL).network.decoder
+    assert isinstance(found, FCNDecoder)
+    return found
+
+
+def square(photo: str, side: int) -> Image.Image:
+    """The middle of the photo at this path at ``side`` x ``side`` pixels."""
+    shown = memory.display(photo).photo
+    least = min(shown.size)
+    left, top = (shown.width - least) / 2, (shown.height - least) / 2
+    return shown.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + least, top + least))
+
+
+def run(layer: nn.Module, x: Tensor) -> tuple[Tensor | None, str]:
+    """What a layer gives, or what torch says if it cannot."""
+    try:
+        with torch.inference_mode():
+            return layer(x), ""
+    except RuntimeError as error:
+        return None, str(error)
+
+
+def draw(photo: str, side: Any) -> str:
+    """The photo at the chosen size, through the classifier and through its convolution."""
+    side = whole("the photo's side", side, *SIDES)
+    shown, x = square(photo, side), last_map(photo, side)
+    linear = classifier(decoder().score32)
+    answer, error = run(nn.Sequential(nn.Flatten(), linear), x)
+    map_, too_small = run(as_convolution(linear), x)
+    rows, columns = x.shape[2:]
+    read = f"flatten {x.shape[1]} × {rows} × {columns} = {x[0].numel():,} numbers"
+    panels = [
+        panel("Flatten, then fully connected", _answer(shown, answer, read), error and f"torch says: <b>{error}</b>"),
+        panel("The same weights as a 7 × 7 convolution", _map(shown, map_), too_small and f"torch says: {too_small}"),
+    ]
+    shape = "no scores" if map_ is None else f"scores of <b>{' × '.join(map(str, map_.shape[1:]))}</b>"
+    one = "fails" if answer is None else f"says {VOC_CLASSES[int(answer.argmax())]}"
+    words = (
+        f"{side} × {side} pixels leave a map of {rows} × {columns}: the classifier {one}, the convolution gives {shape}"
+    )
+    return figure(f"lesson-1-any-size-{side}", panels, words)
+
+
+def _answer(photo: Image.Image, scores: Tensor | None, read: str) -> str:
+    """The photo with one answer for all of it, or none."""
+    words = "no answer" if scores is None else f"{VOC_CLASSES[int(scores.argmax())]}"
+    return svg(
+        PANEL,
+        f"The photo, {read}, {words}",
+        photograph(photo, 30, 0, PANEL - 60, PANEL - 60),
+        text(PANEL / 2, PANEL - 38, read),
+        text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"),
+    )
+
+
+def _map(photo: Image.Image, scores: Tensor | None) -> str:
+    """The photo with the best class of every cell of the map of scores, each in the middle of what it has read."""
+    scale = (PANEL - 60) / photo.width
+    cell = STRIDE * scale
+    parts = [photograph(photo, 30, 0, PANEL - 60, PANEL - 60, "pale")]
+    words = "no scores"
+    if scores is not None:
+        winners = scores[0].max(0).indices
+        rows, columns = winners.shape
+        first = (KERNEL - 1) / 2 * cell
+        for row in range(rows):
+            for column in range(columns):
+                x, y = 30 + first + column * cell, first + row * cell
+                winner = int(winners[row, column])
+                style = "score" if winner else "score background"
+                parts.append(rect(x, y, cell, cell, style, PALETTE[winner]))
+        parts.append(rect(30, 0, KERNEL * cell, KERNEL * cell, "window"))
+        counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
+        found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
+        words = ", ".join(f"{name} {number}" for number, name in found[:4])
+    parts.append(text(PANEL / 2, PANEL - 38, "the best class of each cell, and how many cells"))
+    parts.append(text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"))
+    return svg(PANEL, f"The photo with the best class of each cell of scores: {words}", *parts)
+
+
+LESSON = Lesson(
+    name="Any size",
+    title="From one answer to an answer everywhere",
+    text="""
+A classifier says *what* is in a photo, once. Its convolutions would take a photo of any size; what ties it to one is its
+end: the last map is flattened, and a **fully connected layer** has a weight for every number of it. This one was made for
+224 × 224 pixels, which leave a map of 7 × 7 cells.
+
+Look at that layer again. For each class, it multiplies every cell of a 7 × 7 map with a weight and sums up, and that *is*
+a 7 × 7 convolution, applied once. Give the same weights to a convolution and it slides: over a larger map it gives a
+**map of scores**, one answer a place. The layers behind it read a single cell each, so they become the article's
+**1 × 1 convolutions**. With that step FCN begins.
+""",
+    question="A map of 7 × 7 gets one and the same answer from both. At which sizes does the convolution give 5 × 5 answers?",
+    answer="""
+A 7 × 7 kernel fits into a map of *n* cells *n* − 6 times, so it takes a map of 11 × 11: from 321 to 352 pixels, since
+the map has one cell for every 32 pixels begun. At 192 and below the kernel is larger than the map, and even the
+convolution gives up; FCN pads the map there. At 512 it has 100 answers in one pass, for far less work than 100 crops.
+""",
+    controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=16)],
+    figure=draw,
+    see=See("anatomy", "What FCN makes of VGG16", "fcn8s_vgg16"),
+    on_photo=True,
+)

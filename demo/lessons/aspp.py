@@ -1,0 +1,152 @@
+"""Lesson 7: ASPP, several rates side by side, on the visitor's photo."""
+
+import copy
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from segmodels.deeplab import DeepLabV3Decoder
+from segmodels.label_map import label_map
+from segmodels.pooling import ASPP
+from segmodels.receptive_field import share_of_taps_inside, taps
+
+from .. import memory
+from ..figures import PANEL, Grid, contents, figure, labelled, panel, photograph, svg
+from ..settings import whole
+from .lesson import Lesson, See, cell_at, place, slider, small_photo
+
+MODEL = "deeplabv3_lite0"
+RATES = (1, 24)
+MARKS = ("circle", "square", "triangle")
+"""How the taps of the three atrous branches are drawn: to be told apart without colours."""
+
+
+@functools.cache
+def at_rate(rate: int) -> ASPP:
+    """The trained ASPP at rates of its own: the network's may be in use at others. The weights are shared."""
+    aspp = decoder().aspp
+    copied: ASPP = copy.deepcopy(aspp, {id(weight): weight for weight in aspp.parameters()})
+    copied.set_atrous_rates((rate, 2 * rate, 3 * rate))
+    return copied
+
+
+def decoder() -> DeepLabV3Decoder:
+    """The trained network's."""
+    found = memory.segmenter(MODEL).network.decoder
+    assert isinstance(found, DeepLabV3Decoder)
+    return found
+
+
+def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
+    """What each branch gives for the photo at this path, (channels, h, w), and the logits, (classes, h, w)."""
+    aspp = at_rate(rate)
+    with torch.inference_mode():
+        deepest = memory.features(photo, MODEL, None).maps[-1]
+        branches = [branch(deepest) for branch in aspp.convs]
+        logits = decoder().classifier(decoder().refine(aspp.project(torch.cat(branches, dim=1))))
+    return [branch[0].float() for branch in branches], logits[0].float()
+
+
+def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
+    """The taps on the photo, what the branches make of it, and the label map."""
+    rate = whole("the atrous rate", rate, *RATES)
+    shown = small_photo(photo)
+    maps, logits = run(photo, rate)
+    _, height, width = maps[0].shape
+    cell = cell_at(across, down, height, width)
+    shares = [share_of_taps_inside(height, width, step * rate) for step in (1, 2, 3)]
+    names = ["1 × 1", *(f"rate {step * rate}" for step in (1, 2, 3)), "image pooling"]
+    notes = [
+        "its own cell",
+        *(
+            f"{2 * step * rate + 1} cells wide, {share:.0%} of taps land"
+            for step, share in zip((1, 2, 3), shares, strict=True)
+        ),
+        "all cells, one mean",
+    ]
+    small = [
+        panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
+    ]
+    labels = label_map(logits, (shown.height, shown.width))
+    found = contents(labels, memory.segmenter(MODEL).card.classes)
+    tall = PANEL * shown.height / shown.width
+    answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, labels), 0, 0, PANEL, tall))
+    panels = [
+        panel(f"Taps on the map of {height} × {width} cells", _taps(shown, height, width, cell, rate)),
+        panel("All five together", answer, found),
+        f'<div class="small">{"".join(small)}</div>',
+    ]
+    words = "○ □ △: taps at the three rates, hollow at the edge where they are off the map. " + ", ".join(
+        f"rate {step * rate}: <b>{share:.0%}</b>" for step, share in zip((1, 2, 3), shares, strict=True)
+    )
+    return figure(f"lesson-7-aspp-rate-{rate}", panels, f"{words} of all taps land on it")
+
+
+def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], rate: int) -> str:
+    """The photo under its map's grid with the taps of all branches around one cell; those off the map are at its edge."""
+    edge = 14  # where the taps off the map stand
+    grid = Grid(height, width, (PANEL - 2 * edge) / width, edge, edge)
+    across, down = width * grid.cell, height * grid.cell
+    parts = [photograph(photo, edge, edge, across, down, "dimmed"), grid.lines("grid faint")]
+    for step, mark in zip((1, 2, 3), MARKS, strict=True):
+        for row, column, inside in taps(*cell, step * rate, height, width):
+            x, y = grid.centre(row, column)
+            if (row, column) != cell:
+                parts.append(_mark(min(max(x, 7), edge + across + 7), min(max(y, 7), edge + down + 7), mark, inside))
+    parts.append(grid.box(*cell, 1, 1, "centre"))
+    landed = [sum(inside for *_, inside in taps(*cell, step * rate, height, width)) for step in (1, 2, 3)]
+    words = ", ".join(f"{count} of 9 at rate {step * rate}" for step, count in zip((1, 2, 3), landed, strict=True))
+    return svg(down + 2 * edge, f"The photo with the taps of three branches; on the map are {words}", *parts)
+
+
+def _mark(x: float, y: float, mark: str, inside: bool) -> str:
+    style = f'class="mark {mark}{"" if inside else " off"}"'
+    if mark == "circle":
+        return f'<circle {style} cx="{x:.4g}" cy="{y:.4g}" r="5"/>'
+    if mark == "square":
+        return f'<rect {style} x="{x - 5:.4g}" y="{y - 5:.4g}" width="10" height="10"/>'
+    return f'<polygon {style} points="{x:.4g},{y - 6:.4g} {x + 6:.4g},{y + 5:.4g} {x - 6:.4g},{y + 5:.4g}"/>'
+
+
+def _activity(map_: Tensor, name: str, cell: tuple[int, int]) -> str:
+    """The mean over a branch's channels as grey, black at its least and white at its largest."""
+    mean = map_.mean(0)
+    least, most = mean.min(), mean.max()
+    spread = (mean - least) / (most - least) if most > least else torch.full_like(mean, 0.5)
+    grey = (255 * spread).round().to(torch.uint8).cpu().numpy()
+    height, width = grey.shape
+    grid = Grid(height, width, 160 / width)
+    words = f"The mean of the branch {name}, from {least:.2f} to {most:.2f}"
+    picture = photograph(Image.fromarray(np.asarray(grey)), 0, 0, 160, height * grid.cell, "map")
+    return svg(height * grid.cell, words, picture, grid.box(*cell, 1, 1, "centre"), width=160)
+
+
+LESSON = Lesson(
+    name="ASPP",
+    title="Several scales side by side",
+    text="""
+A cat may fill the photo or a corner of it, and no single rate suits both. **Atrous spatial pyramid pooling** runs five
+branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, and **image pooling**, the mean of
+the whole map. A last 1 × 1 convolution weighs what they saw.
+
+The figure runs the trained DeepLab v3 on the photo of the Segment tab, at output stride 16. Its weights belong to the
+rates 6, 12 and 18, which is rate 6 on the slider: *r*, 2*r* and 3*r*. Grey maps show where each branch is active, the mean over its channels; a mean of the whole photo has no place, so its map is flat.
+""",
+    question="Raise the rate to 12, so that the branches run at 12, 24 and 36. Which of them still sees more than its own cell?",
+    answer="""
+Rate 12 does. On a map of 22 × 32 cells, rate 24 finds a neighbour along the width only, and rate 36 none at all: 11 % of
+its taps land, the middle one of nine, so it is a second 1 × 1 branch with weights that were trained for something else.
+Image pooling sees the whole photo at any rate, and that is why DeepLab v3 added it.
+""",
+    controls=lambda: [
+        slider("Atrous rate", 6, *RATES),
+        *place(),
+    ],
+    figure=draw,
+    see=See("lab", "Rates and branches on your photo"),
+    on_photo=True,
+)

@@ -1,0 +1,99 @@
+"""What a lesson is: words, controls, a figure that they change, and a question that the figure answers."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gradio as gr
+from PIL import Image
+
+from .. import memory
+from ..figures import Cell
+from ..settings import whole
+
+Control = gr.Slider | gr.Radio
+OtherTab = Literal["lab", "anatomy"]
+
+SIDE = 512
+"""The longer side of a photo in a figure, in pixels."""
+
+
+@dataclass(frozen=True)
+class See:
+    """A link to another tab."""
+
+    tab: OtherTab
+    words: str
+    model: str | None = None
+    """The network that Anatomy then shows."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One step of the walk. Texts are Markdown."""
+
+    name: str
+    """A few words for its tab."""
+    title: str
+    text: str
+    question: str
+    answer: str
+    """What the figure shows, once the right control is moved."""
+    controls: Callable[[], list[Control]]
+    """Makes them, in the order in which ``figure`` takes their values."""
+    figure: Callable[..., str]
+    """HTML from the controls' values, as they arrive from the page or from anyone else, after the photo's path if
+    ``on_photo``. A ValueError is shown to the visitor as it is."""
+    see: See
+    """Where the same can be seen at work."""
+    on_photo: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Its name in addresses: ``down-and-up``."""
+        return re.sub(r"[^a-z]+", "-", self.name.lower().replace("'", ""))
+
+
+def slider(label: str, value: int, least: int, most: int, step: int = 1) -> gr.Slider:
+    """A lesson's slider over whole numbers."""
+    return gr.Slider(least, most, value=value, step=step, label=label, min_width=110)
+
+
+def radio(label: str, choices: list[Any]) -> gr.Radio:
+    """A lesson's choice, the first one chosen."""
+    first = choices[0][1] if isinstance(choices[0], tuple) else choices[0]
+    return gr.Radio(choices, value=first, label=label, min_width=150)
+
+
+def small_photo(path: str) -> Image.Image:
+    """The visitor's photo at the size at which it is sharp in a panel of a figure, and quick to send."""
+    photo = memory.display(path).photo.copy()
+    photo.thumbnail((SIDE, SIDE))
+    return photo
+
+
+def place() -> list[Control]:
+    """Two sliders that point to a cell of a map; see ``cell_at``."""
+    return [slider("Across (%)", 50, 0, 100), slider("Down (%)", 50, 0, 100)]
+
+
+def cell_at(across: Any, down: Any, height: int, width: int) -> Cell:
+    """The (row, column) of a map of (height, width) that the sliders of ``place`` point to.
+
+    Raises:
+        ValueError: if they are no whole percentages.
+    """
+    across, down = whole("the place across", across, 0, 100), whole("the place down", down, 0, 100)
+    return round(down * (height - 1) / 100), round(across * (width - 1) / 100)
+
+
+def chosen(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of ``choices``.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {str(value)[:40]!r}")
+    return str(value)

@@ -1,0 +1,79 @@
+"""Lesson 5: spatial pyramid pooling, a fixed number of numbers from any map."""
+
+from typing import Any
+
+import torch
+
+from segmodels.pooling import SpatialPyramidPooling
+
+from ..figures import PANEL, Grid, figure, panel, svg
+from ..settings import whole
+from .connections import connections
+from .lesson import Lesson, See, slider
+
+BINS = (4, 2, 1)
+SIDES = (1, 24)
+HEIGHT = 250
+
+
+def draw(height: Any, width: Any, channels: Any) -> str:
+    """The map under each of the three grids, and how many numbers come out."""
+    height, width = whole("the height", height, *SIDES), whole("the width", width, *SIDES)
+    channels = whole("the channels", channels, 1, 512)
+    pooling = SpatialPyramidPooling(BINS)
+    with torch.no_grad():
+        numbers = pooling(torch.zeros(1, channels, height, width)).shape[1]
+    reads = connections(pooling, height, width)  # (row, column, bin), all grids' bins one after another
+    panels, first = [], 0
+    for bins in BINS:
+        members = reads[:, :, first : first + bins**2]
+        shared = int((members.sum(2) > 1).sum())
+        note = f"{shared} of {height * width} cells are in several" if shared else "each cell is in one of them"
+        panels.append(panel(f"{bins} × {bins} bins", _grid(members, bins), note))
+        first += bins**2
+    count = sum(bins**2 for bins in BINS)
+    words = f"{channels} maps of {height} × {width} = {channels * height * width:,} numbers in"
+    return figure("lesson-5-pyramid-pooling", panels, f"{words}, {channels} × {count} = <b>{numbers:,} out</b>")
+
+
+def _grid(members: torch.Tensor, bins: int) -> str:
+    """A map with one grid's bins drawn on it; ``members`` is (rows, columns, bins²), 1 where a bin reads a cell."""
+    rows, columns, _ = members.shape
+    grid = Grid.fitted(rows, columns, PANEL - 8, HEIGHT, 4, 4)
+    shared = [(row, column) for row, column in (members.sum(2) > 1).nonzero().tolist()]
+    parts = [grid.cells(shared, "shared"), grid.lines()]
+    for index in range(bins**2):
+        cells = members[:, :, index].nonzero()
+        (top, left), (bottom, right) = cells.min(0).values.tolist(), cells.max(0).values.tolist()
+        inset = 0.07 + 0.05 * ((index + index // bins) % 2)  # so that bins that overlap can be told apart
+        box = (top + inset, left + inset, bottom - top + 1 - 2 * inset, right - left + 1 - 2 * inset)
+        parts.append(grid.box(*box, f"bin bin{(index + index // bins) % 2}"))
+    title = f"A map of {rows} by {columns} cells under {bins} by {bins} bins, {len(shared)} cells in several of them"
+    return svg(HEIGHT + 8, title, *parts)
+
+
+LESSON = Lesson(
+    name="Pyramid pooling",
+    title="Any map, always 5,376 numbers",
+    text="""
+Lesson 1 let go of the fixed size by letting go of the fully connected layer. **Spatial pyramid pooling** keeps the layer
+and makes its input fit: lay a grid of 4 × 4 bins over the map, however large it is, and keep each bin's maximum; do the
+same with 2 × 2 bins and with one. That is 16 + 4 + 1 = 21 numbers a channel: coarse about *where*, exact about *what*.
+
+With 256 channels it is 5,376 numbers for a thumbnail and for a poster alike. DeepLab borrows the idea of looking at
+several scales side by side, but not the pooling: a label map needs a place for every answer.
+""",
+    question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins on a 3 × 3 map, and of the 5,376?",
+    answer="""
+The bins overlap: along a side of *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ up to ⌈(*i*+1)·*n*/4⌉, so neighbours share
+cells (the shaded ones) rather than leave one out. There are still 21 maxima a channel. Even a map of a single cell gives
+5,376 numbers, 21 times the same ones.
+""",
+    controls=lambda: [
+        slider("Height of the map", 13, *SIDES),
+        slider("Width of the map", 17, *SIDES),
+        slider("Channels", 256, 1, 512),
+    ],
+    figure=draw,
+    see=See("anatomy", "What DeepLab made of it: the ASPP", "deeplabv3_lite0"),
+)

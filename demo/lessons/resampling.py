@@ -1,0 +1,108 @@
+"""Lesson 2: strided and transposed convolution, step by step."""
+
+from typing import Any
+
+from torch import nn
+
+from ..figures import Cell, Grid, figure, panel, svg
+from ..settings import whole
+from .connections import connections, ones_everywhere
+from .lesson import Lesson, See, chosen, radio, slider
+
+DOWN, UP = "strided", "transposed"
+SIDE = 300
+"""Of a map in a drawing, so that both fit on a projector beside each other."""
+
+
+def build(kind: str, kernel: int, stride: int, padding: int) -> nn.Module:
+    """The layer that the figure is drawn from; all its weights are 1."""
+    layer = nn.Conv2d if kind == DOWN else nn.ConvTranspose2d
+    return ones_everywhere(layer(1, 1, kernel, stride, padding, bias=False))
+
+
+def formula(kind: str, side: int, kernel: int, stride: int, padding: int) -> tuple[str, int]:
+    """The size of the output in words with the numbers filled in, and as a number."""
+    if kind == DOWN:
+        out = (side + 2 * padding - kernel) // stride + 1
+        return f"⌊({side} + 2·{padding} − {kernel}) / {stride}⌋ + 1 = {out}", out
+    out = (side - 1) * stride - 2 * padding + kernel
+    return f"({side} − 1)·{stride} − 2·{padding} + {kernel} = {out}", out
+
+
+def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any) -> str:
+    """Both maps at one step of the kernel's way."""
+    kind = chosen("the kind", kind, (DOWN, UP))
+    kernel, stride = whole("the kernel", kernel, 1, 5), whole("the stride", stride, 1, 4)
+    padding, side = whole("the padding", padding, 0, 2), whole("the side of the map", side, 2, 8)
+    made = connections(build(kind, kernel, stride, padding), side, side)[:, :, 0]  # (row, column, out row, out column)
+    size = made.shape[-1]
+    steps = (size if kind == DOWN else side) ** 2
+    step = min(whole("the step", step, 1, 64), steps)
+    cell: Cell = divmod(step - 1, size if kind == DOWN else side)
+    # A strided convolution goes through its output, a transposed one through its input.
+    ways = made.flatten(0, 1) if kind == UP else made.flatten(2).permute(2, 0, 1)
+    now = {(row, column) for row, column in ways[step - 1].nonzero().tolist()}
+    if kind == DOWN:
+        so_far = made.sum((0, 1)).flatten()
+        numbers = {divmod(index, size): int(so_far[index]) for index in range(step)}
+    else:
+        so_far = ways[:step].sum(0)
+        numbers = {(row, column): int(so_far[row, column]) for row, column in so_far.nonzero().tolist()}
+    corner = (cell[0] * stride - padding, cell[1] * stride - padding)
+    read, written = (now, {cell}) if kind == DOWN else ({cell}, now)
+    window: tuple[Cell | None, Cell | None] = (corner, None) if kind == DOWN else (None, corner)
+    words, _ = formula(kind, side, kernel, stride, padding)
+    border = padding if kind == DOWN else 0
+    crop = padding if kind == UP else 0
+    panels = [
+        panel(f"Input {side} × {side}", _map(side, border, read, {}, window[0], kernel, "read")),
+        panel(f"Output {size} × {size}", _map(size, crop, written, numbers, window[1], kernel, "written")),
+    ]
+    taken = f"reads {len(read)}, writes {len(written)} cell{'s' * (len(written) > 1)}"
+    return figure(f"lesson-2-{kind}", panels, f"Step {step} of {steps}: {taken}. Output side: <b>{words}</b>")
+
+
+def _map(
+    side: int, border: int, marked: set[Cell], numbers: dict[Cell, int], corner: Cell | None, kernel: int, style: str
+) -> str:
+    """A square map, ``border`` dashed cells around it, some cells marked, and the kernel's outline."""
+    grid = Grid.fitted(side + 2 * border, side + 2 * border, SIDE, SIDE, 20, 2)
+    inner = Grid(side, side, grid.cell, grid.left + border * grid.cell, grid.top + border * grid.cell)
+    parts = [grid.lines("grid off") if border else "", inner.cells(marked, style), inner.lines()]
+    parts += [inner.number(row, column, str(value)) for (row, column), value in numbers.items()]
+    if corner is not None:
+        parts.append(inner.box(*corner, kernel, kernel, "window"))
+    return svg(SIDE + 4, f"A map of {side} by {side} cells, {len(marked)} of them {style}", *parts)
+
+
+LESSON = Lesson(
+    name="Down and up",
+    title="Down, and up again",
+    text="""
+A **strided convolution** makes a map smaller: the kernel jumps `stride` cells from one output cell to the next. What it
+reads beyond the edge is padding, zeros that stand in for a photo that has ended.
+
+A **transposed convolution** walks the same connections the other way round. Each *input* cell stamps the whole kernel
+onto the output, `stride` cells apart, and where stamps overlap they add up; its padding cuts the border off again. It is
+no inverse: it undoes the size, not the numbers. FCN grows its scores with kernel 4, stride 2 and padding 1, starting
+from weights that interpolate.
+
+All weights here are 1 and so are all inputs, so the numbers count how many input cells went into an output cell.
+""",
+    question="Transposed, kernel 3, stride 2, stepped to the end: why do some cells count 4 and others 1, and which kernel mends it?",
+    answer="""
+At stride 2, stamps of width 3 overlap in every other row and column only: a cell is hit 1, 2 or 4 times, and that
+chequerboard shows in the pictures a network makes. A kernel that is a multiple of the stride hits every inner cell
+equally often: set it to 2 (once each, as U-Net does) or 4 (four times each, as FCN does).
+""",
+    controls=lambda: [
+        radio("Convolution", [DOWN, UP]),
+        slider("Kernel", 3, 1, 5),
+        slider("Stride", 2, 1, 4),
+        slider("Padding", 1, 0, 2),
+        slider("Map", 5, 2, 8),
+        slider("Step", 5, 1, 64),
+    ],
+    figure=draw,
+    see=See("anatomy", "Down and up in the paper's U-Net", "unet"),
+)

@@ -1,0 +1,105 @@
+"""Lesson 3: FCN's three predictions, on the visitor's photo."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from segmodels.fcn import FCNDecoder
+from segmodels.label_map import label_map
+
+from .. import memory
+from ..figures import PANEL, contents, figure, labelled, panel, photograph, svg
+from ..settings import whole
+from .lesson import Lesson, See, chosen, radio, slider, small_photo
+
+CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"
+MODEL = "fcn_lite0"
+
+
+def predictions(photo: str) -> dict[int, Tensor]:
+    """The logits of FCN-32s, 16s and 8s of the photo at this path: stride -> (classes, h, w)."""
+    network = memory.segmenter(MODEL).network
+    assert isinstance(network.decoder, FCNDecoder)
+    features = memory.features(photo, MODEL, None)
+    with torch.inference_mode():
+        return {
+            stride: logits[0].float() for stride, logits in network.decoder.all_strides(list(features.maps)).items()
+        }
+
+
+def draw(photo: str, enlarged: Any, zoom: Any) -> str:
+    """The three label maps side by side over the photo, and how far the first two are from the last."""
+    enlarged, zoom = chosen("the enlarging", enlarged, (CELLS, SMOOTH)), whole("the zoom", zoom, 1, 6)
+    shown = small_photo(photo)
+    size = (shown.height, shown.width)
+    found = predictions(photo)
+    maps = {stride: label_map(logits, size) for stride, logits in found.items()}
+    box = _middle(size, zoom)
+    under = shown.resize(_fitted(size), Image.Resampling.BILINEAR, box=box)
+    panels = []
+    for stride, logits in found.items():
+        labels = maps[stride] if enlarged == SMOOTH else _cells(logits, size)
+        different = (maps[stride] != maps[8]).mean()
+        note = f"{different:.1%} of the pixels differ from FCN-8s" if stride > 8 else "both skips added"
+        shape = f"{logits.shape[1]} × {logits.shape[2]} cells"
+        panels.append(panel(f"FCN-{stride}s: {shape}", _picture(under, labels, box, f"FCN-{stride}s"), note))
+    classes = memory.segmenter(MODEL).card.classes
+    words = "; ".join(f"{stride}s finds {contents(map_, classes)}" for stride, map_ in maps.items())
+    return figure("lesson-3-skips", panels, words)
+
+
+def _cells(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The best class of each cell, the cells enlarged as they are."""
+    labels = Image.fromarray(logits.max(0).indices.to(torch.uint8).cpu().numpy())
+    return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def _middle(size: tuple[int, int], zoom: int) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) around the middle of a picture of (height, width) that ``zoom`` leaves."""
+    height, width = size
+    left, top = (width - width / zoom) / 2, (height - height / zoom) / 2
+    return left, top, width - left, height - top
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) at which a picture of (height, width) is sharp in a panel on a phone, and good on a projector."""
+    height, width = size
+    return round(1.6 * PANEL), max(round(1.6 * PANEL * height / width), 1)
+
+
+def _picture(photo: Image.Image, labels: NDArray[np.uint8], box: tuple[float, float, float, float], name: str) -> str:
+    """The part of the photo that is shown, and the labels over it."""
+    over = np.asarray(Image.fromarray(labels).resize(photo.size, Image.Resampling.NEAREST, box=box))
+    tall = PANEL * photo.height / photo.width
+    words = f"The photo under the label map of {name}: {(labels > 0).mean():.0%} of it is no background"
+    return svg(tall, words, photograph(labelled(photo, over), 0, 0, PANEL, tall))
+
+
+LESSON = Lesson(
+    name="Skips",
+    title="What the coarse map knows, where the fine one does",
+    text="""
+After five halvings, a cell of FCN's last map stands for 32 × 32 pixels. It has seen a lot of the photo and knows *what*
+is there, but *where* the edge runs inside its cell it cannot say: that is **FCN-32s**. So FCN asks the maps on the way,
+too. It scores the finer map at stride 16 with a 1 × 1 convolution, doubles the coarse scores with a transposed
+convolution and adds both: **FCN-16s**. Once more at stride 8: **FCN-8s**.
+
+These are the three predictions of one network, ours on EfficientNet-Lite0, on the photo of the Segment tab. All three
+had a part in its training, so the comparison is fair.
+""",
+    question="From 32s to 8s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
+    answer="""
+Mostly the edges: most pixels that differ lie along them (zoom in to see it). What is large
+stays what it was; what comes and goes are specks, for sixteen times as many cells can err sixteen times as often, each
+on less of the photo (the astronaut shows it). Only a small share changes, because most pixels are far from any edge: in
+the paper, the skips took the mIoU from 59.4 to 62.7, nearly all of it by FCN-16s.
+""",
+    controls=lambda: [radio("Enlarged", [CELLS, SMOOTH]), slider("Zoom", 1, 1, 6)],
+    figure=draw,
+    see=See("lab", "Switch the skips off on your photo"),
+    on_photo=True,
+)

@@ -1,0 +1,89 @@
+"""The folder that uploads and results lie in for an hour."""
+
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+
+KEPT_SECONDS = 3600
+SWEEP_SECONDS = 600
+
+_PREFIX = "segmodels-uploads-"
+
+
+def use_own_folder() -> Path:
+    """Make gradio put uploads into a new folder of this process, deleted at its end, instead of one of all its apps.
+
+    What processes that were killed left behind goes now.
+    """
+    parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    for folder in parent.glob(_PREFIX + "*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > KEPT_SECONDS:  # a living one is touched at every sweep
+                shutil.rmtree(folder, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    os.environ["GRADIO_TEMP_DIR"] = str(own)
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
+
+
+def sweep(folder: Path, kept: frozenset[Path], seconds: float = KEPT_SECONDS) -> None:
+    """Delete the files in ``folder`` that are older than ``seconds``, but for ``kept``, and folders that are empty.
+
+    gradio deletes the uploads and results that it knows of; this finds the others.
+    """
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        with suppress(OSError):  # somebody else was faster, or the folder is not empty
+            if path in kept or time.time() - path.lstat().st_ctime <= seconds:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+    with suppress(OSError):
+        os.utime(folder)
+
+
+def own_folder() -> Path | None:
+    """The upload folder, unless others may use it too."""
+    folder = Path(get_upload_folder())
+    return folder if folder.name.startswith(_PREFIX) else None
+
+
+def drop_broken() -> None:
+    """Delete what uploads that failed or were broken off left; to be called while there is none."""
+    folder = own_folder()
+    for file in folder.glob("tmp*") if folder else ():
+        with suppress(OSError):
+            os.truncate(file, 0)  # whoever failed may still hold it open, and with it the space
+            file.unlink()
+
+
+@asynccontextmanager
+async def swept(_: Any) -> AsyncIterator[None]:
+    """While the app runs, sweep its own folder now and then; one that others may use too is left alone."""
+    folder = own_folder()
+    if folder is None:
+        yield
+        return
+    kept = frozenset(folder.rglob("*"))  # the page's own pictures
+    task = asyncio.create_task(_keep_sweeping(folder, kept))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _keep_sweeping(folder: Path, kept: frozenset[Path]) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        await asyncio.to_thread(sweep, folder, kept)

@@ -1,0 +1,109 @@
+"""From logits to a label map at the photo's own size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+STRIP_VALUES = 4_000_000
+"""Logits that are held at once while a label map is made at the photo's size: 16 MB in float32."""
+
+MANY_BORDER_PIXELS = 0.25
+"""The part of a strip from which on interpolating all of it is faster than picking out the pixels along borders."""
+
+
+def best_cells(logits: Tensor) -> Tensor:
+    """The (h, w) index of the best class of every cell of (C, h, w) logits. Much faster than ``argmax``, and the same."""
+    return logits.max(0).indices
+
+
+def label_map(logits: Tensor, size: tuple[int, int], winners: Tensor | None = None) -> NDArray[np.uint8]:
+    """The best class of every pixel of a photo of ``size`` (height, width), from (C, h, w) logits.
+
+    The logits are interpolated bilinearly, so edges are smooth at any size, and only those of classes that win
+    somewhere in the logits: no class is invented on the way. Where one class wins in all four cells around a pixel it
+    wins there too, since interpolation is a weighted mean, so only pixels along borders are interpolated. It is done in
+    strips, so that memory does not grow with the number of classes times the size of the photo.
+
+    ``winners`` are the ``best_cells``, if they are known already.
+    """
+    logits = logits.cpu()  # a few megabytes, whatever the photo's size
+    winners = best_cells(logits) if winners is None else winners.cpu()
+    present = torch.bincount(winners.ravel(), minlength=len(logits)).nonzero().ravel()
+    if len(present) == 1:
+        return np.full(size, present.item(), dtype=np.uint8)
+    height, width = size
+    names = present.to(torch.uint8)
+    rows, columns = _Between.cells(logits.shape[1], height), _Between.cells(logits.shape[2], width)
+    cells = winners.to(torch.uint8).numpy()
+    labels = cells[:, columns.first.numpy()][rows.first.numpy()]
+    borders = _borders(cells)[:, columns.first.numpy()]
+    logits = logits[present]
+    table = logits.flatten(1).T.contiguous()
+    strip = max(STRIP_VALUES // (len(present) * width), 1)
+    for top in range(0, height, strip):
+        part = slice(top, top + strip)
+        on_border = torch.from_numpy(np.flatnonzero(borders[rows.first[part].numpy()]))
+        if len(on_border) > MANY_BORDER_PIXELS * labels[part].size:
+            labels[part] = names[_best_of_all(logits, rows[part], columns)].numpy()
+        elif len(on_border):
+            best = _best_at(on_border, table, logits.shape[2], rows[part], columns)
+            labels[part].ravel()[on_border.numpy()] = names[best].numpy()
+    return labels
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Between which two cells each pixel along an edge lies, and how near to the second, 0 to 1."""
+
+    first: Tensor
+    second: Tensor
+    share: Tensor
+
+    @classmethod
+    def cells(cls, count: int, pixels: int) -> "_Between":
+        """``count`` cells spread over ``pixels`` pixels."""
+        position = ((torch.arange(pixels) + 0.5) * count / pixels - 0.5).clamp(0, count - 1)
+        first = position.long()
+        return cls(first, (first + 1).clamp(max=count - 1), position - first)
+
+    def __getitem__(self, part: slice | Tensor) -> "_Between":
+        return _Between(self.first[part], self.second[part], self.share[part])
+
+
+def _borders(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether among the (h, w) cell, its right, its lower and its lower right neighbour there are two classes."""
+    framed = np.pad(cells, ((0, 1), (0, 1)), mode="edge")
+    return (cells != framed[:-1, 1:]) | (cells != framed[1:, :-1]) | (cells != framed[1:, 1:])
+
+
+def _best_of_all(logits: Tensor, rows: _Between, columns: _Between) -> Tensor:
+    """The (height, width) best of (C, h, w) logits at every pixel."""
+    first, second = logits[:, rows.first], logits[:, rows.second]
+    across = torch.lerp(first, second, rows.share[:, None])
+    return torch.lerp(across[..., columns.first], across[..., columns.second], columns.share).max(0).indices
+
+
+def _best_at(pixels: Tensor, table: Tensor, cells: int, rows: _Between, columns: _Between) -> Tensor:
+    """The (N,) best of a (h * w, C) table of logits, ``cells`` a row, at N pixels, counted row by row."""
+    row = torch.div(pixels, len(columns.first), rounding_mode="floor")
+    rows, columns = rows[row], columns[pixels - row * len(columns.first)]
+
+    def across(first_cells: Tensor) -> Tensor:
+        start = first_cells * cells
+        return torch.lerp(table[start + columns.first], table[start + columns.second], columns.share[:, None])
+
+    return torch.lerp(across(rows.first), across(rows.second), rows.share[:, None]).max(1).indices
+
+
+def mean_confidence(logits: Tensor, classes: Sequence[str], winners: Tensor | None = None) -> dict[str, float]:
+    """The mean softmax probability of each class over the cells of (C, h, w) logits where it wins, surest first."""
+    probability = logits.softmax(0).amax(0).ravel()
+    winner = (best_cells(logits) if winners is None else winners).ravel()
+    cells = torch.bincount(winner, minlength=len(classes))
+    sums = torch.zeros(len(classes), device=logits.device).index_add_(0, winner, probability)
+    found = {classes[index]: float(sums[index] / cells[index]) for index in cells.nonzero().ravel().tolist()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))

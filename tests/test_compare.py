@@ -1,0 +1,85 @@
+"""Compare: counts of different answers against numpy, and answers to settings that cannot be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo import memory
+from demo.lab import compare
+from demo.segment_tab import segmented
+
+from .conftest import EXAMPLES
+
+CAT = {"path": str(EXAMPLES / "cat.jpg")}
+FCN = ("fcn_lite0", 6, 16)
+DEEPLAB = ("deeplabv3_lite0", 6, 16)
+NONE = ("", 6, 16)
+
+
+def last(*slots: tuple[Any, ...]) -> str:
+    *_, answer = compare.show(CAT, *(value for slot in slots for value in slot))
+    return answer
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_answers_are_the_different_labels_of_each_pixel(number: int) -> None:
+    maps = [np.random.default_rng(seed).integers(0, 4, (17, 23), dtype=np.uint8) for seed in range(number)]
+    expected = [[len({int(labels[row, column]) for labels in maps}) for column in range(23)] for row in range(17)]
+    np.testing.assert_array_equal(compare.answers(maps), expected)
+
+
+def test_agreement_is_the_share_of_equal_pixels() -> None:
+    answer = last(FCN, DEEPLAB, NONE, NONE)
+    size = memory.display(CAT["path"]).photo.size
+    fcn, deeplab = (segmented(CAT["path"], *slot, size).labels for slot in (FCN, DEEPLAB))
+    agreement = np.count_nonzero(fcn == deeplab) / fcn.size
+    assert 0.5 < agreement < 1
+    assert f"All 2 agree on {agreement:.1%} of the pixels" in answer
+    assert f"<td>{agreement:.1%}</td>" in answer
+    assert f"2 different answers <small>{1 - agreement:.1%}</small>" in answer
+
+
+def test_the_same_setting_twice_agrees_everywhere() -> None:
+    assert "All 2 agree on 100.0% of the pixels" in last(DEEPLAB, DEEPLAB, NONE, NONE)
+
+
+def test_slots_keep_their_letters_and_settings() -> None:
+    answer = last(DEEPLAB, ("deeplabv3_lite0", 1, 32), NONE, FCN)
+    assert "B: DeepLab v3 <small>rate 1, stride 32</small>" in answer
+    assert "D: FCN" in answer
+    assert "C: " not in answer
+
+
+def test_one_network_alone_is_not_compared() -> None:
+    assert "at least two" in last(DEEPLAB, NONE, NONE, NONE)
+
+
+def test_no_photo_is_no_error() -> None:
+    (answer,) = compare.show(None, *DEEPLAB, *FCN)
+    assert "Drop in a photo" in answer
+
+
+@pytest.mark.parametrize(
+    ("slot", "sentence"),
+    [
+        (("no_such", 6, 16), "there is no model called"),
+        ((None, 6, 16), "there is no model called"),
+        (("unet", 6, 16), "not at hand"),
+        (("deeplabv3_lite0", 0, 16), "the atrous rate must be a whole number from 1 to 24"),
+        (("deeplabv3_lite0", 6, [8]), "the output stride must be a whole number"),
+        (("deeplabv3_lite0", 6, 9), "the output stride must be 8, 16 or 32"),
+        (("deeplabv3_lite0", "<b>", 16), "&lt;b&gt;"),
+    ],
+)
+def test_wrong_settings_are_answered_with_a_sentence(slot: tuple[Any, ...], sentence: str) -> None:
+    answer = last(DEEPLAB, slot)
+    assert sentence in answer
+    assert 'role="alert"' in answer
+
+
+def test_a_bad_photo_is_answered_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("no photo")
+    (answer,) = compare.show({"path": str(tmp_path / "bad.jpg")}, *DEEPLAB, *FCN)
+    assert 'role="alert"' in answer

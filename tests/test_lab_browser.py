@@ -1,0 +1,154 @@
+"""The Lab's sections and the links in a real browser."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from .conftest import EXAMPLES, NEEDS_CHROMIUM
+
+pytestmark = NEEDS_CHROMIUM
+
+FULL = "#grid .rates:not(:has(.pending))"
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """An empty page of desktop size, in which nothing may go wrong."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(30_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []
+
+
+@pytest.fixture
+def lab(page: Page, url: str) -> Page:
+    """The Lab, as one comes to it from the first tab."""
+    page.goto(url)
+    page.wait_for_selector("#pictures .segmented img")
+    page.get_by_role("tab", name="Lab").click()
+    return page
+
+
+def background(part: Locator) -> str:
+    image: str = part.evaluate("element => getComputedStyle(element).backgroundImage")
+    return image
+
+
+def test_the_grid_fills_and_a_cell_is_enlarged_by_mouse_and_keyboard(lab: Page) -> None:
+    lab.wait_for_selector(FULL)
+    cells = lab.get_by_role("radio", name=re.compile(r"^Rate \d+, output stride"))
+    expect(cells).to_have_count(18)
+    expect(lab.get_by_role("radio", name="Rate 6, output stride 16, trained")).to_be_checked()
+    detail = lab.locator("#grid .detail:visible")
+    expect(detail).to_contain_text("Every pixel is labelled as at the trained setting.")
+    lab.locator('#grid label.cell:has([value="18-8"])').click()
+    expect(detail).to_have_count(1)
+    expect(detail).to_contain_text("Rate 18, output stride 8")
+    expect(detail).to_contain_text("of the pixels are labelled otherwise")
+    mask, difference = background(detail.locator(".mask")), background(detail.locator(".difference"))
+    assert mask.startswith('url("data:image/png')
+    assert difference.startswith('url("data:image/png')
+    box, cell = (
+        detail.locator(".picture").first.bounding_box(),
+        lab.locator("#grid .cell .picture").first.bounding_box(),
+    )
+    assert box is not None
+    assert cell is not None
+    assert box["width"] > 1.3 * cell["width"]
+    lab.get_by_role("radio", name="Rate 18, output stride 8").press("ArrowUp")
+    expect(detail).to_contain_text("Rate 12, output stride 8, same field")
+    assert background(detail.locator(".difference")) != difference
+
+
+def test_the_photo_is_changed_in_the_lab_and_for_all_tabs(lab: Page) -> None:
+    lab.wait_for_selector(FULL)
+    lab.locator('#photo-bar input[type="file"]').set_input_files(EXAMPLES / "astronaut.jpg")
+    expect(lab.locator("#photo-in-use")).to_contain_text("512 × 512")
+    expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("person")
+    lab.get_by_role("tab", name="Segment").click()
+    expect(lab.locator("#pictures .legend")).to_contain_text("person")
+    lab.locator("#examples .gallery-item").first.click()
+    expect(lab.locator("#pictures .legend")).to_contain_text("cat")
+    lab.get_by_role("tab", name="Lab").click()
+    expect(lab.locator("#photo-in-use")).to_contain_text("451 × 300")
+    expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("cat")
+
+
+def test_compare_shows_disagreement(lab: Page) -> None:
+    lab.locator("#sections").get_by_role("tab", name="Compare").click()
+    expect(lab.locator("#compare .in-step figure")).to_have_count(4)
+    expect(lab.locator("#compare table tbody tr")).to_have_count(4)
+    expect(lab.locator("#compare")).to_contain_text(re.compile(r"All 4 agree on \d+\.\d% of the pixels"))
+    assert background(lab.locator("#compare .answers")).startswith('url("data:image/png')
+    lab.locator("#compare-model-d input").click()
+    lab.get_by_role("option", name="none").click()
+    expect(lab.locator("#compare")).to_contain_text("All 3 agree on")
+    for name in ("Where A ends and B begins", "Zoom"):
+        lab.get_by_role("slider", name=name).press("End")
+    assert (
+        lab.locator("#compare .right").evaluate("element => getComputedStyle(element).clipPath")
+        == "inset(0px 0px 0px 100%)"
+    )
+    zooms = lab.locator("#compare .zoomed").evaluate_all("all => all.map(one => getComputedStyle(one).transform)")
+    assert set(zooms) == {"matrix(8, 0, 0, 8, 0, 0)"}
+
+
+def test_a_link_brings_back_photo_network_settings_and_tab(page: Page, url: str) -> None:
+    query = "?photo=astronaut&model=deeplabv3_lite0&rate=12&stride=8&tab=lab"
+    page.goto(url + query)
+    expect(page.get_by_role("tab", name="Lab", exact=True)).to_have_attribute("aria-selected", "true")
+    page.wait_for_selector(FULL)
+    expect(page.locator("#grid-model input:checked")).to_have_value("deeplabv3_lite0")
+    expect(page.locator("#photo-in-use")).to_contain_text("512 × 512")
+    expect(page.locator("#link a")).to_have_attribute("href", f"{query}&section=grid")
+    page.get_by_role("tab", name="Segment").click()
+    expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36 at output stride 8")
+    expect(page.locator("#ran")).to_contain_text("deeplabv3_lite0")
+    expect(page.locator("#pictures .legend")).to_contain_text("person")
+
+
+def test_a_link_can_be_copied_and_followed(lab: Page, url: str) -> None:
+    lab.locator("#sections").get_by_role("tab", name="Compare").click()
+    lab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(lab.locator("#link a")).to_have_attribute("href", re.compile("section=compare"))
+    lab.get_by_role("button", name="Copy link").click()
+    expect(lab.locator("#link")).to_contain_text("Copied.")
+    copied = lab.evaluate("navigator.clipboard.readText()")
+    assert copied == url + "?photo=cat&model=deeplabv3plus_lite0&rate=6&stride=16&tab=lab&section=compare"
+    lab.goto(copied)
+    lab.wait_for_selector("#compare table")
+
+
+def test_an_own_photo_is_not_in_the_link_and_that_is_said(
+    page: Page, url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("own") / "cat.jpg"
+    file.write_bytes((EXAMPLES / "cat.jpg").read_bytes() + b"\0")
+    page.goto(url)
+    page.locator("#photo").get_by_label("Remove Image").click()
+    page.locator("#photo input[type=file]").set_input_files(file)
+    expect(page.locator("#link")).to_contain_text("Your own photo cannot be in a link")
+    expect(page.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
+
+
+def test_what_a_link_asks_for_in_vain_is_said(page: Page, url: str) -> None:
+    page.goto(url + "?photo=dog&tab=attic&rate=3")
+    expect(page.locator("#link-note")).to_contain_text("no example photo called 'dog'")
+    expect(page.locator("#link-note")).to_contain_text("no tab called 'attic'")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9")
+
+
+def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(url + "?tab=lab")
+    page.wait_for_selector(FULL)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#sections").get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#compare table")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()

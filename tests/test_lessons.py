@@ -1,0 +1,371 @@
+"""The numbers behind the lessons' figures, against torch's own layers, the papers' figures and brute force."""
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from demo import memory
+from demo.lessons import LESSONS, any_size, aspp, atrous, draw, resampling, separable, skips, unet_path
+from demo.lessons.connections import connections, ones_everywhere
+from segmodels.label_map import label_map
+from segmodels.pooling import SpatialPyramidPooling
+
+from .conftest import EXAMPLES
+
+CAT = str(EXAMPLES / "cat.jpg")
+UPLOAD = {"path": CAT}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What somebody does to a lesson's control, and what its figure says then."""
+
+    lesson: int
+    control: str
+    value: Any
+    words: str
+
+
+CHANGES = (
+    Change(1, "Side of the photo (pixels)", 352, "the classifier fails, the convolution gives scores of 21 × 5 × 5"),
+    Change(2, "Convolution", "transposed", "(5 − 1)·2 − 2·1 + 3 = 9"),
+    Change(3, "Zoom", 3, "8s finds cat"),
+    Change(4, "Side of the tile", 588, "labels for 404 × 404"),
+    Change(5, "Height of the map", 3, "256 maps of 3 × 17 = 13,056 numbers in, 256 × 21 = 5,376 out"),
+    Change(6, "Atrous rate", 32, "Over all positions 11% of the taps land on the map"),
+    Change(7, "Atrous rate", 12, "rate 36: 11% of all taps land on it"),
+    Change(8, "Channels out", 1, "here it needs more, 104.0%"),
+)
+"""One for each lesson: the answers to some of their questions."""
+
+
+def settings(lesson: int, **changed: Any) -> list[Any]:
+    """What a lesson's figure is drawn from when the page opens, or with some controls changed, by label."""
+    chosen = LESSONS[lesson - 1]
+    values = [changed.get(str(control.label), control.value) for control in chosen.controls()]
+    return [UPLOAD, *values] if chosen.on_photo else values
+
+
+def drawn(lesson: int, **changed: Any) -> ElementTree.Element:
+    """A lesson's figure; it must be well formed."""
+    return ElementTree.fromstring(draw(LESSONS[lesson - 1], *settings(lesson, **changed)))
+
+
+def caption(figure: ElementTree.Element) -> str:
+    found = figure.find("figcaption")
+    assert found is not None
+    return "".join(found.itertext()).replace("\u00a0", " ")
+
+
+def styled(figure: ElementTree.Element, style: str) -> int:
+    """How many shapes of a style there are in a figure."""
+    return sum(element.get("class") == style for element in figure.iter())
+
+
+def test_names_in_addresses() -> None:
+    slugs = [lesson.slug for lesson in LESSONS]
+    assert slugs[:4] == ["any-size", "down-and-up", "skips", "u-nets-path"]
+    assert len(set(slugs)) == len(slugs)
+
+
+def test_there_is_a_change_to_check_for_each_lesson() -> None:
+    assert [change.lesson for change in CHANGES] == list(range(1, len(LESSONS) + 1))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: LESSONS[change.lesson - 1].name)
+def test_a_control_changes_its_figure(change: Change) -> None:
+    before, after = drawn(change.lesson), drawn(change.lesson, **{change.control: change.value})
+    assert ElementTree.tostring(before) != ElementTree.tostring(after)
+    assert change.words in caption(after)
+
+
+@pytest.mark.parametrize("lesson", range(1, len(LESSONS) + 1))
+def test_every_drawing_has_a_text_alternative(lesson: int) -> None:
+    drawings = drawn(lesson).findall(".//{http://www.w3.org/2000/svg}svg")
+    assert drawings
+    assert all(drawing.get("role") == "img" and drawing.get("aria-label") for drawing in drawings)
+
+
+@pytest.mark.parametrize("lesson", range(1, len(LESSONS) + 1))
+@pytest.mark.parametrize("junk", [None, -1, 10**9, 2.5, float("nan"), "<b>", [1], True])
+def test_forged_values_are_answered_with_a_sentence(lesson: int, junk: Any) -> None:
+    values = settings(lesson)
+    for index in range(LESSONS[lesson - 1].on_photo, len(values)):
+        forged = [*values[:index], junk, *values[index + 1 :]]
+        answer = draw(LESSONS[lesson - 1], *forged)
+        assert 'class="problem"' in answer
+        assert "must be" in answer
+        assert "<b>" not in answer
+
+
+def test_no_photo_and_a_bad_photo(tmp_path: Any) -> None:
+    (tmp_path / "bad.jpg").write_text("no photo")
+    for lesson in LESSONS:
+        if lesson.on_photo:
+            values = [control.value for control in lesson.controls()]
+            assert "Drop in a photo" in draw(lesson, None, *values)
+            assert 'class="problem"' in draw(lesson, {"path": str(tmp_path / "bad.jpg")}, *values)
+
+
+# 1: from classifier to dense prediction
+
+
+@pytest.fixture(scope="module")
+def scores() -> nn.Conv2d:
+    torch.manual_seed(0)
+    return nn.Conv2d(6, 4, 1)
+
+
+def test_the_convolution_is_the_classifier_at_every_place(scores: nn.Conv2d) -> None:
+    linear = any_size.classifier(scores)
+    x = torch.randn(1, 6, 9, 11)
+    map_ = any_size.as_convolution(linear)(x)
+    assert map_.shape == (1, 4, 3, 5)
+    for row, column in itertools.product(range(3), range(5)):
+        window = x[:, :, row : row + 7, column : column + 7]
+        torch.testing.assert_close(map_[:, :, row, column], linear(window.flatten(1)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_classifier_takes_the_mean_of_the_trained_scores(scores: nn.Conv2d) -> None:
+    x = torch.randn(1, 6, 7, 7)
+    with torch.no_grad():
+        expected = scores(x).mean((2, 3))
+    torch.testing.assert_close(any_size.classifier(scores)(x.flatten(1)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_classifier_fails_in_torchs_own_words(scores: nn.Conv2d) -> None:
+    x = torch.randn(1, 6, 8, 8)
+    linear = any_size.classifier(scores)
+    with pytest.raises(RuntimeError) as caught:
+        linear(x.flatten(1))
+    assert any_size.run(nn.Sequential(nn.Flatten(), linear), x) == (None, str(caught.value))
+    notes = "".join(drawn(1, **{"Side of the photo (pixels)": 256}).itertext())
+    assert "torch says: mat1 and mat2 shapes cannot be multiplied (1x81920 and 62720x21)" in notes
+
+
+def test_scores_are_drawn_cell_by_cell() -> None:
+    figure = drawn(1, **{"Side of the photo (pixels)": 416})  # 13 cells, a kernel of 7: 7 x 7 places
+    assert styled(figure, "score") + styled(figure, "score background") == 49
+
+
+# 2: down- and upsampling
+
+GEOMETRIES = list(itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), (4, 5, 7)))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "side"), GEOMETRIES)
+def test_the_size_formula_is_torchs(kernel: int, stride: int, padding: int, side: int) -> None:
+    x = torch.zeros(1, 1, side, side)
+    for kind, layer in ((resampling.DOWN, nn.Conv2d), (resampling.UP, nn.ConvTranspose2d)):
+        words, size = resampling.formula(kind, side, kernel, stride, padding)
+        assert words.endswith(f"= {size}")
+        try:
+            expected = layer(1, 1, kernel, stride, padding)(x).shape[-1]
+        except RuntimeError:
+            assert size < 1
+            continue
+        assert size == expected
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (5, 3, 2), (2, 2, 0), (4, 2, 1)])
+def test_connections_by_brute_force(kernel: int, stride: int, padding: int) -> None:
+    side = 6
+    strided = connections(resampling.build(resampling.DOWN, kernel, stride, padding), side, side)[:, :, 0]
+    transposed = connections(resampling.build(resampling.UP, kernel, stride, padding), side, side)[:, :, 0]
+    for made, (i, j) in itertools.product((strided, transposed), itertools.product(range(side), repeat=2)):
+        for o, p in itertools.product(range(made.shape[2]), repeat=2):
+            if made is strided:  # the input cell lies in the window of the output cell
+                steps = (i + padding - o * stride, j + padding - p * stride)
+            else:  # the output cell lies in the stamp of the input cell
+                steps = (o + padding - i * stride, p + padding - j * stride)
+            assert made[i, j, o, p] == all(0 <= step < kernel for step in steps)
+
+
+def test_connections_says_what_torch_says() -> None:
+    with pytest.raises(ValueError, match=r"torch says: .*[Kk]ernel size"):
+        connections(ones_everywhere(nn.Conv2d(1, 1, 5)), 3, 3)
+
+
+def test_the_chequerboard_and_what_mends_it() -> None:
+    def counts(**changed: Any) -> list[str]:
+        figure = drawn(2, Convolution=resampling.UP, Step=64, **changed)
+        grid = figure.findall(".//{http://www.w3.org/2000/svg}svg")[1]
+        return [text.text or "" for text in grid.iter("{http://www.w3.org/2000/svg}text")]
+
+    assert set(counts(Kernel=3)) == {"1", "2", "4"}
+    assert set(counts(Kernel=2, Padding=0)) == {"1"}
+    assert counts(Kernel=4).count("4") == 64  # 10 x 10 without the border
+
+
+# 3: skips
+
+
+def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
+    found = skips.predictions(CAT)
+    assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
+        stride: (-(-341 // stride), -(-512 // stride)) for stride in (32, 16, 8)
+    }
+    assert (label_map(found[8], (300, 451)) == memory.segmenter("fcn_lite0")(cat).labels).mean() > 0.999
+
+
+def test_how_many_pixels_differ_is_counted() -> None:
+    maps = {stride: label_map(logits, (300, 451)) for stride, logits in skips.predictions(CAT).items()}
+    notes = "".join(drawn(3).itertext())
+    for stride in (32, 16):
+        assert f"{np.mean(maps[stride] != maps[8]):.1%} of the pixels differ" in notes
+
+
+# 4: U-Net's path
+
+
+def test_the_papers_figure_1() -> None:
+    """Ronneberger et al., figure 1: the sizes on every box and arrow."""
+    path = unet_path.path(572, 572, "valid")
+    assert path.down == ((64, 568, 568), (128, 280, 280), (256, 136, 136), (512, 64, 64), (1024, 28, 28))
+    assert path.below == ((512, 56, 56), (256, 104, 104), (128, 200, 200), (64, 392, 392))
+    assert path.up == ((512, 52, 52), (256, 100, 100), (128, 196, 196), (64, 388, 388))
+    assert path.logits[1:] == (388, 388)
+
+
+def test_padded_sizes_are_halved_and_rounded_up() -> None:
+    path = unet_path.path(301, 451, "same")
+    assert path.down == tuple((64 * 2**n, -(-301 // 2**n), -(-451 // 2**n)) for n in range(5))
+    assert path.below == path.up == path.down[-2::-1]
+    assert path.logits == (21, 301, 451)
+
+
+@pytest.mark.parametrize(("side", "sentence"), [(576, "even sides only"), (44, "too few for an unpadded U-Net")])
+def test_tiles_that_do_not_work(side: int, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        unet_path.path(side, side, "valid")
+
+
+def test_the_whole_photo() -> None:
+    whole = unet_path.PHOTO
+    assert caption(drawn(4, Input=whole, Convolutions="same")).startswith("451 × 300 pixels in, labels for 451 × 300")
+    assert "300x451 leads to 296x447" in draw(LESSONS[3], *settings(4, Input=whole))
+
+
+# 5: spatial pyramid pooling
+
+
+@pytest.mark.parametrize("size", [(13, 17), (3, 3), (1, 1), (4, 8), (5, 2)])
+def test_bins_lie_where_adaptive_pooling_puts_them(size: tuple[int, int]) -> None:
+    reads = connections(SpatialPyramidPooling(), *size)
+    expected = []
+    for bins in (4, 2, 1):
+        for i, j in itertools.product(range(bins), repeat=2):
+            rows, columns = (
+                range(n * step // bins, -(-n * (step + 1) // bins)) for n, step in zip(size, (i, j), strict=True)
+            )
+            expected.append({(row, column) for row in rows for column in columns})
+    found = [{(r, c) for r, c in reads[:, :, index].nonzero().tolist()} for index in range(reads.shape[2])]
+    assert found == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (24, 7)])
+def test_5376_numbers_stay(height: int, width: int) -> None:
+    figure = drawn(5, **{"Height of the map": height, "Width of the map": width})
+    assert caption(figure).endswith("5,376 out")
+    assert styled(figure, "bin bin0") + styled(figure, "bin bin1") == 21
+
+
+# 6: atrous convolution
+
+
+@pytest.mark.parametrize("rate", [1, 2, 6, 40])
+def test_zeros_between_the_taps_change_nothing(rate: int) -> None:
+    weight, x = torch.randn(3, 2, 3, 3), torch.randn(1, 2, 20, 24)
+    dense = atrous.with_zeros(weight, rate)
+    assert dense.shape[-1] == 2 * rate + 1
+    assert int((dense != 0).sum()) == weight.numel()
+    torch.testing.assert_close(
+        nn.functional.conv2d(x, dense, padding=rate),
+        nn.functional.conv2d(x, weight, padding=rate, dilation=rate),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    assert atrous.difference(rate, 24) < 1e-5
+
+
+@pytest.mark.parametrize(("rate", "across", "down"), [(6, 50, 50), (6, 7, 98), (18, 0, 0), (18, 50, 50), (32, 25, 60)])
+def test_taps_on_and_off_the_map(rate: int, across: int, down: int) -> None:
+    cells = [round(31 * percent / 100) for percent in (across, down)]
+    along = [sum(0 <= cell + step < 32 for step in (-rate, 0, rate)) for cell in cells]
+    figure = drawn(6, **{"Atrous rate": rate, "Across (%)": across, "Down (%)": down})
+    assert styled(figure, "tap") == along[0] * along[1]
+    assert styled(figure, "tap") + styled(figure, "tap off") == 9
+
+
+@pytest.mark.parametrize("rate", [1, 6, 18, 32])
+def test_share_and_weights_in_the_figure(rate: int) -> None:
+    landed = sum(0 <= place + step < 32 for place in range(32) for step in (-rate, 0, rate))
+    words = caption(drawn(6, **{"Atrous rate": rate}))
+    assert f"{(landed / 96) ** 2:.0%} of the taps land" in words
+    assert (
+        f"{2 * rate + 1} × {2 * rate + 1} cells with the same {nn.Conv2d(256, 256, 3, bias=False).weight.numel():,}"
+        in words
+    )
+
+
+# 7: ASPP
+
+
+@pytest.mark.parametrize("rate", [6, 12])
+def test_the_branches_together_are_the_network(rate: int) -> None:
+    expected = memory.segmenter(aspp.MODEL).decode(memory.features(CAT, aspp.MODEL, None), rate)
+    _, logits = aspp.run(CAT, rate)
+    assert (label_map(logits, (300, 451)) == expected.labels).mean() > 0.999
+
+
+def test_the_network_keeps_its_own_rates() -> None:
+    decoder: Any = memory.segmenter(aspp.MODEL).network.decoder
+    before = decoder.aspp.atrous_rates
+    maps, _ = aspp.run(CAT, 5 if before[0] != 5 else 7)
+    assert decoder.aspp.atrous_rates == before
+    pooled = maps[-1]
+    assert torch.equal(pooled, pooled[:, :1, :1].expand_as(pooled))
+
+
+def test_taps_of_the_three_branches() -> None:
+    """In the middle of 22 x 32 cells, rate 6 lands wholly, rate 12 to the left and right, rate 18 nowhere."""
+    figure = drawn(7)
+    marks = [element.get("class") or "" for element in figure.iter() if "mark" in (element.get("class") or "")]
+    found = {mark: marks.count(mark) for mark in set(marks)}
+    assert found == {"mark circle": 8, "mark square": 2, "mark square off": 6, "mark triangle off": 8}
+
+
+# 8: depthwise separable convolution
+
+
+def test_the_articles_numbers() -> None:
+    words = "".join(drawn(8).itertext())
+    assert "8·8·5·5·3·256 = 1,228,800" in words
+    assert "8·8·3·(5·5 + 256) = 53,952" in words
+    assert "12×12×3" in words
+
+
+def test_multiplications_by_running_both() -> None:
+    """A multiplication happens for each weight at each of its positions."""
+    side, inside, out, kernel = 6, 5, 7, 3
+    plain = nn.Conv2d(inside, out, kernel, bias=False)
+    depthwise = nn.Conv2d(inside, inside, kernel, groups=inside, bias=False)
+    pointwise = nn.Conv2d(inside, out, 1, bias=False)
+    x = torch.zeros(1, inside, side + kernel - 1, side + kernel - 1)
+    between = depthwise(x)
+    products = {
+        plain.weight.numel() * plain(x)[0, 0].numel(),
+        depthwise.weight.numel() * between[0, 0].numel() + pointwise.weight.numel() * pointwise(between)[0, 0].numel(),
+    }
+    words = caption(drawn(8, **{"Output side": side, "Channels in": inside, "Channels out": out, "Kernel": kernel}))
+    assert {int(number.replace(",", "")) for number in re.findall(r"[\d,]+(?= multip|: the)", words)} == products
+    weights = plain.weight.numel(), depthwise.weight.numel() + pointwise.weight.numel()
+    assert separable.parameters(inside, out, kernel) == weights

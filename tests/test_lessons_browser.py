@@ -1,0 +1,136 @@
+"""The lessons in a real browser: move, read, follow the links, save."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from demo.lessons import LESSONS
+
+from .conftest import NEEDS_CHROMIUM
+from .test_lessons import CHANGES, Change
+
+pytestmark = NEEDS_CHROMIUM
+
+SLOW = 60_000
+"""Milliseconds in which a network is surely loaded and run on a busy machine."""
+
+
+def open_page(browser: Browser, address: str, width: int = 1280) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": 720})
+    page.set_default_timeout(30_000)
+    page.goto(address)
+    return page
+
+
+@pytest.fixture(scope="module")
+def lessons(browser: Browser, url: str) -> Iterator[Page]:
+    """A page at projector size, shared by the tests, each of which opens the lesson that it needs."""
+    page = open_page(browser, url)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []
+
+
+def open_lesson(page: Page, number: int) -> Locator:
+    """Open a lesson by its tab and wait for its figure."""
+    page.get_by_role("tab", name="Lessons").click()
+    page.get_by_role("tab", name=f"{number} {LESSONS[number - 1].name}").click()
+    lesson = page.locator(f"#lesson-{number}")
+    expect(lesson.locator("figure.drawing")).to_be_visible(timeout=SLOW)
+    return lesson
+
+
+def make(lesson: Locator, change: Change) -> None:
+    """Do to a lesson's control what somebody would."""
+    if isinstance(change.value, str):
+        lesson.get_by_role("radio", name=change.value).check()
+    else:
+        number = lesson.get_by_label(f"number input for {change.control}")
+        number.fill(str(change.value))
+        number.press("Tab")
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: LESSONS[change.lesson - 1].name)
+def test_a_control_changes_the_figure(lessons: Page, change: Change) -> None:
+    lesson = open_lesson(lessons, change.lesson)
+    before = lesson.locator("figure.drawing").inner_html()
+    make(lesson, change)
+    expect(lesson.locator("figcaption")).to_contain_text(change.words, timeout=SLOW)
+    lessons.wait_for_function(
+        "([lesson, before]) => document.querySelector(`#lesson-${lesson} figure`).innerHTML !== before",
+        arg=[change.lesson, before],
+    )
+
+
+def test_the_walk_from_first_to_last_and_back(lessons: Page) -> None:
+    open_lesson(lessons, 1)
+    for number, lesson in enumerate(LESSONS[1:], 2):
+        lessons.locator(f"#lesson-{number - 1}").get_by_role("button", name=f"Next: {lesson.name}").click()
+        expect(lessons.locator(f"#lesson-{number} figure.drawing")).to_be_visible(timeout=SLOW)
+        expect(lessons.locator(f"#lesson-{number - 1} figure.drawing")).to_be_hidden()
+    lessons.locator("#lesson-8").get_by_role("button", name="Back: ASPP").click()
+    expect(lessons.locator("#lesson-7 figure.drawing")).to_be_visible()
+
+
+def test_the_answer_waits_until_it_is_asked_for(lessons: Page) -> None:
+    lesson = open_lesson(lessons, 5)
+    answer = lesson.get_by_text("The bins overlap")
+    expect(answer).to_be_hidden()
+    lesson.get_by_role("button", name="Answer").click()
+    expect(answer).to_be_visible()
+
+
+def test_links_go_to_anatomy_and_the_lab_and_back(lessons: Page) -> None:
+    open_lesson(lessons, 8).get_by_role("button", name="(Anatomy)").click()
+    expect(lessons.locator('#anatomy-diagram svg[aria-label*="(deeplabv3plus_lite0)"]')).to_be_visible(timeout=SLOW)
+    lessons.get_by_role("button", name="4 U-Net's path").click()
+    expect(lessons.locator("#lesson-4 figure.drawing")).to_be_visible(timeout=SLOW)
+    open_lesson(lessons, 6).get_by_role("button", name="(Lab)").click()
+    expect(lessons.get_by_role("tab", name="Lab")).to_have_attribute("aria-selected", "true")
+    lessons.get_by_role("button", name="7 ASPP").click()
+    expect(lessons.locator("#lesson-7 figure.drawing")).to_be_visible(timeout=SLOW)
+
+
+def test_another_photo_is_looked_at(lessons: Page) -> None:
+    lesson = open_lesson(lessons, 3)
+    expect(lesson.locator("figcaption")).to_contain_text("8s finds cat")
+    lesson.get_by_role("button", name="Another photo").click()
+    lessons.locator("#examples img[src*=astronaut]").click()
+    expect(lessons.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
+    lessons.get_by_role("tab", name="Lessons").click()
+    expect(lesson.locator("figcaption")).to_contain_text("8s finds person", timeout=SLOW)
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_a_figure_is_saved_as_it_looks(lessons: Page, number: int, tmp_path: Path) -> None:
+    """What is saved is compared with a picture of the page, scaled to it."""
+    lesson = open_lesson(lessons, number)
+    figure = lesson.locator("figure.drawing .drawn")
+    with lessons.expect_download() as download:
+        lesson.get_by_role("button", name="Figure (PNG)").click()
+    assert download.value.suggested_filename.startswith(f"lesson-{number}-")
+    download.value.save_as(tmp_path / "saved.png")
+    figure.screenshot(path=tmp_path / "seen.png")
+    saved, seen = Image.open(tmp_path / "saved.png").convert("RGB"), Image.open(tmp_path / "seen.png").convert("RGB")
+    assert saved.width >= 1600
+    scale = saved.width / (seen.width + 32)  # an edge of 16 pixels on each side
+    part = saved.crop((16 * scale, 16 * scale, (16 + seen.width) * scale, (16 + seen.height) * scale))
+    difference = np.abs(np.asarray(part.resize(seen.size), dtype=float) - np.asarray(seen, dtype=float)).mean()
+    assert difference < 4
+    assert np.asarray(seen).std() > 30  # there is something to see
+
+
+def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
+    page = open_page(browser, url, 390)
+    for number in range(1, len(LESSONS) + 1):
+        lesson = open_lesson(page, number)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for drawing in lesson.locator("figure.drawing svg").all():
+            assert drawing.evaluate("svg => svg.getBoundingClientRect().right") <= 390
+    page.close()

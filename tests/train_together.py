@@ -1,0 +1,33 @@
+"""What each process of a team runs: ``torchrun -m tests.train_together DATA OUT``."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from segmodels import train, zoo
+from segmodels.data import SegmentationFolder
+from segmodels.fcn import FCN, fcn_lite0
+
+RECIPE = train.Recipe(epochs=2, batch=4, crop=64, warmup=2, lovasz_weight=0)
+
+
+def without_dropout(num_classes: int) -> FCN:
+    """An FCN in which nothing is drawn at random, so that a team of two can be compared with one."""
+    network = fcn_lite0(num_classes)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0
+    return network
+
+
+def main(data: Path, out: Path) -> None:
+    """Train on ``data`` and write ``out``, from the same random weights in every process."""
+    train.load_imagenet = lambda *parts: None  # type: ignore[attr-defined]
+    card = replace(zoo.card("fcn_lite0"), builder=without_dropout)
+    train.train(card, [SegmentationFolder(data, "train")], out, RECIPE, workers=0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,316 @@
+"""How long the running app takes: ``python -m tools.bench_app``. From click to picture, to start, under load.
+
+Beside ``python -m segmodels bench`` because this needs the page and, for one row, Chromium.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from gradio_client import Client, handle_file
+from PIL import Image
+
+import segmodels
+from segmodels.bench import EXAMPLES, Row, table
+from segmodels.pictures import label_image, overlay
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = "deeplabv3plus_lite0"
+MEGAPIXELS = (1, 12)
+VISITORS = (1, 4, 16)
+SHOWN = "#pictures figure:first-child img"
+"""The input's picture on the page, which comes with the result and differs from photo to photo."""
+REQUESTS = 32
+"""How many photos are asked for in all, however many visitors share them."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    report = bench_app()
+    print(json.dumps(report) if arguments.json else markdown(report))
+
+
+def bench_app() -> Row:
+    """All three measurements."""
+    with tempfile.TemporaryDirectory() as folder:
+        photos = Photos(Path(folder))
+        started = start(Path(folder))
+        with app(Path(folder)) as url:
+            return {"click": click(url, photos), "start": started, "load": load(url, photos)}
+
+
+class Photos:
+    """JPEG files that the app has not seen yet: each differs from the others in a corner, so nothing is remembered."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._made, self._lock = folder, 0, threading.Lock()
+
+    def new(self, megapixels: float) -> Path:
+        """Another photo of that size, 4:3."""
+        with self._lock:
+            self._made += 1
+            number = self._made
+        width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
+        photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((width, width * 3 // 4))
+        photo.paste((37 * number % 256, 91 * number % 256, 59 * number % 256), (0, 0, width // 16, width // 16))
+        file = self._folder / f"{number}.jpg"
+        photo.save(file, quality=90)
+        return file
+
+
+@contextlib.contextmanager
+def app(folder: Path) -> Iterator[str]:
+    """The app in a process of its own; gives its address once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "uploads")}
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(url, timeout=60).close()
+                break
+            if process.poll() is not None:
+                raise RuntimeError("the app did not start")
+            time.sleep(0.02)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def start(folder: Path, turns: int = 3) -> Row:
+    """``python app.py`` to its first answer, beside importing what it stands on (target: at most 1.3 times)."""
+
+    def imports() -> None:
+        subprocess.run([sys.executable, "-c", "import torch, torchvision, gradio"], check=True)
+
+    def ours() -> None:
+        with app(folder):
+            pass
+
+    ours()
+    pairs = [(seconds(ours), seconds(imports)) for _ in range(turns)]
+    first, second = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return {
+        "app_seconds": round(first, 2),
+        "imports_seconds": round(second, 2),
+        "times": round(first / second, 2),
+        "target": 1.3,
+    }
+
+
+def click(url: str, photos: Photos, turns: int = 5) -> list[Row]:
+    """From sending a photo to having its pictures, by API, and in Chromium from choosing a file to seeing them."""
+    client = Client(url, verbose=False, download_files=tempfile.mkdtemp(dir=photos.new(0.1).parent))
+    client.predict(image=handle_file(photos.new(0.1)), model=MODEL, api_name="/segment")  # loads the weights
+    rows = []
+    for megapixels in MEGAPIXELS:
+        totals, parts = [], []
+        for _ in range(turns):
+            file = photos.new(megapixels)
+            began = time.perf_counter()
+            client.predict(image=handle_file(file), model=MODEL, api_name="/segment")
+            totals.append(1000 * (time.perf_counter() - began))
+            parts.append(split(photos.new(megapixels)))
+        medians = {name: statistics.median(part[name] for part in parts) for name in parts[0]}
+        total = statistics.median(totals)
+        medians["transfer and queue"] = total - sum(medians.values())
+        rows.append(
+            {
+                "megapixels": megapixels,
+                "api": round(total),
+                "chromium": chromium(url, photos, megapixels),
+                "parts": {name: round(value, 1) for name, value in medians.items()},
+            }
+        )
+    return rows
+
+
+_segmenter: list[segmodels.Segmenter] = []
+
+
+def split(file: Path) -> dict[str, float]:
+    """What the app does with a photo, step by step in this process: milliseconds."""
+    if not _segmenter:
+        _segmenter.append(segmodels.load(MODEL))
+        split(file)
+    segmenter = _segmenter[0]
+    parts: dict[str, float] = {}
+    clock = Stopwatch(parts)
+    photo = segmodels.read_photo(file).image
+    clock.lap("decode photo")
+    features = segmenter.encode(photo)
+    clock.lap("encode")
+    result = segmenter.decode(features)
+    clock.lap("decode")
+    parts["resize"] = result.milliseconds["resize"]
+    parts["decode"] -= parts["resize"]
+    labels, drawn = label_image(result.labels), overlay(photo, result.labels)
+    clock.lap("draw")
+    labels.save(file.with_suffix(".png"))
+    drawn.save(file.with_suffix(".png"), compress_level=1)
+    clock.lap("encode PNG")
+    return parts
+
+
+class Stopwatch:
+    """Puts the milliseconds since the lap before under a name."""
+
+    def __init__(self, parts: dict[str, float]) -> None:
+        self._parts, self._last = parts, time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._parts[name] = 1000 * (now - self._last)
+        self._last = now
+
+
+def chromium(url: str, photos: Photos, megapixels: float, turns: int = 3) -> int | None:
+    """Milliseconds from choosing a file to its label map on the page; None without Chromium."""
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    times = []
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=executable, args=options)
+        view = browser.new_page(viewport={"width": 1400, "height": 1000})
+        view.goto(url)
+        view.wait_for_selector("#pictures .segmented img")
+        for _ in range(turns):
+            file = photos.new(megapixels)
+            before = view.locator(SHOWN).get_attribute("src")
+            view.locator("#photo").get_by_label("Remove Image").click()
+            chooser = view.locator("#photo input[type=file]")
+            chooser.wait_for(state="attached")
+            began = time.perf_counter()
+            chooser.set_input_files(file)
+            view.wait_for_function(
+                "([shown, before]) => { const image = document.querySelector(shown);"
+                " return image && image.src !== before && image.complete; }",
+                arg=[SHOWN, before],
+                timeout=120_000,
+            )
+            times.append(1000 * (time.perf_counter() - began))
+        browser.close()
+    return round(statistics.median(times))
+
+
+def load(url: str, photos: Photos) -> list[Row]:
+    """Photos a second as visitors rise, and the longest wait; every photo is new and has 1 megapixel."""
+    rows = []
+    for visitors in VISITORS:
+        files = [photos.new(1) for _ in range(REQUESTS)]
+        waits: list[float] = []
+        ranks: list[int] = []
+
+        def ask(file: Path, client: Client, waits: list[float] = waits, ranks: list[int] = ranks) -> None:
+            began = time.perf_counter()
+            job = client.submit(image=handle_file(file), model=MODEL, api_name="/segment")
+            while not job.done():
+                status = job.status()
+                if status.rank is not None:
+                    ranks.append(status.rank)
+                time.sleep(0.01)
+            job.result()
+            waits.append(time.perf_counter() - began)
+
+        def visit(own: list[Path], ask: Callable[[Path, Client], None] = ask) -> None:
+            client = Client(url, verbose=False, download_files=tempfile.mkdtemp(dir=own[0].parent))
+            for file in own:
+                ask(file, client)
+
+        with ThreadPoolExecutor(visitors) as pool:
+            shares = [files[index::visitors] for index in range(visitors)]
+            began = time.perf_counter()
+            list(pool.map(visit, shares))
+            elapsed = time.perf_counter() - began
+        rows.append(
+            {
+                "visitors": visitors,
+                "photos_per_second": round(REQUESTS / elapsed, 2),
+                "median_seconds": round(statistics.median(waits), 2),
+                "longest_seconds": round(max(waits), 2),
+                "places_seen": len(ranks),
+            }
+        )
+    return rows
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """How long ``run`` takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def markdown(report: Row) -> str:
+    """The tables of ``docs/performance.md``."""
+    names = list(report["click"][0]["parts"])
+    return "\n\n".join(
+        [
+            table(
+                "From click to picture (milliseconds)",
+                ("megapixels", "by API", "in Chromium", *names),
+                [
+                    (
+                        f"{row['megapixels']}",
+                        f"{row['api']}",
+                        f"{row['chromium'] or '-'}",
+                        *(f"{row['parts'][name]:.0f}" for name in names),
+                    )
+                    for row in report["click"]
+                ],
+            ),
+            table(
+                "Start",
+                ("`python app.py` to first answer", "`import torch, torchvision, gradio`", "times", "target"),
+                [
+                    (
+                        f"{report['start']['app_seconds']} s",
+                        f"{report['start']['imports_seconds']} s",
+                        f"{report['start']['times']}",
+                        "1.3",
+                    )
+                ],
+            ),
+            table(
+                "Load, 1-megapixel photos",
+                ("visitors", "photos a second", "median wait", "longest wait"),
+                [
+                    (
+                        f"{row['visitors']}",
+                        f"{row['photos_per_second']}",
+                        f"{row['median_seconds']} s",
+                        f"{row['longest_seconds']} s",
+                    )
+                    for row in report["load"]
+                ],
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The compact zoo under ONNX Runtime and OpenVINO: ``python -m tools.engines``.
+
+Network alone, from the input to the logits, in turns with ours; then whether the label map is that of float32. Needs
+``pip install onnx onnxruntime openvino``, which nothing else here does.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+import segmodels
+from segmodels import zoo
+from segmodels.bench import EXAMPLES, Row, table
+from segmodels.network import SegmentationNetwork
+from segmodels.precision import fold_batch_norms
+from segmodels.weights import load_state, read_state
+
+Run = Callable[[Tensor], NDArray[np.float32]]
+"""From the (1, 3, H, W) input in float32 to the (C, h, w) logits."""
+
+TURNS = 15
+
+
+class ToLogits(nn.Module):
+    """A network up to its logits at the decoder's stride, as one module to be exported."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.decode(self.network.encode(x))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    report = [measure(name) for name in zoo.bundled_models()]
+    print(json.dumps(report) if arguments.json else markdown(report))
+
+
+def measure(name: str) -> Row:
+    """Medians in milliseconds by engine, and the part of a label map that is as in float32."""
+    photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((1024, 768))
+    exact = segmodels.load(name, device="cpu", precision="float32")
+    x = exact.pixels(photo).contiguous()
+    engines = {"ours, bfloat16": ours(name, "bfloat16"), "ours, float32": ours(name, "float32"), **others(name, x)}
+    expected = exact.network.decode(exact.network.encode(x))[0].argmax(0).numpy()
+    agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}
+    times: dict[str, list[float]] = {engine: [] for engine in engines}
+    for _ in range(TURNS):
+        for engine, run in engines.items():
+            began = time.perf_counter()
+            run(x)
+            times[engine].append(1000 * (time.perf_counter() - began))
+    return {
+        "model": name,
+        "milliseconds": {engine: round(statistics.median(values), 1) for engine, values in times.items()},
+        "agreement": {engine: round(value, 4) for engine, value in agreement.items()},
+    }
+
+
+def ours(name: str, precision: str) -> Run:
+    """The network as a Segmenter has it."""
+    network = segmodels.load(name, device="cpu", precision=precision).network
+
+    def run(x: Tensor) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            prepared = x.to(getattr(torch, precision)).contiguous(memory_format=torch.channels_last)
+            return network.decode(network.encode(prepared))[0].float().numpy()
+
+    return run
+
+
+def others(name: str, x: Tensor) -> dict[str, Run]:
+    """The same network, batch norms folded, under the other engines on as many threads as torch has."""
+    import onnxruntime
+    import openvino
+
+    network = zoo.build(name).eval().requires_grad_(False)
+    load_state(network, read_state(zoo.card(name).weights_file()))
+    fold_batch_norms(network)
+    model = io.BytesIO()
+    torch.onnx.export(ToLogits(network), (x,), model, input_names=["x"], output_names=["logits"], dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
+    runs: dict[str, Run] = {"ONNX Runtime, float32": lambda x: session.run(None, {"x": x.numpy()})[0][0]}
+    core = openvino.Core()
+    for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
+        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        compiled = core.compile_model(core.read_model(model.getvalue(), b""), "CPU", settings)
+        runs[f"OpenVINO, {precision}"] = lambda x, compiled=compiled: compiled(x.numpy())[0][0]
+    return runs
+
+
+def markdown(report: list[Row]) -> str:
+    """The table of ``docs/performance.md``."""
+    engines = list(report[0]["milliseconds"])
+    rows = [
+        (
+            f"`{row['model']}`",
+            *(f"{row['milliseconds'][engine]:.0f} ms, {row['agreement'][engine]:.1%}" for engine in engines),
+        )
+        for row in report
+    ]
+    return table("Other engines: the network alone, and pixels as in float32", ("network", *engines), rows)
+
+
+if __name__ == "__main__":
+    main()
