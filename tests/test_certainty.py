@@ -11,7 +11,7 @@ from PIL import Image
 
 import segmodels
 from demo.lab import certainty as page
-from demo.lab.controls import checked
+from demo.lab.controls import adapt, checked
 from demo.lab.maps import map_image
 from segmodels.certainty import entropy, margin, probabilities
 
@@ -112,3 +112,13 @@ def test_without_a_photo_or_with_a_broken_one_there_is_a_sentence(tmp_path: Any)
     assert "Drop in a photo" in page.show(None, "fcn_lite0", None, None)[0]
     (tmp_path / "broken.jpg").write_text("not a photo")
     assert "not a photo" in page.show({"path": str(tmp_path / "broken.jpg")}, "fcn_lite0", None, None)[0]
+
+
+def test_another_network_brings_its_trained_settings_or_idle_ones() -> None:
+    rate, stride, name = adapt("deeplabv3_lite0")
+    assert (rate["value"], stride["value"], name) == (6, 16, "deeplabv3_lite0")
+    assert rate["interactive"]
+    rate, stride, name = adapt("unet_lite0")
+    assert not rate["interactive"]
+    assert not stride["interactive"]
+    assert adapt(["none"])[2] == "['none']"

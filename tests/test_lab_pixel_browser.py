@@ -14,12 +14,21 @@ from .conftest import NEEDS_CHROMIUM
 
 pytestmark = NEEDS_CHROMIUM
 
+
 SECTIONS = {
     "Click a pixel": "#pixel svg .effective",
     "Parts on and off": "#parts img",
     "How sure is it": "#certainty img",
 }
 """Each section and what is there once it has computed."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Gradients take a second or two, more on a busy machine."""
+    expect.set_options(timeout=20_000)
+    yield
+    expect.set_options(timeout=5_000)
 
 
 def open_section(page: Page, url: str, title: str) -> None:
@@ -80,6 +89,17 @@ def test_the_keyboard_moves_the_pixel_and_the_settings_move_the_taps(page: Page,
     expect(page.locator("#pixel svg .taps circle")).to_have_count(0)
     choose(page, "#pixel-class", "dog")
     expect(page.locator("#pixel figcaption")).to_contain_text("score of dog")
+
+
+def test_the_last_of_many_choices_stays(page: Page, url: str) -> None:
+    open_section(page, url, "Click a pixel")
+    choose(page, "#pixel-model", "FCN")
+    page.locator("#pixel-x input[type=range]").focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#pixel figcaption")).to_contain_text("FCN, pixel (239, 150)")
+    expect(page.locator("#pixel-facts")).to_contain_text("half of the gradient comes from")
+    expect(page.locator("#pixel figcaption")).to_contain_text("FCN, pixel (239, 150)")
 
 
 def test_what_is_drawn_can_be_chosen_and_saved(page: Page, url: str, tmp_path: Path) -> None:

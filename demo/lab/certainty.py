@@ -59,16 +59,16 @@ def section(photo: gr.Image, tab: Shown) -> None:
             table = gr.HTML(elem_id="certainty-table")
         with gr.Column(scale=5, min_width=300):
             gr.HTML(f'<p class="about-section">{ABOUT}</p>')
-    run: dict[str, Any] = {
-        "fn": show,
-        "inputs": [photo, *chosen.all],
-        "outputs": [maps, table],
-        "show_progress": "minimal",
-        "show_progress_on": [maps],
+    gr.on(
+        [tab.select, *chosen.changes],
+        show,
+        [photo, *chosen.all],
+        [maps, table],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=[maps],
         **COMPUTES,
-    }
-    gr.on([tab.select, chosen.rate.change, chosen.stride.change], trigger_mode="always_last", **run)
-    chosen.adapted.then(**run)
+    )
 
 
 def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:

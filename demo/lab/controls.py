@@ -25,12 +25,19 @@ class Controls:
     model: gr.Dropdown
     rate: gr.Slider
     stride: gr.Radio
-    adapted: Any
-    """The event after another network's settings have been brought along: go on from it with ``then``."""
+    settled: gr.Textbox
+    """The network whose settings have been brought along: it changes after rate and stride."""
 
     @property
     def all(self) -> list[Any]:
+        """What an event takes as its inputs."""
         return [self.model, self.rate, self.stride]
+
+    @property
+    def changes(self) -> list[Any]:
+        """What an event listens to. To be one event with all else that changes the same output, so that of two answers
+        the later one stays."""
+        return [self.settled.change, self.rate.change, self.stride.change]
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,11 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
             elem_id=f"{prefix}-stride",
             min_width=220,
         )
-    adapted = model.change(
+    settled = gr.Textbox(card.name, visible="hidden", container=False)
+    model.change(
         adapt,
         [model],
-        [rate, stride],
+        [rate, stride, settled],
         show_progress="full",
         show_progress_on=[model],
         api_visibility="private",
@@ -82,30 +90,31 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
         concurrency_limit=4,
         trigger_mode="always_last",
     )
-    return Controls(model, rate, stride, adapted)
+    return Controls(model, rate, stride, settled)
 
 
 def _title(card: Card) -> str:
     return card.title if card.source == "bundled" else f"{card.title} (torchvision's)"
 
 
-def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any]:
-    """Rate and stride as the network was trained with, idle where it has none; its weights are fetched if need be.
+def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
+    """Rate and stride as the network was trained with, idle where it has none, and its name; weights are fetched.
 
     What goes wrong here is said where the section shows its result.
     """
     try:
         card = zoo.card(model)
     except ValueError:
-        return gr.skip(), gr.skip()
+        return gr.skip(), gr.skip(), str(model)
     if card.trained and not card.at_hand:
         with contextlib.suppress(ValueError, OSError):
             card.weights_file(
                 lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
             )
     if card.atrous_rate is None:
-        return gr.update(interactive=False), gr.update(interactive=False)
-    return gr.update(interactive=True, value=card.atrous_rate), gr.update(interactive=True, value=card.output_stride)
+        return gr.update(interactive=False), gr.update(interactive=False), card.name
+    rate, stride = (gr.update(interactive=True, value=value) for value in (card.atrous_rate, card.output_stride))
+    return rate, stride, card.name
 
 
 def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settings:

@@ -77,25 +77,26 @@ def section(photo: gr.Image, tab: Shown) -> None:
         **COMPUTES,
     )
     # A list of parts that changes makes the pictures follow; the overview waits for the network alone.
-    adapted = model.change(adapt, [model], [on], api_visibility="private", preprocess=False, queue=False)
-    each: dict[str, Any] = {
-        "fn": show_each,
-        "inputs": [photo, model, truth],
-        "outputs": [overview],
-        "show_progress": "minimal",
+    settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
+    model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
+    gr.on(
+        [tab.select, truth.change, settled.change],
+        show_each,
+        [photo, model, truth],
+        [overview],
+        trigger_mode="always_last",
+        show_progress="minimal",
         **COMPUTES,
-    }
-    adapted.then(**each)
-    gr.on([tab.select, truth.change], trigger_mode="always_last", **each)
+    )
     photo.change(lambda: None, None, [truth], queue=False, show_progress="hidden", api_visibility="private")
 
 
-def adapt(model: Any) -> Any:
-    """The parts of another network, all of them on."""
+def adapt(model: Any) -> tuple[Any, str]:
+    """The parts of another network, all of them on, and its name."""
     try:
-        return gr.update(**_choices(model))
+        return gr.update(**_choices(model)), model
     except ValueError:
-        return gr.skip()
+        return gr.skip(), str(model)
 
 
 def _choices(model: str) -> dict[str, Any]:
@@ -248,7 +249,7 @@ def figures(photo: Image.Image, card: Card, off: list[str], full: Labels, rest: 
 {_figure(picture, card, full, "Full network", truth, f"{card.name}_full.png")}
 {_figure(picture, card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
 <figure><figcaption>Difference: {differs.mean():.1%} of the pixels</figcaption>
-<div class="picture dark"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
+<div class="picture dimmed"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
 <p class="hint">Yellow: another class than with all parts on.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
 
 

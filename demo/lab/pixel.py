@@ -119,17 +119,16 @@ def section(photo: gr.Image, tab: Shown) -> None:
                 )
             facts = gr.HTML(elem_id="pixel-facts")
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
-    run: dict[str, Any] = {
-        "fn": show,
-        "inputs": [photo, *chosen.all, x, y, followed],
-        "outputs": [picture, facts],
-        "show_progress": "minimal",
-        "show_progress_on": [picture],
+    gr.on(
+        [tab.select, *chosen.changes, x.change, y.change, followed.change],
+        show,
+        [photo, *chosen.all, x, y, followed],
+        [picture, facts],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=[picture],
         **COMPUTES,
-    }
-    changes = [chosen.rate.change, chosen.stride.change, x.change, y.change, followed.change]
-    gr.on([tab.select, *changes], trigger_mode="always_last", **run)
-    chosen.adapted.then(**run)
+    )
     picture.select(None, None, [x, y], js=CLICKED)
     layers.change(None, [layers], js=CHOOSE_LAYERS)
 
