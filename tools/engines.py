@@ -4,9 +4,7 @@ Network alone, from the input to the logits, in turns with ours; then whether th
 ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
 
-import argparse
 import io
-import json
 import statistics
 import sys
 import time
@@ -43,11 +41,7 @@ class ToLogits(nn.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    report = bench_engines()
-    print(json.dumps(report) if arguments.json else markdown(report))
+    print(markdown(bench_engines()))
 
 
 def bench_engines() -> list[Row]:
