@@ -15,6 +15,9 @@ from torch import Tensor, nn
 DIRECT_RATE = 4
 """Up to this rate oneDNN's own atrous convolution in bfloat16 is the fastest; measured on AMX, see docs/performance.md."""
 
+DIRECT_DEPTHWISE_RATE = 8
+"""The same for depthwise 3x3 ones. Depthwise ones with larger kernels are faster in float32 at every rate but 1."""
+
 WIDE = 512
 """Channels from which on an atrous convolution beyond ``DIRECT_RATE`` is faster as nine products of matrices."""
 
@@ -22,8 +25,8 @@ WIDE = 512
 class FusedConv2d(nn.Conv2d):
     """A convolution and the activation behind it in one pass over the map: (N, in, H, W) -> (N, out, H', W').
 
-    In bfloat16 atrous convolutions go another way, since oneDNN is slow at them: depthwise ones run in float32, and
-    wide ones at large rates as a sum of shifted 1x1 convolutions, in float32 too, that leaves out what lies off the map.
+    In bfloat16 atrous convolutions go another way, since oneDNN is slow at them: depthwise 5x5 ones run in float32,
+    and at large rates depthwise and wide ones go tap by tap, which leaves out what lies off the map.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
@@ -51,12 +54,12 @@ class FusedConv2d(nn.Conv2d):
             out = super().forward(x)
             return self._activated(out if summand is None else out + summand)
         if x.dtype == torch.bfloat16 and self.dilation[0] > 1:
-            if self.groups == self.in_channels:
-                assert summand is None
-                return self._one_pass(x.float(), self.weight.float(), None).to(x.dtype)
-            if self.dilation[0] > DIRECT_RATE and self.in_channels >= WIDE and self._keeps_size():
+            if self._is_far():
                 out = self._sum_of_taps(x)
                 return self._activated(out if summand is None else out + summand)
+            if self.groups == self.in_channels and self.kernel_size != (3, 3):
+                assert summand is None
+                return self._one_pass(x.float(), self.weight.float(), None).to(x.dtype)
         return self._one_pass(x, self.weight, summand)
 
     def _one_pass(self, x: Tensor, weight: Tensor, summand: Tensor | None) -> Tensor:
@@ -68,29 +71,37 @@ class FusedConv2d(nn.Conv2d):
             x, summand, weight, self.bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
         )
 
-    def _keeps_size(self) -> bool:
-        return (
-            self.groups == 1
-            and self.stride == (1, 1)
-            and self.kernel_size == (3, 3)
-            and self.padding == self.dilation == (self.dilation[0],) * 2
-        )
+    def _is_far(self) -> bool:
+        """Whether the convolution is faster tap by tap, and can be taken so: 3x3, and the map keeps its size."""
+        rate = self.dilation[0]
+        if self.kernel_size != (3, 3) or self.stride != (1, 1) or not self.padding == self.dilation == (rate, rate):
+            return False
+        if self.groups == 1:
+            return rate > DIRECT_RATE and self.in_channels >= WIDE
+        return rate > DIRECT_DEPTHWISE_RATE and self.groups == self.in_channels == self.out_channels
 
     def _sum_of_taps(self, x: Tensor) -> Tensor:
-        """A 3x3 convolution tap by tap: each is a 1x1 convolution, shifted by the rate. The sum is in float32."""
+        """Each tap is a 1x1 convolution, or a product by channel, shifted by the rate. The sum is in float32."""
         height, width = x.shape[-2:]
         total = torch.zeros(x.shape[0], height, width, self.out_channels)
         if self.exact_bias is not None:
             total += self.exact_bias
+        depthwise = self.groups > 1
+        cells, weight = (x.permute(0, 2, 3, 1).float(), self.weight.float()) if depthwise else (x, self.weight)
         for row in range(3):
             to_rows, from_rows = _shifted(height, (row - 1) * self.dilation[0])
             for column in range(3):
                 to_columns, from_columns = _shifted(width, (column - 1) * self.dilation[1])
-                if to_rows.start < to_rows.stop and to_columns.start < to_columns.stop:
-                    # Whole rows go in, though some columns fall off the map: a part of each row would be copied first.
-                    tap = self.weight[:, :, row : row + 1, column : column + 1]
-                    part = nn.functional.conv2d(x[:, :, from_rows], tap).permute(0, 2, 3, 1)
-                    total[:, to_rows, to_columns] += part[:, :, from_columns]
+                if to_rows.start >= to_rows.stop or to_columns.start >= to_columns.stop:
+                    continue  # the tap is off the map everywhere
+                target = total[:, to_rows, to_columns]
+                if depthwise:
+                    target.addcmul_(cells[:, from_rows, from_columns], weight[:, 0, row, column])
+                else:
+                    # Whole rows go in, though some columns fall off the map: a part of each would be copied first.
+                    tap = weight[:, :, row : row + 1, column : column + 1]
+                    part = nn.functional.conv2d(cells[:, :, from_rows], tap).permute(0, 2, 3, 1)
+                    target += part[:, :, from_columns]
         return total.permute(0, 3, 1, 2).to(x.dtype)
 
     def _activated(self, x: Tensor) -> Tensor:

@@ -4,10 +4,9 @@ Network alone, from the input to the logits, in turns with ours; then whether th
 ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
 
-import argparse
 import io
-import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -42,11 +41,12 @@ class ToLogits(nn.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    report = [measure(name) for name in zoo.bundled_models()]
-    print(json.dumps(report) if arguments.json else markdown(report))
+    print(markdown(bench_engines()))
+
+
+def bench_engines() -> list[Row]:
+    """All of the compact zoo."""
+    return [measure(name) for name in zoo.bundled_models()]
 
 
 def measure(name: str) -> Row:
@@ -99,7 +99,9 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
     core = openvino.Core()
     for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
         settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        began = time.perf_counter()
         compiled = core.compile_model(core.read_model(model.getvalue(), b""), "CPU", settings)
+        print(f"{name}: OpenVINO compiled in {time.perf_counter() - began:.1f} s", file=sys.stderr)
         runs[f"OpenVINO, {precision}"] = lambda x, compiled=compiled: compiled(x.numpy())[0][0]
     return runs
 
