@@ -17,6 +17,7 @@ from PIL import Image
 import segmodels
 from demo.guard import BROKEN, MAX_BODY, MAX_UPLOAD, WRONG_INPUTS
 from segmodels.pictures import overlay
+from tools.fuzz_photo import mutated, seed_files
 
 from .conftest import EXAMPLES
 from .test_photo import BOMBS, encoded, heic, png_chunk, wide_gamut_profile
@@ -507,6 +508,24 @@ def test_the_largest_upload_is_taken(visitor: Visitor) -> None:
     photo = visitor.upload(bytes(MAX_UPLOAD))
     with pytest.raises(Refused, match="not a photo"):
         visitor.segment(photo)
+
+
+# --- Mutated --------------------------------------------------------------------------------------------------------
+
+
+def test_mutated_photos_with_settings_of_all_kinds(visitor: Visitor) -> None:
+    """Half of the photos are broken in their pixels, half of the settings are junk. tools/fuzz_photo.py does thousands."""
+    seeds, rng = seed_files(), np.random.default_rng(0)
+    event, outcomes = visitor.event("segment"), []
+    for number in range(40):
+        photo = visitor.upload(mutated(seeds, 2, number) if number % 2 else seeds[number % len(seeds)], "photo")
+        settings = [JUNK[rng.integers(len(JUNK))] if rng.random() < 0.2 else good for good in (MODEL, None, None)]
+        said = visitor.refusal(event, [photo, *settings])
+        outcomes.append(said is None)
+        if said is not None:
+            assert_is_a_sentence(said)
+            assert said != BROKEN
+    assert {True, False} <= set(outcomes)
 
 
 # --- The same through gradio's own client, and after all that -------------------------------------------------------
