@@ -17,9 +17,10 @@ from PIL import Image
 import segmodels
 from demo.guard import BROKEN, MAX_BODY, MAX_UPLOAD, WRONG_INPUTS
 from segmodels.pictures import overlay
+from tools.fuzz_photo import mutated, seed_files
 
 from .conftest import EXAMPLES
-from .test_photo import BOMBS, encoded, heic, png_chunk, wide_gamut_profile
+from .test_photo import BOMBS, as_stored, encoded, heic, png_chunk, wide_gamut_profile
 from .visitor import UPLOADED, Refused, Visitor
 
 MODEL = "fcn_lite0"
@@ -54,22 +55,10 @@ def scene() -> Image.Image:
 
 
 def turned(orientation: int) -> bytes:
-    """What a camera held so that EXIF says ``orientation`` stores of the scene."""
-    across = np.asarray(scene()).transpose(1, 0, 2)
-    upright = np.asarray(scene())
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: across,
-        6: across[::-1],
-        7: across[::-1, ::-1],
-        8: across[:, ::-1],
-    }[orientation]
+    """The scene as a camera stores it, held so that EXIF says ``orientation``."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(Image.fromarray(np.ascontiguousarray(stored)), "JPEG", quality=95, exif=exif)
+    return encoded(Image.fromarray(as_stored(np.asarray(scene()), orientation)), "JPEG", quality=95, exif=exif)
 
 
 def with_alpha(mode: str) -> Image.Image:
@@ -439,31 +428,29 @@ def test_a_rate_that_json_cannot_say(visitor: Visitor) -> None:
         assert answer.status_code in (400, 422)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", b"\xff\xfe\0"],
-    ids=range(7),
-)
-def test_bodies_that_are_no_request(visitor: Visitor, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    headers = {"content-type": "application/json"}
-    answer = visitor.http.post("/gradio_api/queue/join", content=content, headers=headers)
-    assert 400 <= answer.status_code < 500
-    assert "Traceback" not in answer.text
-    capsys.readouterr()
+BODIES = [
+    *(b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe\0"),
+    b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+]
+FORMS = [
+    b"junk",
+    b'--X\r\nContent-Disposition: form-data; name="files"\r\n\r\nno file\r\n--X--\r\n',
+    b'--X\r\nContent-Disposition: form-data; name="files"; filename=".."\r\n\r\nabc\r\n--X--\r\n',
+]
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("route", "kind", "content"),
     [
-        b"junk",
-        b'--X\r\nContent-Disposition: form-data; name="files"\r\n\r\nno file\r\n--X--\r\n',
-        b'--X\r\nContent-Disposition: form-data; name="files"; filename=".."\r\n\r\nabc\r\n--X--\r\n',
+        *(("queue/join", "application/json", body) for body in BODIES),
+        *(("upload", "multipart/form-data; boundary=X", form) for form in FORMS),
     ],
-    ids=range(3),
+    ids=range(len(BODIES) + len(FORMS)),
 )
-def test_uploads_that_are_no_form(visitor: Visitor, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    headers = {"content-type": "multipart/form-data; boundary=X"}
-    answer = visitor.http.post("/gradio_api/upload", content=content, headers=headers)
+def test_bodies_that_are_no_request(
+    visitor: Visitor, route: str, kind: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = visitor.http.post(f"/gradio_api/{route}", content=content, headers={"content-type": kind})
     assert 400 <= answer.status_code < 500
     assert "Traceback" not in answer.text
     capsys.readouterr()
@@ -507,6 +494,24 @@ def test_the_largest_upload_is_taken(visitor: Visitor) -> None:
     photo = visitor.upload(bytes(MAX_UPLOAD))
     with pytest.raises(Refused, match="not a photo"):
         visitor.segment(photo)
+
+
+# --- Mutated --------------------------------------------------------------------------------------------------------
+
+
+def test_mutated_photos_with_settings_of_all_kinds(visitor: Visitor) -> None:
+    """Half of the photos are broken in their pixels, half of the settings are junk. tools/fuzz_photo.py does thousands."""
+    seeds, rng = seed_files(), np.random.default_rng(0)
+    event, outcomes = visitor.event("segment"), []
+    for number in range(40):
+        photo = visitor.upload(mutated(seeds, 2, number) if number % 2 else seeds[number % len(seeds)], "photo")
+        settings = [JUNK[rng.integers(len(JUNK))] if rng.random() < 0.2 else good for good in (MODEL, None, None)]
+        said = visitor.refusal(event, [photo, *settings])
+        outcomes.append(said is None)
+        if said is not None:
+            assert_is_a_sentence(said)
+            assert said != BROKEN
+    assert {True, False} <= set(outcomes)
 
 
 # --- The same through gradio's own client, and after all that -------------------------------------------------------

@@ -275,11 +275,8 @@ def test_refuses_avif_by_name_without_its_decoder(tmp_path: Path, monkeypatch: p
     assert "AVIF" in refusal(tmp_path, data)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_turns_upright(tmp_path: Path, kind: str, orientation: int) -> None:
+def as_stored(scene: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """A camera held so that EXIF says ``orientation`` stores the scene turned the other way."""
-    scene = np.asarray(quarters(QUADRANTS))
     across = scene.transpose(1, 0, 2)
     stored = {
         1: scene,
@@ -290,13 +287,20 @@ def test_turns_upright(tmp_path: Path, kind: str, orientation: int) -> None:
         6: across[::-1],  # row 0 of the file is the right side of the scene, column 0 its top
         7: across[::-1, ::-1],
         8: across[:, ::-1],
-    }[orientation]
+    }
+    return np.ascontiguousarray(stored[orientation])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turns_upright(tmp_path: Path, kind: str, orientation: int) -> None:
+    stored = as_stored(np.asarray(quarters(QUADRANTS)), orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
     options: dict[str, Any] = (
         {"lossless": True} if kind == "WEBP" else {} if kind in ("PNG", "TIFF") else {"quality": 95}
     )
-    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **options)
+    data = encoded(Image.fromarray(stored), kind, exif=exif, **options)
     photo = read(tmp_path, data)
     assert photo.image.size == (WIDTH, HEIGHT)
     assert_shows(photo.image, within=6)

@@ -74,9 +74,10 @@ class Soak:
         print(f"\r{self.answers.total()} requests, {megabytes(self.memory[-1])} MB", end="", file=sys.stderr)
 
     def photo(self, rng: np.random.Generator) -> bytes:
-        """Of an own size, up to 3 megapixels, without loss."""
+        """Of a size of its own, one in ten up to 3 megapixels, without loss."""
         photo = Image.open(EXAMPLES[rng.integers(len(EXAMPLES))]).convert("RGB")
-        return png(photo.resize((int(rng.integers(64, 2000)), int(rng.integers(64, 1500)))))
+        most = 2000 if rng.random() < 0.1 else 600
+        return png(photo.resize((int(rng.integers(64, most)), int(rng.integers(64, most)))))
 
     def settings(self, rng: np.random.Generator) -> dict[str, Any]:
         return SETTINGS[rng.integers(len(SETTINGS))]
