@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import torch
 from PIL import Image
 
-from segmodels import Segmenter, load, read_photo, zoo
+from segmodels import Segmenter, load, rates, read_photo, zoo
 from segmodels.cost import Cost, count
 from segmodels.segmenter import Features
 
@@ -69,7 +69,7 @@ class Display:
     notes: tuple[str, ...]
 
 
-_segmenters: Remembered[Segmenter] = Remembered(8)
+_segmenters: Remembered[Segmenter] = Remembered(12)
 _displays: Remembered[Display] = Remembered(64)
 _features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: sum(map_.nbytes for map_ in features.maps))
 _loading = threading.Lock()
@@ -87,6 +87,17 @@ def segmenter(model: str) -> Segmenter:
     with _loading:
         limits.check()
         return _segmenters.get(model, lambda: load(model))
+
+
+def fitted(rate: int, stride: int) -> Segmenter:
+    """DeepLab v3 with the decoder trained at ``rate`` and ``stride``, loaded when it is first asked for.
+
+    Raises:
+        ValueError: if there is none, or its file is damaged.
+        OSError: if it cannot be read.
+    """
+    with _loading:
+        return _segmenters.get((rate, stride), lambda: rates.load_fitted(rate, stride))
 
 
 def display(path: str) -> Display:

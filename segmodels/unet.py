@@ -107,6 +107,7 @@ class UNetDecoder(nn.Module):
     ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine. The
     last convolution is ``last_kernel`` wide: 1 in the paper. ``norm_inputs`` puts a batch norm before each feature: where
     a backbone's features are not normalised, the skips are many times larger than what comes up from below, and drown it.
+    ``side_outputs`` lets every block but the last predict too (``all_steps``), so that training reaches the deep ones.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class UNetDecoder(nn.Module):
         batch_norm: bool = True,
         last_kernel: Literal[1, 3] = 1,
         norm_inputs: bool = False,
+        side_outputs: bool = False,
     ) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in in_channels) if norm_inputs else None
@@ -129,14 +131,28 @@ class UNetDecoder(nn.Module):
             below = width
         border = last_kernel // 2 if padding == "same" else 0
         self.classifier = nn.Conv2d(below, num_classes, last_kernel, padding=border)
+        sides = [nn.Conv2d(width, num_classes, 1) for width in widths[:-1]] if side_outputs else []
+        self.sides = nn.ModuleList(sides)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def steps(self, features: list[Tensor]) -> list[Tensor]:
+        """What each block gives, from coarse to fine."""
         if self.norms is not None:
             features = [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
         *skips, x = features
+        outputs = []
         for block, skip in zip(self.blocks, reversed(skips), strict=True):
             x = block(x, skip)
-        logits: Tensor = self.classifier(x)
+            outputs.append(x)
+        return outputs
+
+    def all_steps(self, features: list[Tensor]) -> list[Tensor]:
+        """A prediction a block, from coarse to fine, the network's own last."""
+        *coarse, finest = self.steps(features)
+        sides: list[Tensor] = [side(x) for side, x in zip(self.sides, coarse, strict=True)]
+        return [*sides, self.classifier(finest)]
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        logits: Tensor = self.classifier(self.steps(features)[-1])
         return logits
 
 
@@ -148,6 +164,16 @@ class UNet(SegmentationNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
+
+
+class SupervisedUNet(SegmentationNetwork):
+    """A U-Net whose blocks all learn to predict; the coarse predictions are for training and for looking at."""
+
+    decoder: UNetDecoder
+
+    def side_logits(self, features: list[Tensor]) -> list[Tensor]:
+        """A prediction at each step up, from coarse to fine."""
+        return self.decoder.all_steps(features)
 
 
 def he_initialise(network: nn.Module) -> None:
@@ -180,11 +206,21 @@ def unet(
     return network
 
 
-def unet_lite0(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
+SMALL_WIDTH = 24
+"""The maps of ``unet_small``'s first step: with 64, as in the paper, the file would be seven times as large."""
+
+
+def unet_small(num_classes: int = len(VOC_CLASSES)) -> UNet:
+    """The classic U-Net, narrow enough to be trained from scratch on a laptop: (N, 3, H, W) -> (N, num_classes, H, W)."""
+    return unet(num_classes, width=SMALL_WIDTH)
+
+
+def unet_lite0(num_classes: int = len(VOC_CLASSES)) -> SupervisedUNet:
     """U-Net whose contracting path is EfficientNet-Lite0; any input size."""
     backbone = EfficientNetLite0(output_stride=32)
-    decoder = UNetDecoder(backbone.out_channels, (128, 64, 48, 32), num_classes, norm_inputs=True)
-    return SegmentationNetwork(backbone, decoder)
+    widths = (128, 64, 48, 32)
+    decoder = UNetDecoder(backbone.out_channels, widths, num_classes, norm_inputs=True, side_outputs=True)
+    return SupervisedUNet(backbone, decoder)
 
 
 def unet_resnet18(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:

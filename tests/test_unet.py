@@ -167,3 +167,22 @@ def test_unet_resnet18_has_resnets_parameters_and_the_decoders() -> None:
 
     decoder = block(512, 256) + block(256, 128) + block(128, 64) + block(64, 64) + 64 * 21 + 21
     assert parameters(network) == encoder + decoder
+
+
+def test_the_compact_unet_predicts_at_every_step() -> None:
+    network = unet_lite0(num_classes=5).eval()
+    with torch.no_grad():
+        features = network.encode(torch.randn(1, 3, 65, 96))
+        steps = network.side_logits(features)
+        assert [tuple(logits.shape[1:]) for logits in steps] == [(5, 5, 6), (5, 9, 12), (5, 17, 24), (5, 33, 48)]
+        assert torch.equal(steps[-1], network.decode(features))
+
+
+def test_normed_inputs_do_not_let_a_loud_skip_drown_the_others() -> None:
+    torch.manual_seed(0)
+    features = [torch.randn(2, channels, size, size) for channels, size in ((3, 16), (4, 8), (5, 4))]
+    loud = [100 * features[0], *features[1:]]
+    for norm_inputs in (True, False):
+        decoder = UNetDecoder((3, 4, 5), (6, 6), 2, norm_inputs=norm_inputs).train()
+        same = torch.allclose(decoder(features), decoder(loud), atol=1e-3)
+        assert same == norm_inputs

@@ -87,6 +87,7 @@ def training(card: zoo.Card) -> dict[str, Any]:
         "crops": crops,
         "start": logs[0]["start"],
         "commands": [command(entry) for entry in logs],
+        "note": log.get("note"),
         "recipe": log["recipe"],
         "history": log["history"],
     }
@@ -130,7 +131,7 @@ Made by
 ```
 {commands}
 ```
-
+{f"{chr(10)}{trained['note']}{chr(10)}" if trained["note"] else ""}
 ![Loss and validation scores over the run]({card.name}.png)
 
 ## Scores

@@ -39,9 +39,16 @@ class Shown:
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import certainty, compare, grid, parts, pixel  # here, because sections import COMPUTES from this module
+    from . import (  # here, because sections import COMPUTES from this module
+        certainty,
+        compare,
+        grid,
+        parts,
+        pixel,
+        weights,
+    )
 
-    return grid, pixel, parts, certainty, compare
+    return grid, weights, pixel, parts, certainty, compare
 
 
 def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:

@@ -1,0 +1,218 @@
+"""Weights that fit the rate: a decoder moved to another atrous rate, beside one that was trained there."""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from segmodels import Segmentation, rates
+from segmodels.pictures import marked_layer
+
+from .. import figures, memory, view
+from ..segment_tab import Upload
+from . import COMPUTES, Shown
+from .grid import DIFFERENT
+
+TITLE = "Weights that fit"
+SIDE = 560
+"""The longer side of the pictures in pixels."""
+
+ABOUT = (
+    "A convolution's weights are learnt for taps that stand a certain distance apart. Moved to another atrous rate, the same "
+    "weights still run, on features they never met in training. How much of what is lost comes back when they are trained "
+    "there? These decoders were all trained alike, on the frozen backbone of DeepLab v3: only the rate differs."
+)
+KINDS = (
+    ("Side by side", "both"),
+    ("The weights of rate 6, run at this rate", "moved"),
+    ("Weights trained at this rate", "fitted"),
+)
+
+
+def section(photo: gr.Image, tab: Shown) -> None:
+    """Put the section into the tab that is being built."""
+    gr.HTML(f'<p class="hint">{ABOUT}</p>')
+    with gr.Row():
+        setting = gr.Radio(choices(), value="12/16", label="Atrous rate and output stride", elem_id="fit-setting")
+        kind = gr.Radio(list(KINDS), value="both", label="Show", elem_id="fit-kind")
+    shown = gr.HTML(view.empty(), elem_id="fit", js_on_load=figures.SAVE_PNG)
+    gr.on(
+        [tab.select, setting.change, kind.change],
+        show,
+        [photo, setting, kind],
+        [shown],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **COMPUTES,
+    )
+
+
+def choices() -> list[tuple[str, str]]:
+    """The settings that a decoder was trained at."""
+    return [(f"{rate} at stride {stride}", f"{rate}/{stride}") for rate, stride in rates.FITTED]
+
+
+def show(upload: Upload, setting: str, kind: str) -> str:
+    """The photo under both decoders' label maps, and the scores of all settings; or a sentence that says why not."""
+    if upload is None:
+        return view.empty()
+    try:
+        pairs = {f"{rate}/{stride}": (rate, stride) for rate, stride in rates.FITTED}
+        if setting not in pairs or kind not in (value for _, value in KINDS):
+            raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {str(setting)[:40]!r}")
+        return _page(upload["path"], *pairs[setting], kind)
+    except (ValueError, OSError) as error:
+        return view.problem(str(error))
+
+
+def both(path: str, rate: int, stride: int, size: tuple[int, int]) -> tuple[Segmentation, Segmentation]:
+    """The photo at ``path`` by the decoder of rate 6 moved to ``rate``, and by the one trained there.
+
+    One run of the backbone serves both; ``size`` is the label maps' (width, height).
+    """
+    features = memory.features(path, rates.NETWORK, stride)
+    moved = memory.fitted(*rates.HOME).decode(features, rate, size)
+    return moved, memory.fitted(rate, stride).decode(features, rate, size)
+
+
+def _page(path: str, rate: int, stride: int, kind: str) -> str:
+    small = memory.display(path).photo.copy()
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    moved, fitted = both(path, rate, stride, small.size)
+    scores = {name: _score(name, rate, stride) for name in ("moved", "fitted")}
+    panels = []
+    if kind != "fitted":
+        panels.append(_picture("The weights of rate 6, run here", small, moved, scores["moved"]))
+    if kind != "moved":
+        panels.append(_picture("Weights trained here", small, fitted, scores["fitted"]))
+    if kind == "both":
+        panels.append(_difference(small, moved, fitted))
+    panels.append(figures.panel("On the validation photos", plot(rates.measured(), (rate, stride)), _key(), wide=True))
+    return figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted)) + table(rates.measured())
+
+
+def _score(kind: str, rate: int, stride: int) -> float:
+    row = next(row for row in rates.measured()[kind] if (row["rate"], row["stride"]) == (rate, stride))
+    return float(row["miou7"])
+
+
+def _picture(name: str, photo: Image.Image, result: Segmentation, score: float) -> str:
+    drawn = figures.svg(
+        photo.height,
+        f"{name}: {view.summary(result)}",
+        figures.photograph(figures.labelled(photo, result.labels), 0, 0, *photo.size),
+        width=photo.width,
+    )
+    return figures.panel(name, drawn, f"mIoU-7 {score:.3f}. {escape(view.summary(result))}.")
+
+
+def _difference(photo: Image.Image, moved: Segmentation, fitted: Segmentation) -> str:
+    differs = moved.labels != fitted.labels
+    picture = photo.point(lambda value: value // 3)
+    marks = marked_layer(differs, DIFFERENT).convert("RGBA")
+    picture.paste(marks, mask=marks)
+    drawn = figures.svg(
+        photo.height,
+        f"Where they differ: {differs.mean():.1%} of the photo",
+        figures.photograph(picture, 0, 0, *photo.size),
+        width=photo.width,
+    )
+    return figures.panel("Where they differ", drawn, f"{differs.mean():.1%} of the pixels.")
+
+
+def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) -> str:
+    scores = [_score(kind, rate, stride) for kind in ("moved", "fitted")]
+    differs = float(np.mean(moved.labels != fitted.labels))
+    same = ""
+    if (rate, stride) == rates.HOME:
+        same = " This is the rate those weights were trained at, so both are the same decoder."
+    elif rate * stride == math.prod(rates.HOME):
+        same = " Rate × stride is the same as where they were trained, and so is the field of view."
+    return (
+        f"At atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with the weights of rate 6, "
+        f"{scores[1]:.3f} with weights trained there; on this photo they differ on {differs:.1%} of the pixels.{same}"
+    )
+
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 260, 46, 16, 14, 40
+"""The plot's size and margins, in units of its view box."""
+
+
+def plot(measured: dict[str, Any], chosen: tuple[int, int]) -> str:
+    """mIoU-7 over the rate at stride 16 that covers the same field of view: a line a kind and stride."""
+    rows = [*measured["moved"], *measured["fitted"]]
+    fields = [_field(row) for row in rows]
+    least, most = min(fields), max(fields)
+    top = math.ceil(10 * max(row["miou7"] for row in rows)) / 10
+
+    def place(row: dict[str, Any]) -> tuple[float, float]:
+        across = math.log(_field(row) / least) / math.log(most / least)
+        x = LEFT + across * (WIDTH - LEFT - RIGHT)
+        return x, TOP + (1 - row["miou7"] / top) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [*_axes(sorted(set(fields)), top, place)]
+    for kind in ("moved", "fitted"):
+        for stride in (16, 8):
+            line = sorted((row for row in measured[kind] if row["stride"] == stride), key=_field)
+            parts += _line(f"{kind} stride{stride}", line, [place(row) for row in line], chosen)
+    title = "mIoU-7 over the atrous rate, weights moved and weights trained there; the table below has the numbers"
+    return figures.svg(HEIGHT, title, *parts, width=WIDTH)
+
+
+def _field(row: dict[str, Any]) -> float:
+    """The rate at stride 16 with the same field of view."""
+    return float(row["rate"] * row["stride"] / 16)
+
+
+def _axes(fields: Sequence[float], top: float, place: Any) -> Iterable[str]:
+    for tenth in range(0, round(10 * top) + 1, 2):
+        _, y = place({"rate": fields[0], "stride": 16, "miou7": tenth / 10})
+        yield f'<path class="grid" d="M{LEFT} {y:.4g}H{WIDTH - RIGHT}"/>'
+        yield figures.text(LEFT - 18, y + 4, f"{tenth / 10:.1f}", "size")
+    for field in fields:
+        x, y = place({"rate": field, "stride": 16, "miou7": 0})
+        yield figures.text(x, y + 16, f"{field:g}", "size")
+    yield figures.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "atrous rate × output stride / 16", "size")
+
+
+def _line(
+    style: str, rows: Sequence[dict[str, Any]], places: Sequence[tuple[float, float]], chosen: tuple[int, int]
+) -> Iterable[str]:
+    points = " ".join(f"{x:.4g},{y:.4g}" for x, y in places)
+    yield f'<polyline class="{style}" points="{points}"/>'
+    for row, (x, y) in zip(rows, places, strict=True):
+        here = " chosen" * ((row["rate"], row["stride"]) == chosen)
+        name = f"rate {row['rate']} at stride {row['stride']}: mIoU-7 {row['miou7']:.3f}"
+        yield f'<circle class="{style}{here}" cx="{x:.4g}" cy="{y:.4g}" r="{7 if here else 4.5}"><title>{name}</title></circle>'
+
+
+def _key() -> str:
+    return (
+        '<span class="fit-key moved"></span> the weights of rate 6, moved &nbsp; <span class="fit-key fitted"></span> weights '
+        "trained at the rate. Full dots: output stride 16; hollow: stride 8. The large dots are the setting above."
+    )
+
+
+def table(measured: dict[str, Any]) -> str:
+    """All scores as numbers."""
+    kinds = ("moved", "fitted")
+    scores = {kind: {(row["stride"], row["rate"]): row["miou7"] for row in measured[kind]} for kind in kinds}
+    settings = sorted(scores["moved"].keys() | scores["fitted"].keys(), key=lambda key: (-key[0], key[1]))
+    rows = "".join(
+        f'<tr><th scope="row">{rate} at stride {stride}</th>'
+        + "".join(f"<td>{_number(scores[kind].get((stride, rate)))}</td>" for kind in kinds)
+        + "</tr>"
+        for stride, rate in settings
+    )
+    return f"""<div class="wide" tabindex="0"><table class="classes"><caption>mIoU-7 on {escape(measured["data"])},
+{measured["images"]} photos, made by tools/rates.py</caption><thead><tr><th scope="col">Atrous rate</th>
+<th scope="col">Weights of rate 6, run there</th><th scope="col">Weights trained there</th></tr></thead>
+<tbody>{rows}</tbody></table></div>"""
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
