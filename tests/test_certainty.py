@@ -92,13 +92,13 @@ def test_the_mask_is_the_segment_tab_s() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (("none", 6, 16), "there is no model"),
-        (("unet", 6, 16), "unet cannot be looked at here"),
-        (("deeplabv3_lite0", 0, 16), "the atrous rate must be"),
-        (("deeplabv3_lite0", "6", 16), "the atrous rate must be"),
-        (("deeplabv3_lite0", 6, 7), "the output stride must be"),
-        (("deeplabv3_lite0", 6, None), "the output stride must be"),
-        (([], 6, 16), "there is no model"),
+        (("none", 6, 16), "There is no model"),
+        (("unet", 6, 16), "The network unet cannot be looked at here"),
+        (("deeplabv3_lite0", 0, 16), "The atrous rate must be"),
+        (("deeplabv3_lite0", "6", 16), "The atrous rate must be"),
+        (("deeplabv3_lite0", 6, 7), "The output stride must be"),
+        (("deeplabv3_lite0", 6, None), "The output stride must be"),
+        (([], 6, 16), "There is no model"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(settings: tuple[Any, Any, Any], sentence: str) -> None:

@@ -64,12 +64,12 @@ def test_no_photo_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("slot", "sentence"),
     [
-        (("no_such", 6, 16), "there is no model called"),
-        ((None, 6, 16), "there is no model called"),
+        (("no_such", 6, 16), "There is no model called"),
+        ((None, 6, 16), "There is no model called"),
         (("unet", 6, 16), "not at hand"),
-        (("deeplabv3_lite0", 0, 16), "the atrous rate must be a whole number from 1 to 24"),
-        (("deeplabv3_lite0", 6, [8]), "the output stride must be a whole number"),
-        (("deeplabv3_lite0", 6, 9), "the output stride must be 8, 16 or 32"),
+        (("deeplabv3_lite0", 0, 16), "The atrous rate must be a whole number from 1 to 24"),
+        (("deeplabv3_lite0", 6, [8]), "The output stride must be a whole number"),
+        (("deeplabv3_lite0", 6, 9), "The output stride must be 8, 16 or 32"),
         (("deeplabv3_lite0", "<b>", 16), "&lt;b&gt;"),
     ],
 )

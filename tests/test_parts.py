@@ -266,7 +266,7 @@ def test_a_label_map_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -
 @pytest.mark.parametrize(
     ("model", "on", "sentence"),
     [
-        ("none", [], "there is no model"),
+        ("none", [], "There is no model"),
         ("unet", [], "cannot be taken apart here"),
         ("unet_lite0", "skip 8", "must be a list of names"),
         ("unet_lite0", [["skip 8"]], "must be a list of names"),

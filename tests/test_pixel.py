@@ -193,17 +193,17 @@ def test_the_heat_map_comes_after_all_else_and_is_remembered() -> None:
 @pytest.mark.parametrize(
     ("model", "rate", "stride", "x", "y", "followed", "sentence"),
     [
-        ("none", 6, 16, 50, 50, page.WINNER, "there is no model"),
+        ("none", 6, 16, 50, 50, page.WINNER, "There is no model"),
         ("fcn_resnet50", 6, 16, 50, 50, page.WINNER, "cannot be looked at here"),
-        ("deeplabv3_lite0", 1.5, 16, 50, 50, page.WINNER, "the atrous rate must be"),
-        ("deeplabv3_lite0", 6, 5, 50, 50, page.WINNER, "the output stride must be"),
-        ("fcn_lite0", 6, 16, -1, 50, page.WINNER, "how far across the pixel lies"),
-        ("fcn_lite0", 6, 16, 50, 101, page.WINNER, "how far down the pixel lies"),
-        ("fcn_lite0", 6, 16, float("nan"), 50, page.WINNER, "how far across the pixel lies"),
-        ("fcn_lite0", 6, 16, "50", 50, page.WINNER, "how far across the pixel lies"),
-        ("fcn_lite0", 6, 16, 50, None, page.WINNER, "how far down the pixel lies"),
-        ("fcn_lite0", 6, 16, 50, 50, "unicorn", "there is no class called 'unicorn'"),
-        ("fcn_lite0", 6, 16, 50, 50, ["cat"], "there is no class called"),
+        ("deeplabv3_lite0", 1.5, 16, 50, 50, page.WINNER, "The atrous rate must be"),
+        ("deeplabv3_lite0", 6, 5, 50, 50, page.WINNER, "The output stride must be"),
+        ("fcn_lite0", 6, 16, -1, 50, page.WINNER, "How far across the pixel lies"),
+        ("fcn_lite0", 6, 16, 50, 101, page.WINNER, "How far down the pixel lies"),
+        ("fcn_lite0", 6, 16, float("nan"), 50, page.WINNER, "How far across the pixel lies"),
+        ("fcn_lite0", 6, 16, "50", 50, page.WINNER, "How far across the pixel lies"),
+        ("fcn_lite0", 6, 16, 50, None, page.WINNER, "How far down the pixel lies"),
+        ("fcn_lite0", 6, 16, 50, 50, "unicorn", "There is no class called 'unicorn'"),
+        ("fcn_lite0", 6, 16, 50, 50, ["cat"], "There is no class called"),
     ],
 )
 def test_what_cannot_be_is_answered_with_a_sentence(

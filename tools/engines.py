@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,7 +92,14 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
     load_state(network, read_state(zoo.card(name).weights_file()))
     fold_batch_norms(network)
     model = io.BytesIO()
-    torch.onnx.export(ToLogits(network), (x,), model, input_names=["x"], output_names=["logits"], dynamo=False)
+    torch.onnx.export(
+        ToLogits(network),
+        (x,),
+        model,  # type: ignore[arg-type, unused-ignore]  # whether a buffer is taken is not in all versions' types
+        input_names=["x"],
+        output_names=["logits"],
+        dynamo=False,
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -102,8 +110,12 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
         began = time.perf_counter()
         compiled = core.compile_model(core.read_model(model.getvalue(), b""), "CPU", settings)
         print(f"{name}: OpenVINO compiled in {time.perf_counter() - began:.1f} s", file=sys.stderr)
-        runs[f"OpenVINO, {precision}"] = lambda x, compiled=compiled: compiled(x.numpy())[0][0]
+        runs[f"OpenVINO, {precision}"] = _openvino_run(compiled)
     return runs
+
+
+def _openvino_run(compiled: Any) -> Run:
+    return lambda x: compiled(x.numpy())[0][0]
 
 
 def markdown(report: list[Row]) -> str:

@@ -125,7 +125,7 @@ def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settin
     """
     card = zoo.card(model)
     if card.name not in models:
-        raise ValueError(f"{card.name} cannot be looked at here; choose one of {', '.join(models)}")
+        raise ValueError(f"the network {card.name} cannot be looked at here; choose one of {', '.join(models)}")
     if card.atrous_rate is None:
         return Settings(card, None, None)
     rate = whole("the atrous rate", rate, 1, LARGEST_ATROUS_RATE)

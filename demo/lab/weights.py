@@ -91,7 +91,7 @@ def _page(path: str, rate: int, stride: int, kind: str) -> str:
         panels.append(_picture("Weights trained here", small, fitted, scores["fitted"]))
     if kind == "both":
         panels.append(_difference(small, moved, fitted))
-    panels.append(figures.panel("On the validation photos", plot(rates.measured(), (rate, stride)), _key(), wide=True))
+    panels.append(figures.panel("On the validation photos", plot(rates.measured(), (rate, stride)), _key()))
     return figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted)) + table(rates.measured())
 
 
