@@ -1,5 +1,6 @@
 """Lesson 1: a classifier's last layer as a convolution that slides."""
 
+from html import escape
 from typing import Any
 
 import torch
@@ -75,12 +76,12 @@ def square(photo: str, side: int) -> Image.Image:
 
 
 def run(layer: nn.Module, x: Tensor) -> tuple[Tensor | None, str]:
-    """What a layer gives, or what torch says if it cannot."""
+    """What a layer gives, or what torch says if it cannot, as HTML."""
     try:
         with torch.inference_mode():
             return layer(x), ""
     except RuntimeError as error:
-        return None, str(error)
+        return None, escape(str(error))
 
 
 def draw(photo: str, side: Any) -> str:
