@@ -1,6 +1,6 @@
 """Visitors at once, each with a photo, a network and settings of their own, for some minutes; and what came of it.
 
-    python tools/load.py --visitors 32 --seconds 120
+    python -m tools.load --visitors 32 --seconds 120
 
 Starts the app, measures its memory before and after, and compares every label map with the library's own answer. The
 exit status is 1 if a request failed, somebody got another picture than their own, or memory grew by more than 100 MB.

@@ -1,6 +1,6 @@
 """Two thousand mixed requests, good, bad and broken off, and the app's memory over them.
 
-    python tools/soak.py --requests 2000 --out docs/soak
+    python -m tools.soak --requests 2000 --out docs/soak
 
 Writes a plot (.png) and the figures (.json). The exit status is 1 if a request was answered with anything but the right
 kind of answer, or if the memory's last tenth lies more than 100 MB above that after a quarter of the requests.

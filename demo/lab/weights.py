@@ -172,11 +172,11 @@ def _axes(fields: Sequence[float], top: float, place: Any) -> Iterable[str]:
     for tenth in range(0, round(10 * top) + 1, 2):
         _, y = place({"rate": fields[0], "stride": 16, "miou7": tenth / 10})
         yield f'<path class="grid" d="M{LEFT} {y:.4g}H{WIDTH - RIGHT}"/>'
-        yield figures.text(LEFT - 18, y + 4, f"{tenth / 10:.1f}", "size")
+        yield figures.text(LEFT - 18, y + 4, f"{tenth / 10:.1f}", "quiet")
     for field in fields:
         x, y = place({"rate": field, "stride": 16, "miou7": 0})
-        yield figures.text(x, y + 16, f"{field:g}", "size")
-    yield figures.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "atrous rate × output stride / 16", "size")
+        yield figures.text(x, y + 16, f"{field:g}", "quiet")
+    yield figures.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "atrous rate × output stride / 16", "quiet")
 
 
 def _line(
