@@ -59,7 +59,7 @@ def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
     """
     opened = [lab.select, photo.change]
     in_use = _photo_bar(photo)
-    with gr.Tabs(elem_id="sections") as tabs:
+    with gr.Tabs(elem_id="sections", overflow_behavior="wrap") as tabs:
         for module in _sections():
             with gr.Tab(module.TITLE, id=section_id(module)) as tab:
                 shown = gr.Button("Show", visible="hidden", elem_classes="shown")
