@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segmodels import bench
 from segmodels.__main__ import main
@@ -64,7 +65,7 @@ print(before, peak_gigabytes() - before)
     assert grown == pytest.approx(0.37, abs=0.05)
 
 
-def test_the_reference_is_torchvisions_own_way(cat: Any) -> None:
+def test_the_reference_is_torchvisions_own_way(cat: Image.Image) -> None:
     """Beside the transforms that torchvision publishes with its weights, at the size they choose."""
     from torchvision.models.segmentation import DeepLabV3_MobileNet_V3_Large_Weights as Weights
 
@@ -76,7 +77,7 @@ def test_the_reference_is_torchvisions_own_way(cat: Any) -> None:
         expected = model(transform(photo)[None])["out"].argmax(1)[0].numpy()
     ours = bench.torchvision_way(model, (128, 96))(photo)
     assert ours.shape == (180, 240)
-    small = np.asarray(bench.Image.fromarray(ours).resize((128, 96), bench.Image.Resampling.NEAREST))
+    small = np.asarray(Image.fromarray(ours).resize((128, 96), Image.Resampling.NEAREST))
     assert (small == expected).mean() > 0.97  # the nearest pixels, twice
 
 
