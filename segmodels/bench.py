@@ -152,14 +152,14 @@ def moving_the_rate(segmenter: Segmenter, turns: int, quick: bool = False) -> Ro
     features = segmenter.encode(photo)
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=90)
-    rates = (segmenter.card.atrous_rate or 1, 3)
+    rate = segmenter.card.atrous_rate or 1
 
     def again(photo: Image.Image) -> NDArray[np.uint8]:
-        return segmenter.decode(features, rates[1]).labels
+        return segmenter.decode(features, rate // 2).labels
 
     def whole(photo: Image.Image) -> NDArray[np.uint8]:
         with Image.open(file) as opened:
-            return segmenter(opened, rates[0]).labels
+            return segmenter(opened, rate).labels
 
     row = _in_turns(segmenter.card.name, again, whole, photo, turns)
     return {**row, "share": round(row["ours"] / row["theirs"], 3), "target": 0.25}

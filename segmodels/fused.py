@@ -12,14 +12,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-DIRECT_RATE = 4
-"""Up to this rate oneDNN's own atrous convolution in bfloat16 is the fastest; measured on AMX, see docs/performance.md."""
+DIRECT_RATES = ((1024, 2), (512, 10))
+"""(channels, rate): with so many channels or more, oneDNN's own atrous convolution in bfloat16 is the fastest up to that
+rate, and nine products of matrices beyond; with fewer it always is. Measured on AMX, see docs/performance.md."""
 
 DIRECT_DEPTHWISE_RATE = 8
-"""The same for depthwise 3x3 ones. Depthwise ones with larger kernels are faster in float32 at every rate but 1."""
-
-WIDE = 512
-"""Channels from which on an atrous convolution beyond ``DIRECT_RATE`` is faster as nine products of matrices."""
+"""The rate up to which that holds for depthwise 3x3 ones. Depthwise ones with larger kernels are faster in float32 at every rate but 1."""
 
 
 class FusedConv2d(nn.Conv2d):
@@ -77,7 +75,7 @@ class FusedConv2d(nn.Conv2d):
         if self.kernel_size != (3, 3) or self.stride != (1, 1) or not self.padding == self.dilation == (rate, rate):
             return False
         if self.groups == 1:
-            return rate > DIRECT_RATE and self.in_channels >= WIDE
+            return any(self.in_channels >= channels and rate > direct for channels, direct in DIRECT_RATES)
         return rate > DIRECT_DEPTHWISE_RATE and self.groups == self.in_channels == self.out_channels
 
     def _sum_of_taps(self, x: Tensor) -> Tensor:

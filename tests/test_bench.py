@@ -65,7 +65,7 @@ print(before, peak_gigabytes() - before)
     assert grown == pytest.approx(0.37, abs=0.05)
 
 
-def test_the_reference_is_torchvisions_own_way(cat: Any) -> None:
+def test_the_reference_is_torchvisions_own_way(cat: Image.Image) -> None:
     """Beside the transforms that torchvision publishes with its weights, at the size they choose."""
     from torchvision.models.segmentation import DeepLabV3_MobileNet_V3_Large_Weights as Weights
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels.fused import DIRECT_RATE, WIDE, FusedBottleneck, FusedConv2d, fuse_activations
+from segmodels.fused import DIRECT_RATES, FusedBottleneck, FusedConv2d, fuse_activations
 from segmodels.precision import fold_batch_norms, round_kernels
 
 from .helpers import randomise_norms
 
+WIDE, FAR = DIRECT_RATES[-1][0], DIRECT_RATES[-1][1] + 1
 ACTIVATIONS: list[nn.Module | None] = [None, nn.ReLU(), nn.ReLU6(), nn.Hardswish()]
 
 
@@ -34,8 +35,8 @@ def error(answer: Tensor, expected: Tensor) -> float:
             "in_channels": WIDE,
             "out_channels": 6,
             "kernel_size": 3,
-            "padding": DIRECT_RATE + 1,
-            "dilation": DIRECT_RATE + 1,
+            "padding": FAR,
+            "dilation": FAR,
         },
         {
             "in_channels": WIDE,
@@ -44,7 +45,7 @@ def error(answer: Tensor, expected: Tensor) -> float:
             "padding": 40,
             "dilation": 40,
         },  # outer taps off the map
-        {"in_channels": WIDE, "out_channels": 6, "kernel_size": 3, "padding": 3, "dilation": 6},  # the map shrinks
+        {"in_channels": WIDE, "out_channels": 6, "kernel_size": 3, "padding": 6, "dilation": FAR},  # the map shrinks
     ],
 )
 def test_a_fused_convolution_is_a_convolution_and_its_activation(

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import segmodels
-from segmodels import ray_engine
+from segmodels import many, ray_engine
 from segmodels.many import Job, photos_in, segment_many
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
@@ -27,9 +27,9 @@ def nodes() -> Iterator[tuple[Any, Any]]:
 
     memory = {"object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")  # before there is a second to join
     second = cluster.add_node(num_cpus=1, **memory)
     cluster.wait_for_nodes()
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster, second
     ray.shutdown()
     cluster.shutdown()
@@ -47,10 +47,24 @@ def test_a_lost_node_loses_nothing(
         cat.crop((5 * index, 0, 200 + 5 * index, 200)).save(folder / f"{index:02}.jpg")
     (folder / "bad.jpg").write_text("no photo")
     photos = photos_in([folder])
+
+    class QuickFigure:
+        def savefig(self, file: Path) -> None:
+            Image.new("L", (1, 1)).save(file)
+
+    def quick_figure(*arguments: Any) -> Any:
+        """In place of matplotlib's, which would be most of the time."""
+        return QuickFigure()
+
+    monkeypatch.setattr(many, "figure", quick_figure)
     expected = {outcome.path: outcome for outcome in segment_many(Job(alone, MODEL), segmodels.load(MODEL), photos)}
 
     class Marking(ray_engine.SegmentingActor):
         """Leaves the name of its node, and takes its time."""
+
+        def __init__(self, job: Job) -> None:
+            setattr(many, "figure", quick_figure)  # noqa: B010 - in the actor's process
+            super().__init__(job)
 
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
             time.sleep(0.5)
@@ -60,7 +74,7 @@ def test_a_lost_node_loses_nothing(
     done_when_killed = []
 
     def kill() -> None:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             done = len(list(together.glob("*_labels.png")))
             if done >= 8 and (marks / second.node_id).exists():

@@ -4,11 +4,13 @@ Network alone, from the input to the logits, in turns with ours; then whether th
 ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
 
-import io
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,7 @@ def measure(name: str) -> Row:
     """Medians in milliseconds by engine, and the part of a label map that is as in float32."""
     photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((1024, 768))
     exact = segmodels.load(name, device="cpu", precision="float32")
-    x = exact.pixels(photo).contiguous()
+    x = exact.input(photo).contiguous()
     engines = {"ours, bfloat16": ours(name, "bfloat16"), "ours, float32": ours(name, "float32"), **others(name, x)}
     expected = exact.network.decode(exact.network.encode(x))[0].argmax(0).numpy()
     agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}
@@ -91,31 +93,27 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
     network = zoo.build(name).eval().requires_grad_(False)
     load_state(network, read_state(zoo.card(name).weights_file()))
     fold_batch_norms(network)
-    model = io.BytesIO()
-    torch.onnx.export(
-        ToLogits(network),
-        (x,),
-        model,  # type: ignore[arg-type, unused-ignore]  # whether a buffer is taken is not in all versions' types
-        input_names=["x"],
-        output_names=["logits"],
-        dynamo=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        torch.onnx.export(ToLogits(network), (x,), file, input_names=["x"], output_names=["logits"], dynamo=False)
+        model = file.read_bytes()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     runs: dict[str, Run] = {"ONNX Runtime, float32": lambda x: session.run(None, {"x": x.numpy()})[0][0]}
     core = openvino.Core()
     for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
         settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         began = time.perf_counter()
-        compiled = core.compile_model(core.read_model(model.getvalue(), b""), "CPU", settings)
+        compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
         print(f"{name}: OpenVINO compiled in {time.perf_counter() - began:.1f} s", file=sys.stderr)
-        runs[f"OpenVINO, {precision}"] = _openvino_run(compiled)
+        runs[f"OpenVINO, {precision}"] = partial(_openvino, compiled)
     return runs
 
 
-def _openvino_run(compiled: Any) -> Run:
-    return lambda x: compiled(x.numpy())[0][0]
+def _openvino(compiled: Any, x: Tensor) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = compiled(x.numpy())[0][0]
+    return logits
 
 
 def markdown(report: list[Row]) -> str:
