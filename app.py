@@ -3,8 +3,9 @@
 import signal
 from contextlib import suppress
 
-from demo import build, launch_options, uploads
+from demo import build, launch_options, memory, uploads
 
+memory.bound_arenas()
 uploads.use_own_folder()
 demo = build()
 

@@ -4,6 +4,8 @@ Everything is keyed by content (gradio stores an upload under the hash of its by
 holds nothing that one visitor chose and another could see; it is bounded, and the least recently used goes first.
 """
 
+import contextlib
+import ctypes
 import functools
 import threading
 from collections import OrderedDict
@@ -27,6 +29,17 @@ FEATURE_BYTES = 512 * 2**20
 """What remembered features may take together: some seventy photos in the compact zoo, twenty in the largest network."""
 
 V = TypeVar("V")
+
+
+def bound_arenas() -> None:
+    """Let all threads share two of glibc's heaps, before there are threads.
+
+    It gives each thread one of its own, and each keeps what it once held: memory would grow by a hundred megabytes in a
+    thousand requests. Elsewhere nothing is done.
+    """
+    m_arena_max = -8  # malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(m_arena_max, 2)
 
 
 class Remembered(Generic[V]):

@@ -342,20 +342,7 @@ def events_with_photos(visitor: Visitor) -> Iterator[tuple[int, list[Any]]]:
             yield event["id"], [PHOTO if one["type"] == "image" else one["props"].get("value") for one in inputs]
 
 
-JUNK: tuple[Any, ...] = (
-    None,
-    "",
-    "x" * 5000,
-    -1,
-    1e308,
-    True,
-    [],
-    {},
-    [[]],
-    {"a": {}},
-    ["\0"],
-    "<img src=x onerror=x>",
-)
+JUNK: tuple[Any, ...] = (None, "x" * 5000, -1, 1e308, [], {"a": {}}, ["\0"], "<img src=x onerror=x>")
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=[str(value)[:12] or "empty" for value in JUNK])
