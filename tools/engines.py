@@ -56,7 +56,7 @@ def measure(name: str) -> Row:
     """Medians in milliseconds by engine, and the part of a label map that is as in float32."""
     photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((1024, 768))
     exact = segmodels.load(name, device="cpu", precision="float32")
-    x = exact.input(photo).contiguous()
+    x = exact.pixels(photo).contiguous()
     engines = {"ours, bfloat16": ours(name, "bfloat16"), "ours, float32": ours(name, "float32"), **others(name, x)}
     expected = exact.network.decode(exact.network.encode(x))[0].argmax(0).numpy()
     agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from segmodels.photo import MAX_PIXELS, MIN_SIDE, PhotoError, read_photo
 
 BATCH = 500

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import segmodels
 from tests.running import RunningApp, megabytes
 from tests.visitor import Refused, Visitor

@@ -22,7 +22,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.running import RunningApp, megabytes
 from tests.visitor import Refused, Visitor
 from tools.fuzz_photo import mutated, seed_files
