@@ -100,8 +100,14 @@ def _photo_bar(photo: gr.Image) -> gr.HTML:
             elem_id="lab-examples",
             api_visibility="private",
         )
-    upload.upload(lambda file: file["path"], [upload], [photo], **BAR)
+    upload.upload(_path, [upload], [photo], **BAR)
     return in_use
+
+
+def _path(file: Any) -> str:
+    if not isinstance(file, dict):
+        raise gr.Error("There is no photo: choose one to upload.", print_exception=False)
+    return str(file["path"])
 
 
 def photo_in_use(upload: Upload) -> str:

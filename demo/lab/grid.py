@@ -129,7 +129,7 @@ def _checked(path: str, model: Any) -> Image.Image:
         ValueError: with a sentence, if it is no photo, or ``model`` no network that the grid is for.
     """
     if model not in (name for _, name in networks()):
-        raise ValueError(f"{str(model)[:60]!r} is no network with an ASPP whose weights are at hand")
+        raise ValueError(f"there is no network with an ASPP, its weights at hand, called {str(model)[:60]!r}")
     photo = memory.display(path).photo.copy()
     photo.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     return photo

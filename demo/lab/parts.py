@@ -68,7 +68,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     overview = gr.HTML(elem_id="parts-overview")
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     gr.on(
-        [tab.select, on.change, truth.change],
+        [tab.select, on.change, truth.upload, truth.clear],
         show,
         [photo, model, on, truth],
         [pictures],
@@ -80,7 +80,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
     model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
     gr.on(
-        [tab.select, truth.change, settled.change],
+        [tab.select, truth.upload, truth.clear, settled.change],
         show_each,
         [photo, model, truth],
         [overview],
