@@ -206,15 +206,6 @@ def unet(
     return network
 
 
-SMALL_WIDTH = 24
-"""The maps of ``unet_small``'s first step: with 64, as in the paper, the file would be seven times as large."""
-
-
-def unet_small(num_classes: int = len(VOC_CLASSES)) -> UNet:
-    """The classic U-Net, narrow enough to be trained from scratch on a laptop: (N, 3, H, W) -> (N, num_classes, H, W)."""
-    return unet(num_classes, width=SMALL_WIDTH)
-
-
 def unet_lite0(num_classes: int = len(VOC_CLASSES)) -> SupervisedUNet:
     """U-Net whose contracting path is EfficientNet-Lite0; any input size."""
     backbone = EfficientNetLite0(output_stride=32)

@@ -19,7 +19,7 @@ from .deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xceptio
 from .fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_lite0
 from .labels import VOC_CLASSES
 from .network import SegmentationNetwork
-from .unet import unet, unet_lite0, unet_resnet18, unet_small
+from .unet import unet, unet_lite0, unet_resnet18
 from .weights import FetchError, Progress, cached_file, shown
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
@@ -171,13 +171,6 @@ _CARDS = (
         "DeepLab v3 with separable convolutions, and a decoder that sharpens the edges with features at stride 4.",
         deeplabv3plus_lite0,
         atrous_rate=6,
-        output_stride=16,
-    ),
-    Card(
-        "unet_small",
-        "U-Net from scratch",
-        "The classic U-Net with 24 maps for the paper's 64, and no weights to start from: what ImageNet is worth.",
-        unet_small,
         output_stride=16,
     ),
     Card(
