@@ -14,6 +14,7 @@ from segmodels.pictures import marked_layer
 
 from .. import figures, memory, view
 from ..segment_tab import Upload
+from ..settings import sentence
 from . import COMPUTES, Shown
 from .grid import DIFFERENT
 
@@ -66,7 +67,7 @@ def show(upload: Upload, setting: str, kind: str) -> str:
             raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {str(setting)[:40]!r}")
         return _page(upload["path"], *pairs[setting], kind)
     except (ValueError, OSError) as error:
-        return view.problem(str(error))
+        return view.problem(sentence(error))
 
 
 def both(path: str, rate: int, stride: int, size: tuple[int, int]) -> tuple[Segmentation, Segmentation]:
@@ -91,8 +92,10 @@ def _page(path: str, rate: int, stride: int, kind: str) -> str:
         panels.append(_picture("Weights trained here", small, fitted, scores["fitted"]))
     if kind == "both":
         panels.append(_difference(small, moved, fitted))
-    panels.append(figures.panel("On the validation photos", plot(rates.measured(), (rate, stride)), _key()))
-    return figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted)) + table(rates.measured())
+    pictures = figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted))
+    drawn = figures.panel("mIoU-7 over the field of view", plot(rates.measured(), (rate, stride)))
+    scores_drawn = figures.figure("rates", [drawn], _key())
+    return f'{pictures}<div class="fit-scores">{scores_drawn}{table(rates.measured())}</div>'
 
 
 def _score(kind: str, rate: int, stride: int) -> float:
@@ -138,8 +141,9 @@ def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) 
     )
 
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 260, 46, 16, 14, 40
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 620, 340, 54, 18, 14, 46
 """The plot's size and margins, in units of its view box."""
+TICK = 0.01
 
 
 def plot(measured: dict[str, Any], chosen: tuple[int, int]) -> str:
@@ -147,14 +151,15 @@ def plot(measured: dict[str, Any], chosen: tuple[int, int]) -> str:
     rows = [*measured["moved"], *measured["fitted"]]
     fields = [_field(row) for row in rows]
     least, most = min(fields), max(fields)
-    top = math.ceil(10 * max(row["miou7"] for row in rows)) / 10
+    scores = [row["miou7"] for row in rows]
+    bottom, top = math.floor(min(scores) / TICK) * TICK, math.ceil(max(scores) / TICK) * TICK
 
     def place(row: dict[str, Any]) -> tuple[float, float]:
         across = math.log(_field(row) / least) / math.log(most / least)
         x = LEFT + across * (WIDTH - LEFT - RIGHT)
-        return x, TOP + (1 - row["miou7"] / top) * (HEIGHT - TOP - BOTTOM)
+        return x, TOP + (top - row["miou7"]) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
 
-    parts = [*_axes(sorted(set(fields)), top, place)]
+    parts = [*_axes(sorted(set(fields)), bottom, top, place)]
     for kind in ("moved", "fitted"):
         for stride in (16, 8):
             line = sorted((row for row in measured[kind] if row["stride"] == stride), key=_field)
@@ -168,14 +173,15 @@ def _field(row: dict[str, Any]) -> float:
     return float(row["rate"] * row["stride"] / 16)
 
 
-def _axes(fields: Sequence[float], top: float, place: Any) -> Iterable[str]:
-    for tenth in range(0, round(10 * top) + 1, 2):
-        _, y = place({"rate": fields[0], "stride": 16, "miou7": tenth / 10})
+def _axes(fields: Sequence[float], bottom: float, top: float, place: Any) -> Iterable[str]:
+    for step in range(round((top - bottom) / TICK) + 1):
+        score = bottom + step * TICK
+        _, y = place({"rate": fields[0], "stride": 16, "miou7": score})
         yield f'<path class="grid" d="M{LEFT} {y:.4g}H{WIDTH - RIGHT}"/>'
-        yield figures.text(LEFT - 18, y + 4, f"{tenth / 10:.1f}", "quiet")
+        yield figures.text(LEFT - 24, y + 4, f"{score:.2f}", "quiet")
     for field in fields:
-        x, y = place({"rate": field, "stride": 16, "miou7": 0})
-        yield figures.text(x, y + 16, f"{field:g}", "quiet")
+        x, y = place({"rate": field, "stride": 16, "miou7": bottom})
+        yield figures.text(x, y + 18, f"{field:g}", "quiet")
     yield figures.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "atrous rate × output stride / 16", "quiet")
 
 
@@ -193,7 +199,8 @@ def _line(
 def _key() -> str:
     return (
         '<span class="fit-key moved"></span> the weights of rate 6, moved &nbsp; <span class="fit-key fitted"></span> weights '
-        "trained at the rate. Full dots: output stride 16; hollow: stride 8. The large dots are the setting above."
+        "trained at the rate. Full dots: output stride 16; hollow: stride 8. The large dots are the setting above. The scale does "
+        "not begin at 0."
     )
 
 
