@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from demo import memory
 from demo.lab import compare
 from demo.segment_tab import segmented
+from segmodels.pictures import overlay
 
 from .conftest import EXAMPLES
 
@@ -83,3 +85,18 @@ def test_a_bad_photo_is_answered_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no photo")
     (answer,) = compare.show({"path": str(tmp_path / "bad.jpg")}, *DEEPLAB, *FCN)
     assert 'role="alert"' in answer
+
+
+def test_the_sheet_has_every_network_side_by_side(tmp_path: Path) -> None:
+    path, file = str(EXAMPLES / "cat.jpg"), tmp_path / "compared.png"
+    slots: list[Any] = ["fcn_lite0", 6, 16, "deeplabv3_lite0", 6, 16, "", 6, 16]
+    compare.write_sheet(path, file, *slots)
+    two = Image.open(file).convert("RGB")
+    compare.write_sheet(path, file, *slots, "unet_lite0", 6, 16)
+    three = Image.open(file)
+    assert three.height == two.height
+    assert three.width > 1.4 * two.width > two.height
+    fcn = overlay(memory.display(path).photo, segmented(path, "fcn_lite0", None, None, (451, 300)).labels)
+    colours = np.asarray(two)
+    top = next(row for row in range(200) if (colours[row, 16 : 16 + 451] == np.asarray(fcn)[0]).all())
+    assert (colours[top : top + 300, 16 : 16 + 451] == np.asarray(fcn)).all()

@@ -100,6 +100,19 @@ def test_compare_shows_disagreement(lab: Page) -> None:
     assert set(zooms) == {"matrix(8, 0, 0, 8, 0, 0)"}
 
 
+def test_weights_that_fit_are_beside_weights_that_were_moved(page: Page, url: str) -> None:
+    page.goto(f"{url}?tab=lab&section=weights")
+    expect(page.locator("#fit")).to_contain_text("Weights trained here")
+    expect(page.locator("#fit svg circle.chosen")).to_have_count(2)
+    expect(page.locator("#fit")).to_contain_text("At atrous rate 12 and output stride 16")
+    before = page.locator("#fit image").first.get_attribute("href")
+    page.locator("#fit-setting").get_by_text("1 at stride 16", exact=True).click()
+    expect(page.locator("#fit")).to_contain_text("At atrous rate 1 and output stride 16")
+    assert page.locator("#fit image").first.get_attribute("href") != before
+    page.locator("#fit-kind").get_by_text("Weights trained at this rate").click()
+    expect(page.locator("#fit")).not_to_contain_text("run here")
+
+
 def test_a_link_brings_back_photo_network_settings_and_tab(page: Page, url: str) -> None:
     query = "?photo=astronaut&model=deeplabv3_lite0&rate=12&stride=8&tab=lab"
     page.goto(url + query)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,9 +17,10 @@ from segmodels.labels import VOC_CLASSES
 from segmodels.pictures import mask_layer
 
 from .. import memory, view
-from ..segment_tab import Upload, segmented
+from ..segment_tab import Upload, download, segmented
 from ..settings import sentence, whole
 from . import COMPUTES, Shown
+from .sheet import Picture, sheet
 
 TITLE = "Compare"
 LETTERS = "ABCD"
@@ -74,6 +76,8 @@ def section(photo: gr.Image, tab: Shown) -> None:
         show_progress="minimal",
         **COMPUTES,
     )
+    with gr.Row():
+        download("All networks (PNG)", "compared.png", write_sheet, [photo, *settings])
 
 
 def _slot(letter: str, model: str) -> list[Any]:
@@ -125,13 +129,36 @@ def show(upload: Upload, *settings: Any) -> Iterator[str]:
         yield view.problem(sentence(error))
 
 
-def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
-    display = memory.display(path)
-    wanted = [
+def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, int | None]]]:
+    """The slots that hold a network, by letter, their settings checked."""
+    return [
         (letter, checked(*settings[3 * index : 3 * index + 3]))
         for index, letter in zip(range(len(settings) // 3), LETTERS, strict=False)
         if settings[3 * index] != NOTHING
     ]
+
+
+def write_sheet(path: str, file: Path, *settings: Any) -> None:
+    """All overlays side by side as one PNG, each with its network, settings and agreement with the first."""
+    photo = memory.display(path).photo
+    wanted = _wanted(settings)
+    results = [segmented(path, model, rate, stride, photo.size) for _, (model, rate, stride) in wanted]
+    columns = [
+        [
+            Picture(
+                result.labels,
+                f"{letter}: {zoo.card(result.model).title}, {_settings(result)}".removesuffix(", "),
+                f"agrees with {wanted[0][0]} on {np.mean(result.labels == results[0].labels):.1%}",
+            )
+        ]
+        for (letter, _), result in zip(wanted, results, strict=True)
+    ]
+    sheet(photo, "The same photo, by each network", columns).save(file)
+
+
+def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
+    display = memory.display(path)
+    wanted = _wanted(settings)
     slots: list[Slot] = []
     for letter, (model, rate, stride) in wanted:
         if not memory.has_features(path, model, stride):
