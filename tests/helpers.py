@@ -23,3 +23,9 @@ def interior(x: Tensor, border: int) -> Tensor:
 def parameters(module: nn.Module) -> int:
     """How many numbers there are to learn."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def parameters_used(network: nn.Module) -> int:
+    """Those that a segmentation asks; the classifiers of U-Net's earlier blocks are for training."""
+    sides = getattr(network.decoder, "sides", None)
+    return parameters(network) - (parameters(sides) if isinstance(sides, nn.Module) else 0)

@@ -274,4 +274,4 @@ def test_a_label_map_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -
     ],
 )
 def test_wrong_choices_are_answered_with_a_sentence(model: Any, on: Any, sentence: str) -> None:
-    assert sentence in page.show({"path": CAT}, model, on, None).lower()
+    assert sentence in page.show({"path": CAT}, model, on, None)
