@@ -992,7 +992,7 @@ def test_as_photo_of_a_wrong_size() -> None:
 
 
 def test_a_short_fuzz_finds_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "tools" / "fuzz_photo.py"), "--count", "300", "--keep", str(tmp_path)]
+    command = [sys.executable, "-m", "tools.fuzz_photo", "--count", "300", "--keep", str(tmp_path)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "300 files" in ran.stdout

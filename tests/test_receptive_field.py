@@ -25,7 +25,9 @@ from segmodels.receptive_field import (
     share_of_taps_inside,
     taps,
 )
+from segmodels.segmenter import assemble
 from segmodels.unet import ContractingPath, UpBlock, unet, unet_lite0
+from segmodels.weights import read_state
 
 
 def linear(module: nn.Module) -> nn.Module:
@@ -347,7 +349,8 @@ def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
 
 
 def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
-    network = segmodels.load("fcn_lite0", device="cpu", precision="float32").network
+    card = segmodels.card("fcn_lite0")
+    network = assemble(card, read_state(card.weights_file())).eval()
     pixels = torch.randn(1, 3, 64, 1200)
     box = reach(network, 64, 1200, ())[0].columns[600]
     columns = effective_receptive_field(network, pixels, 32, 600, 8).sum(dim=0)
