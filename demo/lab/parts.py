@@ -27,13 +27,12 @@ from ..segment_tab import Upload
 from ..settings import sentence
 from . import COMPUTES, Shown
 from .controls import DEFAULT_MODEL, SAVE, save_button
+from .grid import DIFFERENT
 
 TITLE = "Parts on and off"
 
 Labels = NDArray[np.uint8]
 
-DIFFERENT = (255, 214, 0)
-"""What marks a pixel of the difference map: no class has this yellow, and it stands out on a darkened photo."""
 SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
