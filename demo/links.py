@@ -23,6 +23,8 @@ from .settings import sentence, whole
 
 PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
 """The photos that a link can name."""
+OWN = "own"
+"""What stands for a photo that no link can name."""
 OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example, and can upload the photo again."
 
 
@@ -94,23 +96,23 @@ def _number(text: str) -> int | str:
     return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
-def write(upload: Upload, model: str, rate: float, stride: int, tab: str, section: str | None = None) -> str:
-    """The query that brings back the page as it is, an uploaded photo apart."""
-    parts: dict[str, Any] = {"photo": _example(upload), "model": model}
+def write(photo: str, model: str, rate: float, stride: int, tab: str, section: str | None = None) -> str:
+    """The query that brings back the page as it is; ``photo`` is what ``named`` says of it."""
+    parts: dict[str, Any] = {"photo": photo if photo in PHOTOS else None, "model": model}
     if zoo.card(model).atrous_rate is not None:
         parts |= {"rate": rate, "stride": stride}
     parts |= {"tab": tab, "section": section}
     return "?" + urlencode({name: value for name, value in parts.items() if value is not None})
 
 
-def _example(upload: Upload) -> str | None:
-    """The name of the example that an upload is, by its content; None for any other photo."""
+def named(upload: Upload) -> str:
+    """The name of the example that an upload is, by its content; ``OWN`` for any other photo, nothing without one."""
     if upload is None:
-        return None
+        return ""
     try:
-        return next((name for name, file in PHOTOS.items() if filecmp.cmp(upload["path"], file, shallow=False)), None)
+        return next((name for name, file in PHOTOS.items() if filecmp.cmp(upload["path"], file, shallow=False)), OWN)
     except OSError:
-        return None
+        return OWN
 
 
 FREE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -131,16 +133,16 @@ element.addEventListener('click', async event => {
 
 def link_bar() -> tuple[gr.HTML, gr.HTML]:
     """The link to the page as it is, with a button that copies it, and a place for what a link asked for in vain."""
-    bar = gr.HTML(_bar({"path": str(PHOTOS["cat"])}, DEFAULT_MODEL, 6, 16), elem_id="link", js_on_load=COPY)
+    bar = gr.HTML(_bar("cat", DEFAULT_MODEL, 6, 16), elem_id="link", js_on_load=COPY)
     return bar, gr.HTML(elem_id="link-note")
 
 
-def _bar(upload: Upload, model: str, rate: float, stride: int, tab: str = "segment", section: str | None = None) -> str:
+def _bar(photo: str, model: str, rate: float, stride: int, tab: str = "segment", section: str | None = None) -> str:
     try:
-        query = write(upload, model, rate, stride, tab, section)
+        query = write(photo, model, rate, stride, tab, section)
     except ValueError as error:
         return f'<p class="hint">{escape(sentence(error))}</p>'
-    note = OWN_PHOTO if upload is not None and _example(upload) is None else ""
+    note = OWN_PHOTO if photo == OWN else ""
     return (
         f'<button type="button">Copy link</button> <a href="{escape(query)}">to this photo, network, settings and tab</a> '
         f'<span role="status">{note}</span>'
@@ -173,12 +175,14 @@ def follow(
         opened += [_opened(group, linked.section if name == linked.tab else None) for name, group in sections.items()]
         return shown, *setting_updates(linked), *opened, sentences(linked)
 
-    def refresh(upload: Upload, model: str, rate: float, stride: int, tab: str, *inside: str) -> str:
-        return _bar(upload, model, rate, stride, tab, dict(zip(sections, inside, strict=True)).get(tab))
+    def refresh(name: str, model: str, rate: float, stride: int, tab: str, *inside: str) -> str:
+        return _bar(name, model, rate, stride, tab, dict(zip(sections, inside, strict=True)).get(tab))
 
     load_link = page.load(restore, None, [photo, *settings, tabs, *sections.values(), note], **FREE)
     load_link.then(**load)
-    state = [photo, *settings[1:], *(_place(group) for group in (tabs, *sections.values()))]
+    name = gr.Textbox("cat", visible=False)  # kept, so that moving a slider neither sends nor compares the photo
+    photo.change(named, [photo], [name], preprocess=False, trigger_mode="always_last", **FREE)
+    state = [name, *settings[1:], *(_place(group) for group in (tabs, *sections.values()))]
     gr.on([part.change for part in state], refresh, state, [link], preprocess=False, trigger_mode="always_last", **FREE)
 
 

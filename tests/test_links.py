@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from demo.links import Linked, read, sentences, write
+from demo.links import Linked, named, read, sentences, write
 
 from .conftest import EXAMPLES
 
@@ -71,7 +71,7 @@ def test_sentences_are_escaped() -> None:
 def test_a_written_link_reads_as_what_it_was_written_from(
     name: str, model: str, rate: int | None, stride: int | None
 ) -> None:
-    query = write({"path": str(EXAMPLES / name)}, model, rate or 6, stride or 16, "lab", "compare")
+    query = write(named({"path": str(EXAMPLES / name)}), model, rate or 6, stride or 16, "lab", "compare")
     assert reading(query[1:]) == Linked(Path(name).stem, model, rate, stride, "lab", "compare")
 
 
@@ -81,7 +81,7 @@ def test_an_example_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> N
     other.write_bytes((EXAMPLES / "coffee.jpg").read_bytes()[:-1])
 
     def photo(file: Path) -> Any:
-        return reading(write({"path": str(file)}, "fcn_lite0", 6, 16, "segment")[1:]).photo
+        return reading(write(named({"path": str(file)}), "fcn_lite0", 6, 16, "segment")[1:]).photo
 
     assert photo(same) == "cat"
     assert photo(other) is None
