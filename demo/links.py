@@ -142,7 +142,7 @@ def _bar(photo: str, model: str, rate: float, stride: int, tab: str = "segment",
         query = write(photo, model, rate, stride, tab, section)
     except ValueError as error:
         return f'<p class="hint">{escape(sentence(error))}</p>'
-    note = OWN_PHOTO if photo == OWN else ""
+    note = f'<span class="own">{OWN_PHOTO}</span>' if photo == OWN else ""
     return (
         f'<button type="button">Copy link</button> <a href="{escape(query)}">to this photo, network, settings and tab</a> '
         f'<span role="status">{note}</span>'
