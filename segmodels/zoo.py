@@ -205,6 +205,14 @@ _CARDS = (
         output_stride=16,
     ),
     Card(
+        "unet_width24",
+        "U-Net from scratch",
+        "The classic U-Net with 24 to 384 maps in place of 64 to 1024, and no ImageNet start: what that is worth.",
+        partial(unet, width=24),
+        output_stride=16,
+        working_size=256,
+    ),
+    Card(
         "unet_resnet18",
         "U-Net, ResNet-18",
         "A U-Net whose contracting path is ResNet-18.",
