@@ -6,25 +6,31 @@ a gradient is asked for, or the tensor is not on a processor that oneDNN knows, 
 """
 
 import copy
+import weakref
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-DIRECT_RATES = ((1024, 2), (512, 10))
-"""(channels, rate): with so many channels or more, oneDNN's own atrous convolution in bfloat16 is the fastest up to that
-rate, and nine products of matrices beyond; with fewer it always is. Measured on AMX, see docs/performance.md."""
+WIDE = 512
+"""Maps from which on an atrous convolution in bfloat16 is faster as nine products of matrices than as oneDNN's own
+convolution, if it halves them or more: each product is then smaller than the map. Measured on AMX, see docs/performance.md."""
 
-DIRECT_DEPTHWISE_RATE = 8
-"""The rate up to which that holds for depthwise 3x3 ones. Depthwise ones with larger kernels are faster in float32 at every rate but 1."""
+LARGEST_KERNEL = 2**22
+"""Weights of a convolution from which on oneDNN is faster at two halves of it, by a quarter on AMX."""
+
+DIRECT_PADDING = 7
+"""The padding, in cells, up to which oneDNN has a fast depthwise convolution in bfloat16; beyond it the map is padded first."""
 
 
 class FusedConv2d(nn.Conv2d):
     """A convolution and the activation behind it in one pass over the map: (N, in, H, W) -> (N, out, H', W').
 
-    In bfloat16 atrous convolutions go another way, since oneDNN is slow at them: depthwise 5x5 ones run in float32,
-    and at large rates depthwise and wide ones go tap by tap, which leaves out what lies off the map.
+    In bfloat16 some go another way, since oneDNN is slow at them. A 1x1 convolution is a product of matrices. Depthwise
+    ones at large rates get a map that is padded beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell
+    does not depend on the rate, so it is remembered for the map seen last, and another rate on it costs only sums.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
@@ -45,65 +51,102 @@ class FusedConv2d(nn.Conv2d):
         if isinstance(self.activation, nn.ReLU | nn.Hardtanh | nn.Hardswish):
             self.activation.inplace = False
         self._post_op = _post_op(activation)
+        self._remembered: tuple[weakref.ref[Tensor], list[Tensor]] | None = None
+        """The map seen last, and its products with the nine taps."""
 
     def forward(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
-        """``activation(conv(x) + summand)``."""
+        """``activation(conv(x) + summand)``; without a gradient it is written over the summand, which is faster."""
         if not x.is_cpu or x.is_meta or (torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)):
             out = super().forward(x)
             return self._activated(out if summand is None else out + summand)
-        if x.dtype == torch.bfloat16 and self.dilation[0] > 1:
-            if self._is_far():
-                out = self._sum_of_taps(x)
-                return self._activated(out if summand is None else out + summand)
-            if self.groups == self.in_channels and self.kernel_size != (3, 3):
-                assert summand is None
-                return self._one_pass(x.float(), self.weight.float(), None).to(x.dtype)
-        return self._one_pass(x, self.weight, summand)
+        padding = cast("tuple[int, int]", self.padding)  # the other way to write it, a word, is not used here
+        if x.dtype != torch.bfloat16 or summand is not None:
+            return self._one_pass(x, padding, summand)
+        if self._is_pointwise():
+            return self._product(x)
+        if self._goes_by_taps():
+            return self._activated(self._sum_of_taps(x))
+        if self.groups > 1 and max(padding) > DIRECT_PADDING:
+            return self._one_pass(_padded(x, *padding), (0, 0))
+        if self.groups == 1 and self.weight.numel() > LARGEST_KERNEL:
+            return self._in_halves(x, padding)
+        return self._one_pass(x, padding)
 
-    def _one_pass(self, x: Tensor, weight: Tensor, summand: Tensor | None) -> Tensor:
-        where = (list(self.padding), list(self.stride), list(self.dilation), self.groups)
+    def _one_pass(self, x: Tensor, padding: tuple[int, int], summand: Tensor | None = None) -> Tensor:
+        where = (list(padding), list(self.stride), list(self.dilation), self.groups)
         name, scalars = self._post_op
         if summand is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.exact_bias, *where, name, scalars, "")
-        return torch.ops.mkldnn._convolution_pointwise(  # which wants the bias in the map's precision
-            x, summand, weight, self.bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
+            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.exact_bias, *where, name, scalars, "")
+        return torch.ops.mkldnn._convolution_pointwise_(  # which wants the bias in the map's precision
+            summand, x, self.weight, self.bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
         )
 
-    def _is_far(self) -> bool:
-        """Whether the convolution is faster tap by tap, and can be taken so: 3x3, and the map keeps its size."""
-        rate = self.dilation[0]
-        if self.kernel_size != (3, 3) or self.stride != (1, 1) or not self.padding == self.dilation == (rate, rate):
-            return False
-        if self.groups == 1:
-            return any(self.in_channels >= channels and rate > direct for channels, direct in DIRECT_RATES)
-        return rate > DIRECT_DEPTHWISE_RATE and self.groups == self.in_channels == self.out_channels
+    def _in_halves(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        """One half of the output's maps, then the other."""
+        where = (list(padding), list(self.stride), list(self.dilation), 1)
+        biases = (None, None) if self.exact_bias is None else self.exact_bias.chunk(2)
+        halves = [
+            torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *where, *self._post_op, "")
+            for weight, bias in zip(self.weight.chunk(2), biases, strict=True)
+        ]
+        return torch.cat(halves, dim=1)
+
+    def _is_pointwise(self) -> bool:
+        return self.kernel_size == self.stride == (1, 1) and self.groups == 1 and self.padding == (0, 0)
+
+    def _product(self, x: Tensor) -> Tensor:
+        """The 1x1 convolution as a product of cells and weights."""
+        cells, weight = x.permute(0, 2, 3, 1).contiguous(), self.weight.flatten(1).contiguous()
+        name, scalars = self._post_op
+        out = torch.ops.mkldnn._linear_pointwise(cells, weight, self.exact_bias, name, scalars, "")
+        return out.permute(0, 3, 1, 2)
+
+    def _goes_by_taps(self) -> bool:
+        """Whether this is an atrous convolution that is faster tap by tap, and can be taken so: the map keeps its size."""
+        (rate, _), wide = self.dilation, self.groups == 1 and self.in_channels >= max(WIDE, 2 * self.out_channels)
+        keeps_size = (
+            self.kernel_size == (3, 3) and self.stride == (1, 1) and self.padding == self.dilation == (rate, rate)
+        )
+        return wide and keeps_size and rate > 1
 
     def _sum_of_taps(self, x: Tensor) -> Tensor:
-        """Each tap is a 1x1 convolution, or a product by channel, shifted by the rate. The sum is in float32."""
+        """What each tap makes of the cells, shifted by the rate. The sum is in float32."""
         height, width = x.shape[-2:]
         total = torch.zeros(x.shape[0], height, width, self.out_channels)
         if self.exact_bias is not None:
             total += self.exact_bias
-        depthwise = self.groups > 1
-        cells, weight = (x.permute(0, 2, 3, 1).float(), self.weight.float()) if depthwise else (x, self.weight)
-        for row in range(3):
-            to_rows, from_rows = _shifted(height, (row - 1) * self.dilation[0])
-            for column in range(3):
-                to_columns, from_columns = _shifted(width, (column - 1) * self.dilation[1])
-                if to_rows.start >= to_rows.stop or to_columns.start >= to_columns.stop:
-                    continue  # the tap is off the map everywhere
-                target = total[:, to_rows, to_columns]
-                if depthwise:
-                    target.addcmul_(cells[:, from_rows, from_columns], weight[:, 0, row, column])
-                else:
-                    # Whole rows go in, though some columns fall off the map: a part of each would be copied first.
-                    tap = weight[:, :, row : row + 1, column : column + 1]
-                    part = nn.functional.conv2d(cells[:, :, from_rows], tap).permute(0, 2, 3, 1)
-                    target += part[:, :, from_columns]
+        products = self._products(x)
+        for tap, here, there in self._taps_on(height, width):
+            total[here].add_(products[tap][there])
         return total.permute(0, 3, 1, 2).to(x.dtype)
+
+    def _taps_on(self, height: int, width: int) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
+        """The taps that meet a map anywhere: number, the (N, H, W) cells that have the tap on the map, and what it sees."""
+        for row in range(3):
+            rows, seen_rows = _shifted(height, (row - 1) * self.dilation[0])
+            for column in range(3):
+                columns, seen_columns = _shifted(width, (column - 1) * self.dilation[1])
+                if rows.start < rows.stop and columns.start < columns.stop:
+                    yield 3 * row + column, (slice(None), rows, columns), (slice(None), seen_rows, seen_columns)
+
+    def _products(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) -> for each of the nine taps (N, H, W, out), whatever the rate."""
+        if self._remembered is None or self._remembered[0]() is not x:
+            cells = x.permute(0, 2, 3, 1)
+            taps = self.weight.flatten(2).unbind(2)
+            self._remembered = (weakref.ref(x), [nn.functional.linear(cells, tap) for tap in taps])
+        return self._remembered[1]
 
     def _activated(self, x: Tensor) -> Tensor:
         return x if self.activation is None else self.activation(x)
+
+
+def _padded(x: Tensor, rows: int, columns: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, H + 2 rows, W + 2 columns), zeros around, channels last."""
+    count, channels, height, width = x.shape
+    framed = x.new_zeros(count, height + 2 * rows, width + 2 * columns, channels).permute(0, 3, 1, 2)
+    framed[:, :, rows : rows + height, columns : columns + width] = x
+    return framed
 
 
 def _shifted(size: int, offset: int) -> tuple[slice, slice]:
@@ -126,7 +169,11 @@ def _post_op(activation: nn.Module | None) -> tuple[str, list[float]]:
 
 
 class FusedBottleneck(nn.Module):
-    """ResNet's bottleneck with its sum and its ReLUs inside the convolutions; names as in torchvision's block."""
+    """ResNet's bottleneck with its sum and its ReLUs inside the convolutions; names as in torchvision's block.
+
+    Where it adds its own input, it writes over it. Nobody else reads that: the input of a stage's first block, which may
+    be wanted as a feature, is not added but goes through ``downsample``.
+    """
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -141,13 +188,22 @@ class FusedBottleneck(nn.Module):
         return out
 
 
+class GlobalAveragePooling(nn.Module):
+    """The mean of each map, (N, C, H, W) -> (N, C, 1, 1): many times as fast as ``AdaptiveAvgPool2d(1)`` in bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(x, (x.shape[-2], x.shape[-1]))
+
+
 def can_fuse() -> bool:
-    """Whether this build of torch has oneDNN's convolutions with an activation inside."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    """Whether this build of torch has oneDNN's convolutions and products with an activation inside."""
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_linear_pointwise")
+    )
 
 
 def fuse_activations(module: nn.Module) -> None:
-    """Replace every convolution inside ``module`` by one that takes the activation behind it along.
+    """Replace every convolution inside ``module`` by one that takes the activation behind it along, and global pooling.
 
     Behind it means what is known of the neighbours in an ``nn.Sequential`` and of this zoo's and torchvision's blocks.
     Batch norms must have been folded before. Modules that are left without work become ``nn.Identity``, so that names
@@ -157,6 +213,8 @@ def fuse_activations(module: nn.Module) -> None:
         if _is_bottleneck(child):
             child = FusedBottleneck(child)
             setattr(module, name, child)
+        if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
+            setattr(module, name, GlobalAveragePooling())
         fuse_activations(child)
     for first, second in _pairs(module):
         conv, activation = getattr(module, first), getattr(module, second)

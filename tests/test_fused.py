@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels.fused import DIRECT_RATES, FusedBottleneck, FusedConv2d, fuse_activations
+from segmodels.fused import WIDE, FusedBottleneck, FusedConv2d, fuse_activations
 from segmodels.precision import fold_batch_norms, round_kernels
 
 from .helpers import randomise_norms
 
-WIDE, FAR = DIRECT_RATES[-1][0], DIRECT_RATES[-1][1] + 1
+FAR = 11
 ACTIVATIONS: list[nn.Module | None] = [None, nn.ReLU(), nn.ReLU6(), nn.Hardswish()]
 
 
@@ -29,6 +29,11 @@ def error(answer: Tensor, expected: Tensor) -> float:
     "shape",
     [
         {"in_channels": 8, "out_channels": 12, "kernel_size": 1},
+        {"in_channels": 8, "out_channels": 12, "kernel_size": 1, "stride": 2},
+        {"in_channels": 8, "out_channels": 12, "kernel_size": 1, "bias": False},
+        {"in_channels": 1024, "out_channels": 456, "kernel_size": 3, "padding": 1},
+        {"in_channels": 8, "out_channels": 8, "kernel_size": 5, "padding": 8, "dilation": 4, "groups": 8},
+        {"in_channels": 16, "out_channels": 16, "kernel_size": 3, "padding": 9, "dilation": 9, "groups": 16},
         {"in_channels": 8, "out_channels": 12, "kernel_size": 3, "stride": 2, "padding": 1},
         {"in_channels": 8, "out_channels": 8, "kernel_size": 5, "padding": 4, "dilation": 2, "groups": 8},
         {
@@ -63,6 +68,39 @@ def test_a_fused_convolution_is_a_convolution_and_its_activation(
         answer = FusedConv2d(conv, activation).to(dtype)(x)
     assert answer.dtype == dtype
     assert error(answer, expected) < (1e-5 if dtype == torch.float32 else 1e-2)
+
+
+def test_global_pooling_is_the_mean_of_each_map() -> None:
+    torch.manual_seed(0)
+    x = channels_last(torch.rand(2, 24, 65, 87), torch.bfloat16)
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Identity())
+    fuse_activations(network)
+    assert not isinstance(network[0], nn.AdaptiveAvgPool2d)
+    assert error(network(x), x.double().mean((2, 3), keepdim=True)) < 4e-3  # half a step of bfloat16
+
+
+def test_a_bottleneck_writes_over_nothing_that_is_a_feature() -> None:
+    torch.manual_seed(0)
+    network = segmodels.build("fcn_resnet50").eval().requires_grad_(False)
+    fold_batch_norms(network)
+    x = torch.randn(1, 3, 64, 64).to(memory_format=torch.channels_last)
+    expected = network.encode(x)
+    fuse_activations(network)
+    with torch.inference_mode():
+        for answer, feature in zip(network.encode(x), expected, strict=True):
+            assert error(answer, feature) < 1e-4
+
+
+def test_a_wide_atrous_convolution_is_right_at_every_rate_on_maps_that_come_and_go() -> None:
+    """What it remembers of one map must never answer for another, nor at another rate than the one asked."""
+    torch.manual_seed(0)
+    fused = FusedConv2d(nn.Conv2d(WIDE, 6, 3, bias=False).requires_grad_(False)).bfloat16()
+    maps = [channels_last(torch.randn(1, WIDE, 17, 13), torch.bfloat16) for _ in range(2)]
+    for index, rate in ((0, 2), (0, 5), (1, 5), (0, 5), (0, 20), (1, 2), (0, 2)):
+        fused.dilation = fused.padding = (rate, rate)
+        expected = nn.functional.conv2d(maps[index].double(), fused.weight.double(), padding=rate, dilation=rate)
+        with torch.inference_mode():
+            assert error(fused(maps[index]), expected) < 1e-2
 
 
 def test_a_fused_convolution_can_be_differentiated() -> None:
