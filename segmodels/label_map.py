@@ -39,19 +39,20 @@ def label_map(logits: Tensor, size: tuple[int, int], winners: Tensor | None = No
     names = present.to(torch.uint8)
     rows, columns = _Between.cells(logits.shape[1], height), _Between.cells(logits.shape[2], width)
     cells = winners.to(torch.uint8).numpy()
-    labels = cells[:, columns.first.numpy()][rows.first.numpy()]
+    labels = cells[:, columns.first.numpy()].take(rows.first.numpy(), 0)  # five times as fast as indexing
     borders = _borders(cells)[:, columns.first.numpy()]
     logits = logits[present]
-    table = logits.flatten(1).T.contiguous()
     strip = max(STRIP_VALUES // (len(present) * width), 1)
     for top in range(0, height, strip):
         part = slice(top, top + strip)
-        on_border = torch.from_numpy(np.flatnonzero(borders[rows.first[part].numpy()]))
+        on_border = torch.from_numpy(np.flatnonzero(borders.take(rows.first[part].numpy(), 0)))
+        if not len(on_border):
+            continue
+        down = torch.lerp(logits[:, rows.first[part]], logits[:, rows.second[part]], rows.share[part, None])
         if len(on_border) > MANY_BORDER_PIXELS * labels[part].size:
-            labels[part] = names[_best_of_all(logits, rows[part], columns)].numpy()
-        elif len(on_border):
-            best = _best_at(on_border, table, logits.shape[2], rows[part], columns)
-            labels[part].ravel()[on_border.numpy()] = names[best].numpy()
+            labels[part] = names[_best_of_all(down, columns)].numpy()
+        else:
+            labels[part].ravel()[on_border.numpy()] = names[_best_at(on_border, down, columns)].numpy()
     return labels
 
 
@@ -70,9 +71,6 @@ class _Between:
         first = position.long()
         return cls(first, (first + 1).clamp(max=count - 1), position - first)
 
-    def __getitem__(self, part: slice | Tensor) -> "_Between":
-        return _Between(self.first[part], self.second[part], self.share[part])
-
 
 def _borders(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether among the (h, w) cell, its right, its lower and its lower right neighbour there are two classes."""
@@ -80,23 +78,20 @@ def _borders(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (cells != framed[:-1, 1:]) | (cells != framed[1:, :-1]) | (cells != framed[1:, 1:])
 
 
-def _best_of_all(logits: Tensor, rows: _Between, columns: _Between) -> Tensor:
-    """The (height, width) best of (C, h, w) logits at every pixel."""
-    first, second = logits[:, rows.first], logits[:, rows.second]
-    across = torch.lerp(first, second, rows.share[:, None])
-    return torch.lerp(across[..., columns.first], across[..., columns.second], columns.share).max(0).indices
+def _best_of_all(down: Tensor, columns: _Between) -> Tensor:
+    """The (height, width) best of (C, height, w) logits, interpolated along each row."""
+    return torch.lerp(down[..., columns.first], down[..., columns.second], columns.share).max(0).indices
 
 
-def _best_at(pixels: Tensor, table: Tensor, cells: int, rows: _Between, columns: _Between) -> Tensor:
-    """The (N,) best of a (h * w, C) table of logits, ``cells`` a row, at N pixels, counted row by row."""
-    row = torch.div(pixels, len(columns.first), rounding_mode="floor")
-    rows, columns = rows[row], columns[pixels - row * len(columns.first)]
-
-    def across(first_cells: Tensor) -> Tensor:
-        start = first_cells * cells
-        return torch.lerp(table[start + columns.first], table[start + columns.second], columns.share[:, None])
-
-    return torch.lerp(across(rows.first), across(rows.second), rows.share[:, None]).max(1).indices
+def _best_at(pixels: Tensor, down: Tensor, columns: _Between) -> Tensor:
+    """As ``_best_of_all``, but only the (N,) best at N pixels of the photo, counted row by row."""
+    width, cells = len(columns.first), down.shape[2]
+    row = torch.div(pixels, width, rounding_mode="floor")
+    column = pixels - row * width
+    first, second = (
+        down.flatten(1).index_select(1, row * cells + cell[column]) for cell in (columns.first, columns.second)
+    )
+    return torch.lerp(first, second, columns.share[column]).max(0).indices
 
 
 def mean_confidence(logits: Tensor, classes: Sequence[str], winners: Tensor | None = None) -> dict[str, float]:

@@ -74,10 +74,14 @@ class Segmentation:
     """Part of the photo that each class found covers, largest first; they sum to 1."""
 
     def __post_init__(self) -> None:
-        counts = np.array(Image.fromarray(self.labels).histogram())  # in place, where numpy would copy it as int64
-        found = sorted(np.flatnonzero(counts), key=lambda index: -counts[index])
-        shares = {self.classes[index]: float(counts[index] / self.labels.size) for index in found}
-        object.__setattr__(self, "shares", shares)
+        shares, left = {}, self.labels.size
+        for name in dict.fromkeys((*self.confidence, *self.classes)):  # those that won somewhere first
+            if not left:
+                break
+            if count := int(np.count_nonzero(self.labels == self.classes.index(name))):
+                shares[name] = count / self.labels.size
+                left -= count
+        object.__setattr__(self, "shares", dict(sorted(shares.items(), key=lambda item: -item[1])))
 
     def report(self, file: str | None = None, outputs: dict[str, str] | None = None) -> dict[str, Any]:
         """The result as JSON: what ``segment --json`` prints and what the page's ``/segment`` answers."""
