@@ -1,7 +1,10 @@
 """The compact zoo under ONNX Runtime and OpenVINO: ``python -m tools.engines``.
 
-Network alone, from the input to the logits, in turns with ours; then whether the label map is that of float32. Needs
-``pip install onnx onnxruntime openvino``, which nothing else here does.
+Network alone, from the input to the logits, in turns with ours; then whether the label map is that of float32. OpenVINO
+is measured twice: as one graph compiled for this input size, and as a Segmenter would have to run it, so that any photo
+and any atrous rate is answered at once: backbone and decoder apart, of any input size, the features handed over.
+
+Needs ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
 
 import statistics
@@ -93,6 +96,7 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
     network = zoo.build(name).eval().requires_grad_(False)
     load_state(network, read_state(zoo.card(name).weights_file()))
     fold_batch_norms(network)
+    in_halves = _halves(network, x)  # before the ONNX exporter, which does not leave every network as it was
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         torch.onnx.export(ToLogits(network), (x,), file, input_names=["x"], output_names=["logits"], dynamo=False)
@@ -108,7 +112,41 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
         compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
         print(f"{name}: OpenVINO compiled in {time.perf_counter() - began:.1f} s", file=sys.stderr)
         runs[f"OpenVINO, {precision}"] = partial(_openvino, compiled)
+    halves = [core.compile_model(half, "CPU", settings) for half in in_halves]
+    runs[f"OpenVINO, {precision}, in two halves"] = partial(_openvino_in_halves, *halves)
     return runs
+
+
+def _halves(network: SegmentationNetwork, x: Tensor) -> list[Any]:
+    """Backbone and decoder as OpenVINO's models of any input size."""
+    import openvino
+
+    halves = ((Encode(network), (x,)), (Decode(network), tuple(network.encode(x))))
+    return [openvino.convert_model(torch.jit.trace(half, inputs, check_trace=False)) for half, inputs in halves]
+
+
+class Encode(nn.Module):
+    """A backbone as a module to be traced: (N, 3, H, W) -> its features."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.encode(x))
+
+
+class Decode(Encode):
+    """A decoder as a module to be traced: all features -> (N, C, h, w) logits."""
+
+    def forward(self, *features: Tensor) -> Tensor:  # type: ignore[override]
+        return self.network.decode(list(features))
+
+
+def _openvino_in_halves(encode: Any, decode: Any, x: Tensor) -> NDArray[np.float32]:
+    features = encode(x.numpy())
+    logits: NDArray[np.float32] = decode([features[index] for index in range(len(features))])[0][0]
+    return logits
 
 
 def _openvino(compiled: Any, x: Tensor) -> NDArray[np.float32]:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-PARTS = {"tables": ["segmodels", "bench"], "app": ["tools.bench_app"], "engines": ["tools.engines"]}
+PARTS = {
+    "tables": ["segmodels", "bench"],
+    "app": ["tools.bench_app"],
+    "layers": ["tools.layers"],
+    "engines": ["tools.engines"],
+}
 """What stands between which marks of the page, and the module that prints it."""
 
 
