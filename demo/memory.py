@@ -4,20 +4,25 @@ Everything is keyed by content (gradio stores an upload under the hash of its by
 holds nothing that one visitor chose and another could see; it is bounded, and the least recently used goes first.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import functools
+import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from segmodels import Segmenter, load, rates, read_photo, zoo
 from segmodels.cost import Cost, count
+from segmodels.photo import Photo
 from segmodels.segmenter import Features
 
 from . import limits
@@ -25,8 +30,14 @@ from . import limits
 DISPLAY_SIDE = 960
 """The longer side, in pixels, at which pictures are drawn and sent: sharp on a phone, small enough to be quick."""
 
-FEATURE_BYTES = 512 * 2**20
-"""What remembered features may take together: some seventy photos in the compact zoo, twenty in the largest network."""
+DISPLAY_BYTES = 64 * 2**20
+"""What photos at display size may take together: some twenty-four that fill it, hundreds of small ones."""
+
+FEATURE_BYTES = 256 * 2**20
+"""What remembered features may take together: some eighty photos in the compact zoo, ten in the largest network."""
+
+TRIM_SECONDS = 5
+"""How often freed memory goes back to the system."""
 
 V = TypeVar("V")
 
@@ -40,6 +51,32 @@ def bound_arenas() -> None:
     m_arena_max = -8  # malloc.h
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(m_arena_max, 2)
+
+
+def trim() -> None:
+    """Give what is freed back to the system. Elsewhere than under glibc nothing is done.
+
+    By itself glibc gives back the end of a heap alone, and something that is kept soon lies behind every gap: what two
+    large photos once needed would stay with the app for good.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@contextlib.asynccontextmanager
+async def trimmed() -> AsyncIterator[None]:
+    """While the app runs, trim now and then."""
+    task = asyncio.create_task(_keep_trimming())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _keep_trimming() -> None:
+    while True:
+        await asyncio.sleep(TRIM_SECONDS)
+        await asyncio.to_thread(trim)
 
 
 class Remembered(Generic[V]):
@@ -83,9 +120,41 @@ class Display:
 
 
 _segmenters: Remembered[Segmenter] = Remembered(12)
-_displays: Remembered[Display] = Remembered(64)
+_displays: Remembered[Display] = Remembered(DISPLAY_BYTES, lambda display: pixel_bytes(display.photo))
 _features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: sum(map_.nbytes for map_ in features.maps))
 _loading = threading.Lock()
+_decoded: ContextVar[dict[str, Photo] | None] = ContextVar("decoded", default=None)
+
+
+def pixel_bytes(image: Image.Image) -> int:
+    """What an RGB picture takes: Pillow keeps four bytes a pixel."""
+    return 4 * image.width * image.height
+
+
+@contextlib.contextmanager
+def decoding_once() -> Iterator[None]:
+    """Inside, a photo is decoded once for all who ask for it, and forgotten at the end: it may be large."""
+    photos: dict[str, Photo] = {}
+    token = _decoded.set(photos)
+    try:
+        yield
+    finally:
+        _decoded.reset(token)
+        photos.clear()
+
+
+def photo(path: str) -> Photo:
+    """The photo at ``path`` at its own size.
+
+    Raises:
+        PhotoError: if it is no photo that can be shown.
+    """
+    photos = _decoded.get()
+    if photos is None:
+        return read_photo(path)
+    if path not in photos:
+        photos[path] = read_photo(path)
+    return photos[path]
 
 
 def segmenter(model: str) -> Segmenter:
@@ -122,12 +191,19 @@ def display(path: str) -> Display:
 
     def make() -> Display:
         limits.check()
-        photo = read_photo(path)
-        small = photo.image.copy()
-        small.thumbnail((DISPLAY_SIDE, DISPLAY_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        return Display(small, photo.image.size, photo.notes)
+        read = photo(path)
+        return Display(_at_most(read.image, DISPLAY_SIDE), read.image.size, read.notes)
 
     return _displays.get(path, make)
+
+
+def _at_most(image: Image.Image, side: int) -> Image.Image:
+    """``image``, made smaller if one of its sides is longer than ``side`` pixels."""
+    scale = side / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def has_features(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> bool:
@@ -135,7 +211,7 @@ def has_features(path: str, model: str, output_stride: int | None, working_size:
     return (path, model, output_stride, working_size) in _features
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def cost(model: str, height: int, width: int, output_stride: int | None) -> Cost:
     """What the network called ``model`` costs on an input of that size, in pixels, at that output stride."""
     card = zoo.card(model)
@@ -157,8 +233,23 @@ def features(path: str, model: str, output_stride: int | None, working_size: int
 
     def make() -> Features:
         limits.check()
-        photo = read_photo(path).image
+        image = photo(path).image
         limits.check()
-        return chosen.encode(photo, output_stride, working_size)
+        return apart(chosen.encode(image, output_stride, working_size))
 
     return _features.get((path, model, output_stride, working_size), make)
+
+
+def apart(features: Features) -> Features:
+    """The same in memory of its own, which goes back to the system the moment nobody needs it.
+
+    Among what the next photos need for a moment, what is kept for long would tear the heap into gaps.
+    """
+    return replace(features, maps=[_apart(map_) for map_ in features.maps])
+
+
+def _apart(values: Tensor) -> Tensor:
+    with torch.inference_mode():
+        flat = torch.frombuffer(mmap.mmap(-1, values.nbytes, access=mmap.ACCESS_COPY), dtype=values.dtype)
+        strides = torch.empty_like(values, device="meta").stride()
+        return flat.as_strided(values.shape, strides).copy_(values)

@@ -11,7 +11,6 @@ from typing import Any
 
 import gradio as gr
 
-import segmodels
 from segmodels import Segmentation, zoo
 from segmodels.pictures import figure, label_image, overlay
 from segmodels.segmenter import LARGEST_ATROUS_RATE
@@ -232,11 +231,11 @@ def _labels_file(path: str, result: Segmentation, file: Path) -> None:
 
 
 def _overlay_file(path: str, result: Segmentation, file: Path) -> None:
-    overlay(segmodels.read_photo(path).image, result.labels).save(file, compress_level=1)
+    overlay(memory.photo(path).image, result.labels).save(file, compress_level=1)
 
 
 def _figure_file(path: str, result: Segmentation, file: Path) -> None:
-    figure(segmodels.read_photo(path).image, result.labels, result.classes).savefig(file)
+    figure(memory.photo(path).image, result.labels, result.classes).savefig(file)
 
 
 def _table_file(path: str, result: Segmentation, file: Path) -> None:
@@ -320,7 +319,7 @@ def _api() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
                 _labels_file(path, result, files[0])
-                photo = segmodels.read_photo(path)
+                photo = memory.photo(path)
                 overlay(photo.image, result.labels).save(files[1], compress_level=1)
                 cached = [
                     str(part.move_resource_to_block_cache(file))

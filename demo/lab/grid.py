@@ -95,7 +95,7 @@ element.addEventListener('change', event => {
 """Where the page is too narrow for the enlarged cell to stand beside the grid, it is scrolled to."""
 
 
-_pages: memory.Remembered[str] = memory.Remembered(32)
+_pages: memory.Remembered[str] = memory.Remembered(32 * 2**20, len)
 
 
 def show(upload: Upload, model: str) -> Iterator[str]:

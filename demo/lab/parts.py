@@ -149,7 +149,7 @@ def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int]) ->
     return Truth(np.asarray(resized))
 
 
-_labels: memory.Remembered[Labels] = memory.Remembered(64)
+_labels: memory.Remembered[Labels] = memory.Remembered(32 * 2**20, lambda labels: labels.nbytes)
 
 
 def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int, int]) -> Labels:

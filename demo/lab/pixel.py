@@ -12,9 +12,9 @@ import gradio as gr
 import numpy as np
 import torch
 from PIL import ImageEnhance
-from torch import Tensor
+from torch import Tensor, nn
 
-from segmodels import Segmenter, load, read_photo, zoo
+from segmodels import Segmenter, load, zoo
 from segmodels.layers import resize_logits
 from segmodels.parts import parts
 from segmodels.pooling import ASPP
@@ -251,9 +251,9 @@ def _branch(name: str, rate: int | None, box: Box, cell: tuple[int, int], map_si
     return Branch(f"rate {own}", own, box, tuple(taps(*cell, own, *map_size)))
 
 
-_exact: memory.Remembered[Segmenter] = memory.Remembered(4)
-_pixels: memory.Remembered[Tensor] = memory.Remembered(16)
-_effective: memory.Remembered[Values] = memory.Remembered(32)
+_exact: memory.Remembered[Segmenter] = memory.Remembered(256 * 2**20, lambda exact: weights_bytes(exact.network))
+_pixels: memory.Remembered[Tensor] = memory.Remembered(64 * 2**20, lambda pixels: pixels.nbytes)
+_effective: memory.Remembered[Values] = memory.Remembered(32 * 2**20, lambda field: field.nbytes)
 
 
 def _key(path: str, settings: Settings, looked: Look) -> tuple[Any, ...]:
@@ -273,12 +273,17 @@ def effective(path: str, settings: Settings, looked: Look) -> Values:
 
     def make() -> Values:
         exact = _in_float32(settings.card.name)
-        pixels = _pixels.get((path, settings.card.name), lambda: exact.pixels(read_photo(path).image))
+        pixels = _pixels.get((path, settings.card.name), lambda: exact.pixels(memory.photo(path).image))
         with exact.turn(settings.rate, settings.stride) as network:
             field = effective_receptive_field(network, pixels, looked.row, looked.column, looked.followed)
         return field.numpy(force=True)
 
     return _effective.get(_key(path, settings, looked), make)
+
+
+def weights_bytes(network: nn.Module) -> int:
+    """What the weights of ``network`` take."""
+    return sum(weight.nbytes for weight in network.parameters())
 
 
 def _in_float32(model: str) -> Segmenter:

@@ -23,7 +23,7 @@ STRIDE, KERNEL = 32, 7
 SIDES = (160, 512)
 
 
-_maps: Remembered[Tensor] = Remembered(64)
+_maps: Remembered[Tensor] = Remembered(32 * 2**20, lambda values: values.nbytes)
 """What the network has before its scores, by photo and size: a megabyte each."""
 
 
