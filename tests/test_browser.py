@@ -149,7 +149,7 @@ def test_weights_that_cannot_be_fetched_are_explained(page: Page, monkeypatch: p
     page.locator("#source").get_by_text("torchvision's").click()
     expect(page.locator("#pictures .problem")).to_contain_text("there is no connection; choose a bundled network")
     expect(page.locator("#model")).to_contain_text("DeepLab v3, ResNet-101")
-    page.locator("#source").get_by_text("Compact zoo").click()
+    page.locator("#source").get_by_text("Bundled").click()
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
 
 

@@ -1,6 +1,5 @@
 """What several sections of the lab share: a network and its settings to choose, and how pictures are saved."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from segmodels.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 from segmodels.zoo import Card
 
+from .. import fetching
 from ..settings import whole
 
 PROGRESS = gr.Progress()
@@ -94,7 +94,9 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
 
 
 def _title(card: Card) -> str:
-    return card.title if card.source == "bundled" else f"{card.title} (torchvision's)"
+    if card.source == "bundled":
+        return card.title
+    return f"{card.title} (torchvision's{'' if card.at_hand else ', fetched on first use'})"
 
 
 def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
@@ -106,11 +108,7 @@ def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
         card = zoo.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), str(model)
-    if card.trained and not card.at_hand:
-        with contextlib.suppress(ValueError, OSError):
-            card.weights_file(
-                lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
-            )
+    fetching.fetch_chosen(card, progress)
     if card.atrous_rate is None:
         return gr.update(interactive=False), gr.update(interactive=False), card.name
     rate, stride = (gr.update(interactive=True, value=value) for value in (card.atrous_rate, card.output_stride))
