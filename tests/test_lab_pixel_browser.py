@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from segmodels.pictures import label_image
 
 from .conftest import NEEDS_CHROMIUM
+from .helpers import saved_as_seen
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -168,6 +169,15 @@ def test_certainty_maps_appear_and_follow_the_settings(page: Page, url: str) -> 
     assert entropy.get_attribute("src") != before
     choose(page, "#certainty-model", "FCN")
     expect(page.locator("#certainty figcaption").first).to_have_text("Mask, FCN")
+
+
+@pytest.mark.parametrize(("title", "name"), [("Parts on and off", "full"), ("How sure is it", "margin")])
+def test_a_picture_is_saved_as_it_looks(page: Page, url: str, title: str, name: str, tmp_path: Path) -> None:
+    """The first picture, a photo under its mask, or the last, a map."""
+    open_section(page, url, title)
+    figures = page.locator("#parts figure, #certainty figure")
+    figure = figures.first if name == "full" else figures.last
+    assert saved_as_seen(figure, figure.locator(".picture"), tmp_path) == f"deeplabv3plus_lite0_{name}.png"
 
 
 def test_every_picture_has_a_text_and_a_phone_need_not_scroll_sideways(browser: Browser, url: str) -> None:
