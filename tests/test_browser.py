@@ -72,6 +72,7 @@ def test_each_network_can_be_chosen_and_settings_are_idle_where_there_are_none(p
     for title, name, active in [
         ("FCN", "fcn_lite0", False),
         ("U-Net", "unet_lite0", False),
+        ("U-Net from scratch", "unet_width24", False),
         ("DeepLab v3", "deeplabv3_lite0", True),
         ("DeepLab v3+", "deeplabv3plus_lite0", True),
     ]:

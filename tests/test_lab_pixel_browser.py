@@ -138,6 +138,8 @@ def test_switching_a_part_off_changes_the_picture(page: Page, url: str) -> None:
     expect(page.locator("#parts figcaption").nth(1)).to_have_text("The same")
     page.get_by_role("checkbox", name="skip at stride 16").uncheck()
     expect(page.locator("#parts figcaption").nth(1)).to_have_text("Without skip at stride 16")
+    page.locator("#parts-model").get_by_text("U-Net from scratch", exact=True).click()
+    expect(page.get_by_role("checkbox", name="skip at stride 1", exact=True)).to_be_checked()
     page.locator("#parts-model").get_by_text("FCN", exact=True).click()
     expect(page.locator("#parts-overview")).to_contain_text("FCN-32s")
 

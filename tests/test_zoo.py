@@ -13,6 +13,7 @@ COMPACT = ["fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0"]
 
 
 def test_the_compact_zoo_is_there_with_weights() -> None:
+    assert zoo.compact_models() == COMPACT
     assert set(COMPACT) <= set(zoo.bundled_models()) <= set(segmodels.trained_models()) <= set(segmodels.list_models())
 
 
@@ -45,6 +46,7 @@ def test_bundled_weights_are_what_their_card_says(name: str) -> None:
     assert facts["parameters"] == sum(tensor.numel() for tensor in segmodels.build(name).parameters())
     assert facts["training"]["data"]
     assert facts["training"]["commands"]
+    assert ("ImageNet" in facts["training"]["summary"]) == facts["training"]["start"].startswith("ImageNet")
     assert facts["licence"]
     assert facts["limits"]
     scores = facts["scores"]
