@@ -55,6 +55,13 @@ def test_bundled_weights_are_what_their_card_says(name: str) -> None:
     assert scores["miou7"] == pytest.approx(sum(seven) / 7, abs=1e-3)
 
 
+def test_the_one_from_scratch_scores_lower_as_it_says_and_better_than_a_network_that_sees_nothing() -> None:
+    scratch, started = (zoo.card(name).measured["scores"] for name in ("unet_width24", "unet_lite0"))
+    assert "scores lower" in zoo.card("unet_width24").summary
+    nothing_but_background = scratch["pixels"]["background"] / sum(scratch["pixels"].values()) / 7
+    assert 2 * nothing_but_background < scratch["miou7"] < started["miou7"]
+
+
 @pytest.mark.parametrize("name", ["deeplabv3", "DeepLabV3Plus_lite0", "../fcn_lite0", "", "x" * 10_000, None])
 def test_an_unknown_name_is_answered_with_the_near_ones(name: str) -> None:
     with pytest.raises(ValueError, match="did you mean") as caught:
