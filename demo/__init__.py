@@ -23,7 +23,8 @@ from .segment_tab import segment_tab
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 INTRODUCTION = """
 # FCN, U-Net and DeepLab, side by side
-Three ways to label every pixel of a photo, on one backbone, one data set and one recipe: what differs is the decoder.
+Three ways to label every pixel of a photo. Four networks share one backbone, one data set and one recipe, so what differs
+is the decoder; one more U-Net was trained from scratch, to show what the backbone's start is worth.
 Drop in a photo, choose a network, and move the atrous rate.
 """
 ROOT = Path(__file__).resolve().parent.parent

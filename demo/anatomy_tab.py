@@ -21,6 +21,8 @@ DEFAULT_MODEL = "unet_lite0"
 SIDES = (32, 1024)
 """The least and the largest height and width of a photo here, in pixels."""
 RATES = (1, 24)
+TABLE_WIDTH = 710
+"""What the widest table of parts takes, in pixels: where two such tables have no room, one stands below the other."""
 
 COMPUTES: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private", "show_progress": "hidden"}
 """Options of every event here. Nothing is allocated and nothing waits for a place in the queue: no weights are loaded and
@@ -65,9 +67,9 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
                 )
     diagram = gr.HTML(elem_id="anatomy-diagram")
     with gr.Row():
-        with gr.Column(min_width=300):
+        with gr.Column(min_width=TABLE_WIDTH):
             parts = gr.HTML(elem_id="anatomy-parts")
-        with gr.Column(min_width=300):
+        with gr.Column(min_width=TABLE_WIDTH):
             others = gr.HTML(COUNTING, elem_id="anatomy-others")
     layers = gr.HTML(elem_id="anatomy-layers")
 

@@ -98,7 +98,7 @@ def draw(anatomy: Anatomy) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img"'
         f' aria-label="{escape(title)}" aria-describedby="path-description"'
-        f' style="min-width: {0.78 * width:.0f}px; max-width: {width:g}px">'
+        f' style="--natural: {width:g}px">'
         f'<desc id="path-description">{escape(description(anatomy))}</desc>'
         f"<defs>{_arrowhead('flow')}{_arrowhead('skip')}</defs>{''.join(drawn)}</svg>"
     )

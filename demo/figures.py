@@ -52,7 +52,8 @@ element.addEventListener('click', async event => {
   let ground = figure;
   while (ground.parentElement && getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)')
     ground = ground.parentElement;
-  const edge = 16, width = figure.offsetWidth, height = button.offsetTop;
+  const top = part => part.getBoundingClientRect().top;
+  const edge = 16, width = figure.offsetWidth, height = top(button) - top(figure);
   const copy = dressed(figure);
   copy.style.margin = '0';
   const markup = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">` +
@@ -70,15 +71,21 @@ element.addEventListener('click', async event => {
   context.fillRect(0, 0, width + 2 * edge, height + 2 * edge);
   context.drawImage(picture, edge, edge, width, height);
   const link = document.createElement('a');
-  link.download = figure.dataset.name + '.png';
+  link.download = button.dataset.file;
   link.href = canvas.toDataURL('image/png');
   link.click();
 });
 """
-"""For a ``gr.HTML(js_on_load=...)``: the button in each ``figure`` saves it, as it looks now, without asking the server.
+"""For a ``gr.HTML(js_on_load=...)``: the ``save_button`` in each ``figure`` saves all that stands above it, as it looks
+now, without asking the server.
 
 The browser draws the figure's own markup, with the styles it has on the page, into a canvas at twice its size or more.
 """
+
+
+def save_button(file: str) -> str:
+    """A button that saves the figure it stands in as ``file``."""
+    return f'<button type="button" class="save-png" data-file="{escape(file)}">Save as PNG</button>'
 
 
 def figure(name: str, panels: Iterable[str], summary: str) -> str:
@@ -87,8 +94,8 @@ def figure(name: str, panels: Iterable[str], summary: str) -> str:
     ``name`` is that of the file; ``summary`` is HTML.
     """
     return (
-        f'<figure class="drawing" data-name="{escape(name)}"><div class="drawn">{"".join(panels)}</div>'
-        f'<figcaption>{unbroken(summary)}</figcaption><button type="button" class="save-png">Figure (PNG)</button></figure>'
+        f'<figure class="drawing"><div class="drawn">{"".join(panels)}</div>'
+        f"<figcaption>{unbroken(summary)}</figcaption>{save_button(f'{name}.png')}</figure>"
     )
 
 

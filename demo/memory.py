@@ -25,7 +25,7 @@ from segmodels.cost import Cost, count
 from segmodels.photo import Photo
 from segmodels.segmenter import Features
 
-from . import limits
+from . import fetching, limits
 
 DISPLAY_SIDE = 960
 """The longer side, in pixels, at which pictures are drawn and sent: sharp on a phone, small enough to be quick."""
@@ -161,11 +161,13 @@ def segmenter(model: str) -> Segmenter:
     """The network called ``model``, loaded when it is first asked for.
 
     Raises:
-        ValueError: if its weights are damaged or cannot be fetched.
+        ValueError: if its weights are damaged, or published ones that are not here.
         OSError: if they cannot be read.
     """
     if model not in _segmenters:
-        zoo.card(model).weights_file(lambda done, total: limits.check())  # before the lock: it may have to be fetched
+        card = zoo.card(model)
+        fetching.check_at_hand(card)
+        card.weights_file(lambda done, total: limits.check())  # before the lock: a damaged file is fetched again
     with _loading:
         limits.check()
         return _segmenters.get(model, lambda: load(model))

@@ -1,6 +1,5 @@
 """The tab for everyone: a photo in, the segmented output and one overlay per class out."""
 
-import contextlib
 import csv
 import json
 import tempfile
@@ -11,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels import Segmentation, zoo
+from segmodels import Card, Segmentation, zoo
 from segmodels.pictures import figure, label_image, overlay
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 
-from . import limits, memory, view
+from . import fetching, limits, memory, view
 from .settings import sentence, whole
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
@@ -31,7 +30,10 @@ slower. Inputs come unprocessed, because ``segmodels.read_photo`` decodes more t
 it cannot, and because a wrong setting should be answered with a sentence.
 """
 
-SOURCES = (("Compact zoo, bundled", "bundled"), ("torchvision's, fetched on first use", "published"))
+SOURCES = (
+    ("Bundled with this page", "bundled"),
+    ("torchvision's, fetched on first use (42 to 233 MB)", "published"),
+)
 PROGRESS = gr.Progress()
 RATES = (1, LARGEST_ATROUS_RATE)
 SLIDER = (1, 24)
@@ -183,12 +185,18 @@ def choose_source(source: str) -> tuple[Any, Any, Any]:
             "There are no weights from there: choose the bundled or the published ones.", print_exception=False
         )
     names = [name for _, name in offered]
-    chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else names[-1])
+    chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
     return (
         gr.update(choices=offered, value=chosen.name),
         gr.update(value=chosen.atrous_rate),
         gr.update(value=chosen.output_stride),
     )
+
+
+def _to_fetch(model: str) -> float:
+    """The megabytes that have to arrive before a published network can run."""
+    card = zoo.card(model)
+    return 0 if card.at_hand else card.measured["megabytes"]
 
 
 def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any]:
@@ -200,16 +208,9 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
         card = zoo.card(model)
     except ValueError as error:
         raise gr.Error(sentence(error), print_exception=False) from None
-    if not card.at_hand:
-        with contextlib.suppress(ValueError, OSError):
-            card.weights_file(lambda done, total: _fetching(card.title, done, total, progress))
+    fetching.fetch_chosen(card, progress)
     active = card.atrous_rate is not None
     return _about(model), gr.update(interactive=active), gr.update(interactive=active)
-
-
-def _fetching(title: str, done: int, total: int | None, progress: gr.Progress) -> None:
-    limits.check(limits.FETCH_SECONDS)
-    progress((done, total), desc=f"Fetching the weights of {title}", unit="bytes")
 
 
 def _about(model: str) -> str:
@@ -222,8 +223,12 @@ def _about(model: str) -> str:
 
 
 def choices(source: str) -> list[tuple[str, str]]:
-    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``, by title."""
-    return [(card.title, card.name) for card in zoo.CARDS.values() if card.source == source]
+    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``: titles, with what has to be fetched."""
+    return [(_offered(card), card.name) for card in zoo.CARDS.values() if card.source == source]
+
+
+def _offered(card: Card) -> str:
+    return card.title if card.at_hand else f"{card.title} ({card.measured['megabytes']:.0f} MB)"
 
 
 def _labels_file(path: str, result: Segmentation, file: Path) -> None:
@@ -314,6 +319,7 @@ def _api() -> None:
             path = image["path"]
             if atrous_rate is not None:
                 atrous_rate = whole("the atrous rate", atrous_rate, *RATES)
+            fetching.fetch(zoo.card(model))
             result = segmented(path, model, atrous_rate, output_stride)
             limits.check()
             with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,14 @@
-"""What several test files do to networks."""
+"""What several test files do to networks and to the page."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
 
 
 def randomise_norms(module: nn.Module) -> None:
@@ -29,3 +37,24 @@ def parameters_used(network: nn.Module) -> int:
     """Those that a segmentation asks; the classifiers of U-Net's earlier blocks are for training."""
     sides = getattr(network.decoder, "sides", None)
     return parameters(network) - (parameters(sides) if isinstance(sides, nn.Module) else 0)
+
+
+def saved_as_seen(figure: "Locator", part: "Locator", folder: Path) -> str:
+    """Save a figure by its button and compare a part of it with a picture of the page; returns the file's name."""
+    with figure.page.expect_download() as download:
+        figure.get_by_role("button", name="Save as PNG").click()
+    download.value.save_as(folder / "saved.png")
+    part.screenshot(path=folder / "seen.png")
+    box, inside = figure.bounding_box(), part.bounding_box()
+    assert box
+    assert inside
+    saved, seen = (Image.open(folder / f"{name}.png").convert("RGB") for name in ("saved", "seen"))
+    assert saved.width >= 1600
+    scale = saved.width / (box["width"] + 32)  # an edge of 16 pixels on each side
+    left, top = scale * (16 + inside["x"] - box["x"]), scale * (16 + inside["y"] - box["y"])
+    cut = saved.crop((left, top, left + scale * seen.width, top + scale * seen.height))
+    coarse = (seen.width // 4, seen.height // 4)  # half a pixel to the side does not count
+    pixels = [np.asarray(picture.resize(coarse), dtype=float) for picture in (cut, seen)]
+    assert np.abs(pixels[0] - pixels[1]).mean() < 3
+    assert np.asarray(seen).std() > 30  # there is something to see
+    return download.value.suggested_filename

@@ -1,13 +1,17 @@
 """The Anatomy tab in a real browser: choose, set, read, save."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import Browser, Page, expect
+from torch.utils.flop_counter import FlopCounterMode
 
 from segmodels import zoo
+from segmodels.cost import count
 
 from .conftest import NEEDS_CHROMIUM
 
@@ -35,6 +39,17 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     yield page
     page.close()
     assert errors == []
+
+
+SIZES = [(224, 224), (512, 384), (333, 500)]
+
+
+@pytest.fixture(scope="module")
+def projector(browser: Browser, url: str) -> Iterator[Page]:
+    """The tab at a projector's width, for tests that choose all that they look at."""
+    page = open_tab(browser, url, 1280)
+    yield page
+    page.close()
 
 
 def choose(page: Page, name: str) -> None:
@@ -91,6 +106,37 @@ def test_the_layers_can_be_saved(page: Page, tmp_path: Path) -> None:
     assert download.value.suggested_filename == "unet_lite0_512x384.csv"
     download.value.save_as(tmp_path / "layers.csv")
     assert (tmp_path / "layers.csv").read_text().startswith("layer,kind,channels,")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
+    projector: Page, size: tuple[int, int]
+) -> None:
+    """A third of the networks at each size: what is wide fits, and the totals are those of torch's own counter."""
+    page, (width, height) = projector, size
+    for side, pixels in zip(("width", "height"), size, strict=True):
+        page.locator(f"#anatomy-{side} input[type=number]").fill(str(pixels))
+        page.locator(f"#anatomy-{side} input[type=number]").press("Tab")
+    for name in zoo.list_models()[SIZES.index(size) :: len(SIZES)]:
+        choose(page, name)
+        page.wait_for_selector(f'#anatomy-diagram svg[aria-label*="({name}) on a photo of {width} × {height} "]')
+        with torch.device("meta"):
+            network = zoo.build(name).eval()
+            with FlopCounterMode(display=False) as counter:
+                network(torch.empty(1, 3, height, width))
+        cost = count(network, height, width)
+        assert 2 * cost.macs == pytest.approx(counter.get_total_flops(), rel=0.005)
+        rows = page.locator(".layers tbody tr:not(.group)")
+        expect(rows.locator("td:nth-child(5)")).to_have_text([f"{layer.macs:,}" for layer in cost.layers], timeout=SLOW)
+        expect(rows.locator("td:nth-child(4)")).to_have_text([f"{layer.parameters:,}" for layer in cost.layers])
+        fields = [layer.receptive_field for layer in cost.layers]
+        expect(rows.locator("td:nth-child(6)")).to_have_text(
+            ["whole photo" if math.isinf(field) else f"{field:,.0f}" for field in fields]
+        )
+        expect(page.locator("#anatomy-parts tfoot td").first).to_have_text(f"21 × {height} × {width}")
+        for box in (".diagram", ".layers", "#anatomy-parts .wide"):
+            room, taken = page.locator(box).evaluate("box => [box.clientWidth, box.scrollWidth]")
+            assert taken <= room, f"{box} of {name}"
 
 
 def test_on_a_phone_what_is_wide_scrolls_in_its_own_box(browser: Browser, url: str) -> None:

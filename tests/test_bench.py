@@ -81,6 +81,13 @@ def test_the_reference_is_torchvisions_own_way(cat: Image.Image) -> None:
     assert (small == expected).mean() > 0.97  # the nearest pixels, twice
 
 
+def test_what_was_not_made_for_speed_is_not_beside_what_was() -> None:
+    report = bench.bench(["unet_width24"], quick=True)
+    assert report["compact_zoo"] == []
+    assert [row["model"] for row in report["peak"]] == ["unet_width24"]
+    assert "LRASPP" not in bench.markdown(report)
+
+
 def test_bench_prints_json_and_refuses_a_network_without_weights(capsys: pytest.CaptureFixture[str]) -> None:
     main(["bench", "--quick", "--model", "fcn_lite0", "--json"])
     report = json.loads(capsys.readouterr().out)

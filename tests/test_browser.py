@@ -72,6 +72,7 @@ def test_each_network_can_be_chosen_and_settings_are_idle_where_there_are_none(p
     for title, name, active in [
         ("FCN", "fcn_lite0", False),
         ("U-Net", "unet_lite0", False),
+        ("U-Net from scratch", "unet_width24", False),
         ("DeepLab v3", "deeplabv3_lite0", True),
         ("DeepLab v3+", "deeplabv3plus_lite0", True),
     ]:
@@ -149,7 +150,7 @@ def test_weights_that_cannot_be_fetched_are_explained(page: Page, monkeypatch: p
     page.locator("#source").get_by_text("torchvision's").click()
     expect(page.locator("#pictures .problem")).to_contain_text("there is no connection; choose a bundled network")
     expect(page.locator("#model")).to_contain_text("DeepLab v3, ResNet-101")
-    page.locator("#source").get_by_text("Compact zoo").click()
+    page.locator("#source").get_by_text("Bundled").click()
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
 
 

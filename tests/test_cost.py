@@ -10,45 +10,29 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet18_Weights, VGG16_Weights, WeightsEnum, resnet18, vgg16
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv3_resnet50
 
+from segmodels import zoo
 from segmodels.cost import convolution_multiplications, count, separable_multiplications
-from segmodels.deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65
-from segmodels.fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_lite0
-from segmodels.network import SegmentationNetwork
-from segmodels.unet import unet, unet_lite0, unet_resnet18
+from segmodels.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
+from segmodels.unet import unet
 
 from .helpers import parameters, parameters_used
 
-BUILDERS = (
-    fcn_lite0,
-    fcn8s_vgg16,
-    fcn16s_vgg16,
-    fcn32s_vgg16,
-    unet,
-    unet_lite0,
-    unet_resnet18,
-    deeplabv3_lite0,
-    deeplabv3plus_lite0,
-    deeplabv3plus_xception65,
-)
 
-
-@pytest.mark.parametrize("builder", BUILDERS)
+@pytest.mark.parametrize("name", zoo.CARDS)
 @pytest.mark.parametrize("size", [(97, 130), (375, 500)])
-def test_macs_agree_with_torchs_flop_counter(
-    builder: Callable[[int], SegmentationNetwork], size: tuple[int, int]
-) -> None:
+def test_macs_agree_with_torchs_flop_counter(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):
-        network = builder(21).eval()
+        network = zoo.build(name).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, *size))
     cost = count(network, *size)
     assert 2 * cost.macs == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
-def test_parameters_are_those_of_the_layers(builder: Callable[[int], SegmentationNetwork]) -> None:
+@pytest.mark.parametrize("name", zoo.CARDS)
+def test_parameters_are_those_of_the_layers(name: str) -> None:
     with torch.device("meta"):
-        network = builder(21)
+        network = zoo.build(name)
     cost = count(network, 64, 64)
     assert cost.parameters == parameters(network)
     assert sum(layer.parameters for layer in cost.layers) == parameters_used(network)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from segmodels.pictures import label_image
 
 from .conftest import NEEDS_CHROMIUM
+from .helpers import saved_as_seen
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -137,6 +138,8 @@ def test_switching_a_part_off_changes_the_picture(page: Page, url: str) -> None:
     expect(page.locator("#parts figcaption").nth(1)).to_have_text("The same")
     page.get_by_role("checkbox", name="skip at stride 16").uncheck()
     expect(page.locator("#parts figcaption").nth(1)).to_have_text("Without skip at stride 16")
+    page.locator("#parts-model").get_by_text("U-Net from scratch", exact=True).click()
+    expect(page.get_by_role("checkbox", name="skip at stride 1", exact=True)).to_be_checked()
     page.locator("#parts-model").get_by_text("FCN", exact=True).click()
     expect(page.locator("#parts-overview")).to_contain_text("FCN-32s")
 
@@ -168,6 +171,15 @@ def test_certainty_maps_appear_and_follow_the_settings(page: Page, url: str) -> 
     assert entropy.get_attribute("src") != before
     choose(page, "#certainty-model", "FCN")
     expect(page.locator("#certainty figcaption").first).to_have_text("Mask, FCN")
+
+
+@pytest.mark.parametrize(("title", "name"), [("Parts on and off", "full"), ("How sure is it", "margin")])
+def test_a_picture_is_saved_as_it_looks(page: Page, url: str, title: str, name: str, tmp_path: Path) -> None:
+    """The first picture, a photo under its mask, or the last, a map."""
+    open_section(page, url, title)
+    figures = page.locator("#parts figure, #certainty figure")
+    figure = figures.first if name == "full" else figures.last
+    assert saved_as_seen(figure, figure.locator(".picture"), tmp_path) == f"deeplabv3plus_lite0_{name}.png"
 
 
 def test_every_picture_has_a_text_and_a_phone_need_not_scroll_sideways(browser: Browser, url: str) -> None:

@@ -1,9 +1,11 @@
 """The numbers behind the lessons' figures, against torch's own layers, the papers' figures and brute force."""
 
 import itertools
+import json
 import re
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,9 +15,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+import segmodels
 from demo import memory
-from demo.lessons import LESSONS, any_size, aspp, atrous, draw, resampling, separable, skips, unet_path
+from demo.lessons import LESSONS, any_size, aspp, atrous, draw, from_scratch, resampling, separable, skips, unet_path
 from demo.lessons.connections import connections, ones_everywhere
+from segmodels import Segmenter, zoo
+from segmodels.cost import count
 from segmodels.label_map import label_map
 from segmodels.pooling import SpatialPyramidPooling
 
@@ -44,6 +49,7 @@ CHANGES = (
     Change(6, "Atrous rate", 32, "Over all positions 11% of the taps land on the map"),
     Change(7, "Atrous rate", 12, "rate 36: 11% of all taps land on it"),
     Change(8, "Channels out", 1, "here it needs more, 104.0%"),
+    Change(9, "The photo is seen", "both at 256 pixels", "both see it at 256 × 170 pixels"),
 )
 """One for each lesson: the answers to some of their questions."""
 
@@ -370,3 +376,62 @@ def test_multiplications_by_running_both() -> None:
     assert {int(number.replace(",", "")) for number in re.findall(r"[\d,]+(?= multip|: the)", words)} == products
     weights = plain.weight.numel(), depthwise.weight.numel() + pointwise.weight.numel()
     assert separable.parameters(inside, out, kernel) == weights
+
+
+# 9: what the ImageNet start is worth
+
+TWO = ("unet_lite0", "unet_width24")
+
+
+@pytest.mark.parametrize("seen", list(from_scratch.sizes()))
+def test_both_label_maps_are_the_librarys(seen: str, cat: Image.Image) -> None:
+    size = from_scratch.sizes()[seen]
+    expected = [segmodels.load(name)(cat, working_size=size) for name in TWO]
+    found = from_scratch.segmented(CAT, size, cat.size)
+    for one, other in zip(found, expected, strict=True):
+        assert (one.model, one.working_size) == (other.model, other.working_size)
+        assert (one.labels == other.labels).mean() > 0.999
+    share = re.search(r"agree on ([\d.]+)% of the pixels", caption(drawn(9, **{"The photo is seen": seen})))
+    assert share
+    assert float(share[1]) / 100 == pytest.approx(np.mean(expected[0].labels == expected[1].labels), abs=0.002)
+
+
+def logged(file: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((zoo.WEIGHTS / file).read_text())
+    return found
+
+
+def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
+    """Crops from the logs of all runs that led to the weights, sizes from the networks themselves."""
+    runs = (("start", "fcn_lite0", "unet_lite0"), ("unet_width24",))
+    crops = [
+        sum(log["history"][-1]["step"] * log["recipe"]["batch"] for log in (logged(f"{run}.log.json") for run in each))
+        for each in runs
+    ]
+    networks = [zoo.build(name) for name in TWO]
+    parameters = [sum(weight.numel() for weight in network.parameters()) for network in networks]
+    sides = [zoo.card(name).working_size for name in TWO]
+    macs = [count(network, side * 3 // 4, side).macs for network, side in zip(networks, sides, strict=True)]
+    scores = [logged(f"{name}.json")["scores"]["miou7"] for name in TWO]
+    (bars,) = (panel for panel in drawn(9).iter() if (panel.get("aria-label") or "").startswith("Bars"))
+    lengths = [float(bar.get("width") or 0) for bar in bars if (bar.get("class") or "").startswith("bar")]
+    pairs = list(zip(lengths[::2], lengths[1::2], strict=True))
+    for pair, values in zip(pairs, (scores, parameters, macs, crops), strict=True):
+        assert pair[0] / pair[1] == pytest.approx(values[0] / values[1], rel=0.01)
+    words = " ".join(bars.itertext())
+    for value in (*(f"{score:.3f}" for score in scores), *(f"{number:,}" for number in crops)):
+        assert value in words
+
+
+def test_at_one_size_the_classic_path_costs_five_times_as_much() -> None:
+    first, second = (count(zoo.build(name), 384, 512).macs for name in TWO)
+    assert second / first == pytest.approx(5, abs=0.2)
+
+
+def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh: memory.Remembered[Segmenter] = memory.Remembered(2)
+    monkeypatch.setattr(memory, "_segmenters", fresh)
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    answer = draw(LESSONS[8], *settings(9))
+    assert 'class="problem"' in answer
+    assert "has no trained weights" in answer

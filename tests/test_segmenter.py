@@ -31,8 +31,10 @@ def test_finds_the_cat(segmenter: Segmenter, cat: Image.Image) -> None:
     assert segmenter(cat).shares["cat"] > 0.2
 
 
-def test_finds_the_person(segmenter: Segmenter, astronaut: Image.Image) -> None:
-    assert segmenter(astronaut).shares["person"] > 0.2
+@pytest.mark.parametrize("name", zoo.compact_models())
+def test_finds_the_person(name: str, astronaut: Image.Image) -> None:
+    """The compact zoo does; of the U-Net from scratch no more is promised than its score."""
+    assert segmodels.load(name)(astronaut).shares["person"] > 0.2
 
 
 def test_the_result_says_what_it_is(deeplab: Segmenter, cat: Image.Image) -> None:

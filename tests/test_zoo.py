@@ -13,6 +13,7 @@ COMPACT = ["fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0"]
 
 
 def test_the_compact_zoo_is_there_with_weights() -> None:
+    assert zoo.compact_models() == COMPACT
     assert set(COMPACT) <= set(zoo.bundled_models()) <= set(segmodels.trained_models()) <= set(segmodels.list_models())
 
 
@@ -45,12 +46,20 @@ def test_bundled_weights_are_what_their_card_says(name: str) -> None:
     assert facts["parameters"] == sum(tensor.numel() for tensor in segmodels.build(name).parameters())
     assert facts["training"]["data"]
     assert facts["training"]["commands"]
+    assert ("ImageNet" in facts["training"]["summary"]) == facts["training"]["start"].startswith("ImageNet")
     assert facts["licence"]
     assert facts["limits"]
     scores = facts["scores"]
     assert set(scores["iou"]) == set(VOC_CLASSES)
     seven = [scores["iou"][name] for name in ("background", "cat", "cow", "dog", "horse", "person", "sheep")]
     assert scores["miou7"] == pytest.approx(sum(seven) / 7, abs=1e-3)
+
+
+def test_the_one_from_scratch_scores_lower_as_it_says_and_better_than_a_network_that_sees_nothing() -> None:
+    scratch, started = (zoo.card(name).measured["scores"] for name in ("unet_width24", "unet_lite0"))
+    assert "scores lower" in zoo.card("unet_width24").summary
+    nothing_but_background = scratch["pixels"]["background"] / sum(scratch["pixels"].values()) / 7
+    assert 2 * nothing_but_background < scratch["miou7"] < started["miou7"]
 
 
 @pytest.mark.parametrize("name", ["deeplabv3", "DeepLabV3Plus_lite0", "../fcn_lite0", "", "x" * 10_000, None])

@@ -79,10 +79,11 @@ def training(card: zoo.Card) -> dict[str, Any]:
     while logs[0]["start"].endswith(".safetensors"):
         before = zoo.WEIGHTS / Path(logs[0]["start"]).with_suffix(".log.json")
         logs.insert(0, json.loads(before.read_text(encoding="utf-8")))
+    origin = "random weights" if logs[0]["start"] == "random" else "ImageNet weights of the backbone"
     photos = sum(log["data"].values())
     crops = sum(entry["history"][-1]["step"] * entry["recipe"]["batch"] for entry in logs)
     return {
-        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops in all, from ImageNet weights of the backbone",
+        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops in all, from {origin}",
         "data": log["data"],
         "crops": crops,
         "start": logs[0]["start"],

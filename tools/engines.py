@@ -52,7 +52,7 @@ def main() -> None:
 
 def bench_engines() -> list[Row]:
     """All of the compact zoo."""
-    return [measure(name) for name in zoo.bundled_models()]
+    return [measure(name) for name in zoo.compact_models()]
 
 
 def measure(name: str) -> Row:

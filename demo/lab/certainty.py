@@ -16,10 +16,11 @@ from segmodels.label_map import label_map
 from segmodels.pictures import mask_layer
 
 from .. import memory, view
+from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
 from ..settings import sentence
 from . import COMPUTES, Shown
-from .controls import SAVE, Settings, checked, controls, save_button
+from .controls import Settings, checked, controls
 from .maps import Values, map_image, scale
 
 TITLE = "How sure is it"
@@ -53,7 +54,7 @@ class Certainty:
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     chosen = controls("certainty", zoo.trained_models())
-    maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE)
+    maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE_PNG)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             table = gr.HTML(elem_id="certainty-table")

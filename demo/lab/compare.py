@@ -257,7 +257,7 @@ def table(slots: Sequence[Slot]) -> str:
     rows = "".join(_row(slot, slots[0], found) for slot in slots)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="Cost and class shares">
 <table class="classes anatomy"><caption>What it costs, and what share of the photo each class gets</caption>
-<thead><tr><th scope="col">Network</th><th scope="col">Rate, stride</th><th scope="col">Parameters</th><th scope="col">MACs</th>
+<thead><tr><th scope="col">Network</th><th scope="col">Rate, stride</th><th scope="col">Working size</th><th scope="col">Parameters</th><th scope="col">MACs</th>
 <th scope="col">File</th><th scope="col">Backbone</th><th scope="col">Decoder</th><th scope="col">Agrees with {slots[0].letter}</th>
 {heads}</tr></thead><tbody>{rows}</tbody></table></div>"""
 
@@ -269,7 +269,7 @@ def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
     cost = memory.cost(card.name, height, width, result.output_stride)
     agreement = np.mean(result.labels == first.result.labels)
     shares = "".join(f"<td>{result.shares.get(name, 0):.1%}</td>" for name in found)
-    return f"""<tr><th scope="row">{slot.letter}: {escape(card.title)}</th><td>{_settings(result) or "–"}</td>
+    return f"""<tr><th scope="row">{slot.letter}: {escape(card.title)}</th><td>{_settings(result) or "–"}</td><td>{width} × {height}</td>
 <td>{cost.parameters / 1e6:.2f} M</td><td>{cost.macs / 1e9:.1f} G</td><td>{card.weights_file().stat().st_size / 1e6:.1f} MB</td>
 <td>{result.milliseconds["encode"]:.0f} ms</td><td>{result.milliseconds["decode"]:.0f} ms</td>
 <td>{agreement:.1%}</td>{shares}</tr>"""

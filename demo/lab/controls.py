@@ -1,6 +1,5 @@
-"""What several sections of the lab share: a network and its settings to choose, and how pictures are saved."""
+"""What several sections of the lab share: a network and its settings to choose."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from segmodels.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 from segmodels.zoo import Card
 
+from .. import fetching
 from ..settings import whole
 
 PROGRESS = gr.Progress()
@@ -94,7 +94,9 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
 
 
 def _title(card: Card) -> str:
-    return card.title if card.source == "bundled" else f"{card.title} (torchvision's)"
+    if card.source == "bundled":
+        return card.title
+    return f"{card.title} (torchvision's{'' if card.at_hand else ', fetched on first use'})"
 
 
 def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
@@ -106,11 +108,7 @@ def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
         card = zoo.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), str(model)
-    if card.trained and not card.at_hand:
-        with contextlib.suppress(ValueError, OSError):
-            card.weights_file(
-                lambda done, total: progress((done, total), desc=f"Fetching the weights of {card.title}", unit="bytes")
-            )
+    fetching.fetch_chosen(card, progress)
     if card.atrous_rate is None:
         return gr.update(interactive=False), gr.update(interactive=False), card.name
     rate, stride = (gr.update(interactive=True, value=value) for value in (card.atrous_rate, card.output_stride))
@@ -132,55 +130,3 @@ def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settin
     if stride not in OUTPUT_STRIDES or isinstance(stride, bool):
         raise ValueError(f"the output stride must be 8, 16 or 32, not {str(stride)[:40]!r}")
     return Settings(card, rate, int(stride))
-
-
-SAVE = """
-element.addEventListener('click', async event => {
-  const button = event.target.closest('button.save');
-  if (!button) return;
-  const figure = button.closest('figure'), picture = figure.querySelector('.picture');
-  const box = picture.getBoundingClientRect(), scale = 1600 / Math.max(box.width, box.height);
-  const canvas = document.createElement('canvas'), pen = canvas.getContext('2d');
-  const caption = figure.querySelector('figcaption').textContent.trim(), size = 30;
-  canvas.width = box.width * scale;
-  canvas.height = box.height * scale + 2 * size;
-  pen.fillStyle = '#fff';
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  for (const layer of picture.children) {
-    let image = layer;
-    if (layer.tagName === 'svg') {
-      const copy = layer.cloneNode(true), parts = layer.querySelectorAll('*');
-      copy.querySelectorAll('*').forEach((part, index) => {
-        if (getComputedStyle(parts[index]).display === 'none') part.setAttribute('display', 'none');
-      });
-      copy.setAttribute('width', canvas.width);
-      copy.setAttribute('height', box.height * scale);
-      image = new Image();
-      image.src = 'data:image/svg+xml,' + encodeURIComponent(new XMLSerializer().serializeToString(copy));
-      await image.decode();
-    }
-    const style = getComputedStyle(layer);
-    pen.globalAlpha = style.opacity;
-    pen.filter = style.filter;
-    pen.drawImage(image, 0, 0, canvas.width, box.height * scale);
-  }
-  pen.globalAlpha = 1;
-  pen.filter = 'none';
-  pen.fillStyle = '#000';
-  pen.font = `${size}px system-ui, sans-serif`;
-  pen.fillText(caption, 8, canvas.height - size * .6, canvas.width - 16);
-  const link = document.createElement('a');
-  link.download = button.dataset.file;
-  link.href = canvas.toDataURL('image/png');
-  link.click();
-});
-"""
-"""For ``gr.HTML(js_on_load=...)``: a ``button.save`` in a figure saves its picture, all layers of it, with the caption.
-
-A picture's layers are the ``img`` and ``svg`` elements right inside ``.picture``, from back to front.
-"""
-
-
-def save_button(file: str) -> str:
-    """A button that saves the figure it stands in as ``file``."""
-    return f'<button type="button" class="save" data-file="{file}">Save as PNG</button>'

@@ -23,10 +23,11 @@ from segmodels.segmenter import Features
 from segmodels.zoo import Card
 
 from .. import memory, view
+from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
 from ..settings import sentence
 from . import COMPUTES, Shown
-from .controls import DEFAULT_MODEL, SAVE, save_button
+from .controls import DEFAULT_MODEL
 from .grid import DIFFERENT
 
 TITLE = "Parts on and off"
@@ -63,7 +64,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
                 elem_id="parts-truth",
             )
             gr.HTML(f'<p class="hint">{TRUTH}</p>')
-    pictures = gr.HTML(view.empty(), elem_id="parts", js_on_load=SAVE)
+    pictures = gr.HTML(view.empty(), elem_id="parts", js_on_load=SAVE_PNG)
     overview = gr.HTML(elem_id="parts-overview")
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     gr.on(

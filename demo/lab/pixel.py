@@ -22,10 +22,11 @@ from segmodels.receptive_field import Reach, effective_receptive_field, reach, t
 from segmodels.segmenter import set_atrous_rate
 
 from .. import memory, view
+from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
 from ..settings import sentence
 from . import COMPUTES, Shown
-from .controls import SAVE, Settings, checked, controls, save_button
+from .controls import Settings, checked, controls
 from .maps import Values, map_image, scale
 
 TITLE = "Click a pixel"
@@ -100,7 +101,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     chosen = controls("pixel", zoo.bundled_models())
     with gr.Row():
         with gr.Column(scale=7, min_width=300):
-            picture = gr.HTML(view.empty(), elem_id="pixel", js_on_load=SAVE + CLICK)
+            picture = gr.HTML(view.empty(), elem_id="pixel", js_on_load=SAVE_PNG + CLICK)
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
                 x = _slider("Across, %", "pixel-x")
@@ -323,8 +324,9 @@ def figure(photo: memory.Display, settings: Settings, looked: Look, heat: Values
 <g class="taps">{_taps(looked, border, unit)}</g>
 {_cross(looked, unit)}</svg></div>
 {scale("inferno", ("0", "1/16", "1/4", "9/16", "most"), "effective field from nothing, dark, to the most, bright")}
-<p class="hint">Click anywhere on the photo, or move the sliders. Colours: the effective field, as parts of its most.
-{" Computing it …" if heat is None else ""}</p>{save_button(f"{settings.card.name}_pixel.png")}</figure>"""
+<p class="hint">Colours: the effective field, as parts of its most. {"Computing it …" if heat is None else ""}</p>
+{save_button(f"{settings.card.name}_pixel.png")}
+<p class="hint">Click anywhere on the photo, or move the sliders.</p></figure>"""
 
 
 def _centre(looked: Look) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from .. import view
 from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
 from ..settings import sentence
-from . import any_size, aspp, atrous, pyramid_pooling, resampling, separable, skips, unet_path
+from . import any_size, aspp, atrous, from_scratch, pyramid_pooling, resampling, separable, skips, unet_path
 from .lesson import Control, Lesson, OtherTab
 
 LESSONS: tuple[Lesson, ...] = (
@@ -25,6 +25,7 @@ LESSONS: tuple[Lesson, ...] = (
     atrous.LESSON,
     aspp.LESSON,
     separable.LESSON,
+    from_scratch.LESSON,
 )
 """In the order of the walk."""
 

@@ -170,6 +170,6 @@ so itself. Sides that work are 16 apart: 556, 572, 588. The photo that is here h
         slider("Side of the tile", 572, *TILES, step=4),
     ],
     figure=draw,
-    see=See("anatomy", "The U-Net that was trained here", "unet_lite0"),
+    see=See("anatomy", "The same path, narrower, as it was trained here", "unet_width24"),
     on_photo=True,
 )

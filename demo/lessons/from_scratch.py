@@ -1,0 +1,126 @@
+"""Lesson 9: a U-Net that began with ImageNet's weights beside one that began with random numbers."""
+
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from segmodels import Segmentation, zoo
+
+from .. import memory
+from ..figures import PANEL, contents, figure, labelled, panel, photograph, rect, svg, text
+from .lesson import Lesson, See, chosen, radio, small_photo
+
+NETWORKS = {"ImageNet": "unet_lite0", "random": "unet_width24"}
+"""The network by what it started from, which is also what its bars are called."""
+OWN = "each at its own size"
+FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops seen in training")
+"""What there is a pair of bars for."""
+LEFT, RIGHT, BAR, ROW = 76, 74, 16, 70
+"""The drawing of the bars: the room for words on both sides of them, their height, and that of a pair with its heading."""
+
+
+def sizes() -> dict[str, int | None]:
+    """The working sizes to choose from; None is each network's own."""
+    found = sorted({zoo.card(name).working_size for name in NETWORKS.values()})
+    return {OWN: None} | {f"both at {size} pixels": size for size in found}
+
+
+def segmented(photo: str, working_size: int | None, size: tuple[int, int]) -> list[Segmentation]:
+    """The photo at this path by both networks, the label maps at ``size`` (width, height)."""
+    return [
+        memory.segmenter(name).decode(memory.features(photo, name, None, working_size), size=size)
+        for name in NETWORKS.values()
+    ]
+
+
+def draw(photo: str, seen: Any) -> str:
+    """The photo under both label maps, and what was measured of the two networks."""
+    seen = chosen("the size at which the photo is seen", seen, tuple(sizes()))
+    shown = small_photo(photo)
+    results = segmented(photo, sizes()[seen], shown.size)
+    first, second = (f"{width} × {height}" for width, height in (result.working_size for result in results))
+    same = (results[0].labels == results[1].labels).mean()
+    how = f"both see it at {first} pixels" if first == second else f"they see it at {first} and {second} pixels"
+    panels = [_picture(shown, result) for result in results]
+    panels.append(panel("What the cards say", _bars(), "Each scored and counted at its own size."))
+    words = f"On this photo they agree on <b>{same:.1%}</b> of the pixels; {how}"
+    return figure(f"lesson-9-imagenet-start-{results[0].working_size[0]}-{results[1].working_size[0]}", panels, words)
+
+
+def _picture(photo: Image.Image, result: Segmentation) -> str:
+    card = zoo.card(result.model)
+    training = card.measured["training"]
+    found = contents(result.labels, result.classes)
+    tall = PANEL * photo.height / photo.width
+    drawn = svg(
+        tall,
+        f"The photo segmented by {card.title}: {found}",
+        photograph(labelled(photo, result.labels), 0, 0, PANEL, tall),
+    )
+    crop, runs = training["recipe"]["crop"], len(training["commands"])
+    crops = f"crops of {crop} × {crop} pixels" if runs == 1 else f"{runs} runs, the last in crops of {crop} × {crop}"
+    start = "random weights" if training["start"] == "random" else training["start"]
+    note = f"{card.name} finds {found}. Started from {start}; {crops}."
+    return panel(escape(card.title), drawn, escape(note))
+
+
+def facts(name: str) -> tuple[tuple[float, str], ...]:
+    """What the card of a network says of each of ``FACTS``: a number, and how it is written."""
+    measured = zoo.card(name).measured
+    miou7, crops = measured["scores"]["miou7"], measured["training"]["crops"]
+    return (
+        (miou7, f"{miou7:.3f}"),
+        (measured["parameters"], f"{measured['parameters'] / 1e6:.2f} M"),
+        (measured["macs"], f"{measured['macs'] / 1e9:.1f} G"),
+        (crops, f"{crops:,}"),
+    )
+
+
+def _bars() -> str:
+    """A pair of bars for each of ``FACTS``, the longer one of full length."""
+    known = {start: facts(name) for start, name in NETWORKS.items()}
+    parts, said = [], []
+    for index, heading in enumerate(FACTS):
+        top = index * ROW
+        parts.append(text(PANEL / 2, top + 16, heading, "name"))
+        most = max(values[index][0] for values in known.values())
+        for place, (start, values) in enumerate(known.items()):
+            value, written = values[index]
+            y = top + 24 + place * (BAR + 4)
+            length = (PANEL - LEFT - RIGHT) * value / most
+            parts += [
+                text(LEFT / 2, y + 13, start),
+                rect(LEFT, y, length, BAR, f"bar {start.lower()}"),
+                text(PANEL - RIGHT / 2, y + 13, written),
+            ]
+        said.append(f"{heading} {' against '.join(values[index][1] for values in known.values())}")
+    return svg(len(FACTS) * ROW, f"Bars, {' against '.join(NETWORKS)}: {'; '.join(said)}", *parts)
+
+
+LESSON = Lesson(
+    name="ImageNet start",
+    title="What the ImageNet start is worth",
+    text="""
+Nobody in this walk began with nothing. The backbone of the four networks so far had learnt to tell a thousand kinds of
+things apart from **1.28 million ImageNet photos** before it saw the first label map. U-Net's authors had no such start:
+theirs began with **random numbers**, and so does the second network here, their own at 3/8 of its width. The bars are
+both networks' cards: about as many weights, and the same seven thousand photos.
+
+It is no clean experiment, for more differs than the start. The first has another backbone: EfficientNet-Lite0, deep, of
+separable convolutions, down to stride 32; the second has plain 3 × 3 convolutions, two a step, down to stride 16. Its
+first ones run at every pixel, so a photo of the same size costs it five times as much; it was trained in
+smaller crops, with other numbers of passes, and sees the photo at half the size.
+""",
+    question="Does it do worse because it sees the photo at half the size? Let both see it at the same.",
+    answer="""
+That is the smaller part of it. At 256 pixels the one with the ImageNet start draws coarser edges, but mostly still
+knows *what* it sees. At 512 the one from scratch gets four times the pixels, of things larger than any in its crops, and
+does not name them better for it. Seven thousand photos are enough to learn that a class ends where a colour does,
+and few to learn what makes a dog of it: that is what ImageNet's photos bring along.
+""",
+    controls=lambda: [radio("The photo is seen", list(sizes()))],
+    figure=draw,
+    see=See("anatomy", "Look into the one from scratch", "unet_width24"),
+    on_photo=True,
+)
