@@ -3,9 +3,11 @@
 import signal
 from contextlib import suppress
 
-from demo import build, launch_options, memory, uploads
+from demo import build, launch_options, uploads
+from segmodels import heap
 
-memory.bound_arenas()
+heap.bound_arenas()
+heap.keep_freed()
 uploads.use_own_folder()
 demo = build()
 

@@ -6,7 +6,6 @@ holds nothing that one visitor chose and another could see; it is bounded, and t
 
 import asyncio
 import contextlib
-import ctypes
 import functools
 import mmap
 import threading
@@ -20,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segmodels import Segmenter, load, rates, read_photo, zoo
+from segmodels import Segmenter, heap, load, rates, read_photo, zoo
 from segmodels.cost import Cost, count
 from segmodels.photo import Photo
 from segmodels.segmenter import Features
@@ -42,27 +41,6 @@ TRIM_SECONDS = 5
 V = TypeVar("V")
 
 
-def bound_arenas() -> None:
-    """Let all threads share two of glibc's heaps, before there are threads.
-
-    It gives each thread one of its own, and each keeps what it once held: memory would grow by a hundred megabytes in a
-    thousand requests. Elsewhere nothing is done.
-    """
-    m_arena_max = -8  # malloc.h
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(m_arena_max, 2)
-
-
-def trim() -> None:
-    """Give what is freed back to the system. Elsewhere than under glibc nothing is done.
-
-    By itself glibc gives back the end of a heap alone, and something that is kept soon lies behind every gap: what two
-    large photos once needed would stay with the app for good.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
 @contextlib.asynccontextmanager
 async def trimmed() -> AsyncIterator[None]:
     """While the app runs, trim now and then."""
@@ -76,7 +54,7 @@ async def trimmed() -> AsyncIterator[None]:
 async def _keep_trimming() -> None:
     while True:
         await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(trim)
+        await asyncio.to_thread(heap.trim)
 
 
 class Remembered(Generic[V]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
-from . import zoo
+from . import heap, zoo
 
 if TYPE_CHECKING:
     from .segmenter import Segmenter
@@ -216,6 +216,7 @@ def _check(arguments: argparse.Namespace) -> tuple[int | None, int | None, int |
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; what goes wrong on the user's side is one line on stderr and exit status 2."""
     arguments = parser().parse_args(argv)
+    heap.keep_freed()
     try:
         arguments.run(arguments)
     except (ValueError, OSError, ModuleNotFoundError) as error:

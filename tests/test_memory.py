@@ -1,5 +1,4 @@
 import asyncio
-import ctypes
 import gc
 import mmap
 import sys
@@ -13,6 +12,7 @@ from PIL import Image
 
 from demo import memory
 from demo.memory import Remembered
+from segmodels import heap
 from segmodels.photo import Photo, read_photo
 from segmodels.segmenter import Features
 
@@ -90,25 +90,10 @@ def test_memory_of_forgotten_features_goes_back_at_once() -> None:
     assert shared() == before
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/statm").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc"
-)
-def test_trimming_gives_back_what_lies_between_what_is_kept() -> None:
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
-
-    blocks = [bytearray(b"x" * 100_000) for _ in range(2000)]
-    kept, blocks = blocks[::20], []
-    freed = resident()
-    memory.trim()
-    assert len(kept) == 100
-    assert freed - resident() > 100 * 2**20
-
-
 def test_the_app_trims_as_long_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     trims: list[int] = []
     monkeypatch.setattr(memory, "TRIM_SECONDS", 0.01)
-    monkeypatch.setattr(memory, "trim", lambda: trims.append(1))
+    monkeypatch.setattr(heap, "trim", lambda: trims.append(1))
 
     async def run() -> None:
         async with memory.trimmed():

@@ -1,0 +1,56 @@
+"""Each in a process of its own, since what is set here stays set."""
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc"
+)
+
+
+def printed(script: str) -> int:
+    """The number that ``script`` prints."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return int(done.stdout)
+
+
+FAULTS = """
+import resource
+from segmodels import heap
+{first}
+for turn in range(4):
+    if turn == 1:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    large = [bytearray(48 * 2**20) for _ in range(2)]
+    del large
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_what_is_freed_is_used_again_without_asking_the_system() -> None:
+    usually = printed(FAULTS.format(first=""))
+    assert printed(FAULTS.format(first="heap.keep_freed()")) < usually / 10
+
+
+def test_trimming_gives_back_what_lies_between_what_is_kept() -> None:
+    script = """
+import mmap
+from pathlib import Path
+from segmodels import heap
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+blocks = [bytearray(b"x" * 100_000) for _ in range(2000)]
+kept, blocks = blocks[::20], []
+freed = resident()
+heap.trim()
+print(freed - resident())
+"""
+    assert printed(script) > 100 * 2**20
