@@ -6,8 +6,7 @@ from contextlib import suppress
 from demo import build, launch_options, uploads
 from segmodels import heap
 
-heap.bound_arenas()
-heap.keep_freed()
+heap.bound()
 uploads.use_own_folder()
 demo = build()
 

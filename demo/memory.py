@@ -35,7 +35,7 @@ DISPLAY_BYTES = 64 * 2**20
 FEATURE_BYTES = 256 * 2**20
 """What remembered features may take together: some eighty photos in the compact zoo, ten in the largest network."""
 
-TRIM_SECONDS = 5
+TRIM_SECONDS = 1
 """How often freed memory goes back to the system."""
 
 V = TypeVar("V")

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists() or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc"
+    not Path("/proc/self/statm").exists() or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc"
 )
 
 
@@ -36,6 +36,31 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_what_is_freed_is_used_again_without_asking_the_system() -> None:
     usually = printed(FAULTS.format(first=""))
     assert printed(FAULTS.format(first="heap.keep_freed()")) < usually / 10
+
+
+def test_large_blocks_stay_apart_from_the_heap_in_the_app() -> None:
+    script = """
+import ctypes
+from segmodels import heap
+heap.bound()
+libc = ctypes.CDLL("libc.so.6")
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+Info = type("Info", (ctypes.Structure,), {"_fields_": [(str(field), ctypes.c_size_t) for field in range(10)]})
+libc.mallinfo2.restype = Info
+
+def apart():  # blocks that are no part of a heap
+    return getattr(libc.mallinfo2(), "3")
+
+added = 0
+for _ in range(2):  # by itself glibc would take the second into the heap
+    before = apart()
+    block = libc.malloc(8 * 2**20)
+    added += apart() - before
+    libc.free(block)
+print(added)
+"""
+    assert printed(script) == 2
+    assert "heap.bound()" in (ROOT / "app.py").read_text(encoding="utf-8")
 
 
 def test_trimming_gives_back_what_lies_between_what_is_kept() -> None:
