@@ -1,17 +1,20 @@
 """The page: a Gradio app over ``segmodels``."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.routes import App
 from starlette.middleware import Middleware
 
 from segmodels.labels import VOC_CLASSES
 
-from . import uploads
+from . import memory, uploads
 from .anatomy_tab import anatomy_tab
-from .guard import MAX_UPLOAD, Doorkeeper, GuardedBlocks
+from .guard import MAX_UPLOAD, Doorkeeper, GuardedBlocks, Sessions
 from .lab import lab_tab
 from .lessons import Ways, lessons_tab
 from .links import follow, link_bar
@@ -27,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
 """Events that may wait at once; whoever comes then is told that the queue is full."""
 SESSIONS = 128
-"""Visitors whose page gradio remembers, each with the pictures it shows; the one who was away longest goes first."""
+"""Visitors whom gradio remembers, and for twice as many the answers they have not fetched; the oldest go first."""
 
 
 def build() -> gr.Blocks:
@@ -51,7 +54,9 @@ def build() -> gr.Blocks:
                 ways.to_lessons("anatomy")
         ways.connect(tabs, walk, model)
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
-    return page.queue(max_size=LONGEST_QUEUE, api_open=False)
+    page.queue(max_size=LONGEST_QUEUE, api_open=False)
+    page._queue.pending_messages_per_session.max_size = 2 * SESSIONS
+    return page
 
 
 def launch_options() -> dict[str, Any]:
@@ -64,11 +69,20 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": SESSIONS,
         "allowed_paths": [],
         "blocked_paths": [str(ROOT)],
-        "app_kwargs": {"middleware": [Middleware(Doorkeeper)], "lifespan": uploads.swept},
+        "app_kwargs": {"middleware": [Middleware(Doorkeeper)], "lifespan": _housekept},
         "enable_monitoring": False,
         "run_history": False,
         "footer_links": ["api"],
     }
+
+
+@asynccontextmanager
+async def _housekept(app: App) -> AsyncIterator[None]:
+    """While the app runs, sessions are lean, and files and memory that nobody needs any more go."""
+    app.state_holder = Sessions()
+    app.state_holder.set_blocks(app.get_blocks())
+    async with uploads.swept(app), memory.trimmed():
+        yield
 
 
 def _theme() -> gr.themes.Base:

@@ -4,16 +4,18 @@ import html
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import get_upload_folder, is_in_or_equal
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import limits, uploads
+from . import limits, memory, uploads
 from .settings import sentence
 
 MAX_UPLOAD = 64 * 2**20
@@ -58,7 +60,8 @@ class GuardedBlocks(gr.Blocks):
         event_id = kwargs.get("event_id")
         limits.start(lambda: self._is_awaited(event_id))
         try:
-            return await super().process_api(block_fn, inputs, *args, **kwargs)
+            with memory.decoding_once():
+                return await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             error.message = html.escape(error.message, quote=False)  # the page shows it as HTML
             raise
@@ -72,6 +75,33 @@ class GuardedBlocks(gr.Blocks):
     def _is_awaited(self, event_id: str | None) -> bool:
         event = self._queue.event_ids_to_events.get(event_id) if event_id else None
         return event is None or event.alive
+
+
+class Sessions(StateHolder):
+    """gradio's sessions, each without what its page shows."""
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id not in self.session_data:
+            self.session_data[session_id] = Session(self.blocks)
+        return super().__getitem__(session_id)
+
+
+class Session(SessionState):
+    """A session that keeps no values of its page.
+
+    gradio describes the whole page for each visitor, which takes 24 ms of the one thread that serves all, and keeps in
+    it what was sent and shown last: pictures, several megabytes a visitor. Only its deep links read that.
+    """
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        nothing_to_describe: Any = SimpleNamespace(default_config=blocks.default_config, blocks={})
+        super().__init__(nothing_to_describe)
+
+    def _update_config(self, key: int) -> None:
+        pass
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        pass
 
 
 def check_files(inputs: Any) -> None:

@@ -530,16 +530,30 @@ def tobytes(photo: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def test_sessions_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each keeps the pictures it shows, so an endless number would fill the memory."""
+def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endless number would fill the memory, and so would the answers that nobody fetches."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr("demo.SESSIONS", 3)
+    monkeypatch.setattr(memory, "TRIM_SECONDS", 0.01)
+    trimmed = threading.Event()
+    monkeypatch.setattr(memory, "trim", trimmed.set)
     page = build()
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     for _ in range(6):
         with Visitor(url) as one, pytest.raises(Refused):
             one.segment(None)
     assert len(page.state_holder.session_data) <= 3
+    for _ in range(9):
+        with Visitor(url) as one:
+            one.join(one.event("segment"), [None, MODEL, None, None])
+    assert len(page._queue.pending_messages_per_session) <= 6
+    with Visitor(url) as one:
+        shown = one.ask(one.event("show"), [one.upload(CAT.read_bytes()), MODEL, 6, 16])[0]
+        assert "data:image/png" in str(shown)
+        assert one.session in page.state_holder.session_data
+    sessions = [vars(session) | {"blocks_config": None} for session in page.state_holder.session_data.values()]
+    assert not any("data:image" in str(session) or "cat.jpg" in str(session) for session in sessions)
+    assert trimmed.wait(10)
     page.close()
 
 
