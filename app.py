@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from demo import build, launch_options, memory, uploads
 
-memory.bound_arenas()
+memory.bound_heap()
 uploads.use_own_folder()
 demo = build()
 

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import functools
 import mmap
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
@@ -36,21 +37,33 @@ DISPLAY_BYTES = 64 * 2**20
 FEATURE_BYTES = 256 * 2**20
 """What remembered features may take together: some eighty photos in the compact zoo, ten in the largest network."""
 
-TRIM_SECONDS = 5
+HEAP = {-8: 1, -3: 4 * 2**20, -1: 128 * 2**20}
+"""glibc's M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (malloc.h); without the last, the end of the heap would go
+and come back with every layer of a network."""
+
+KERNELS = 256
+"""Compiled convolutions that oneDNN keeps, each for one layer and one size of input: some three networks at one size. By
+itself it keeps 1024, some 35 MB more, for sizes that seldom come again."""
+
+TRIM_SECONDS = 1
 """How often freed memory goes back to the system."""
 
 V = TypeVar("V")
 
 
-def bound_arenas() -> None:
-    """Let all threads share two of glibc's heaps, before there are threads.
+def bound_heap() -> None:
+    """Let all threads share one of glibc's heaps, without its large blocks; before there are threads.
 
-    It gives each thread one of its own, and each keeps what it once held: memory would grow by a hundred megabytes in a
-    thousand requests. Elsewhere nothing is done.
+    It gives each thread a heap of its own, which keeps what it once held, and by and by takes blocks of up to 32 MB into
+    them: those leave holes that what is small and kept soon stops from closing. Apart from the heap they go back as they
+    are freed. Below 4 MB that costs time: a network makes and drops many of 1 to 3 MB. What oneDNN compiles is
+    bounded too. Elsewhere than under glibc that is all.
     """
-    m_arena_max = -8  # malloc.h
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))  # read when the first network runs
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(m_arena_max, 2)
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, value in HEAP.items():
+            mallopt(option, value)
 
 
 def trim() -> None:

@@ -2,6 +2,7 @@ import asyncio
 import ctypes
 import gc
 import mmap
+import subprocess
 import sys
 import threading
 import weakref
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from demo import memory
+from demo import ROOT, memory
 from demo.memory import Remembered
 from segmodels.photo import Photo, read_photo
 from segmodels.segmenter import Features
@@ -151,3 +152,29 @@ def test_photos_at_display_size_are_bounded_by_their_bytes() -> None:
     assert memory.pixel_bytes(shown) == 4 * 960 * 320
     assert memory._at_most(shown, memory.DISPLAY_SIDE) is shown
     assert memory._at_most(Image.new("RGB", (40_000, 32)), memory.DISPLAY_SIDE).size == (960, 1)
+
+
+LARGE_BLOCKS = """
+import ctypes, os
+from demo import memory
+memory.bound_heap()
+print(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == str(memory.KERNELS))
+libc = ctypes.CDLL("libc.so.6")
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+Info = type("Info", (ctypes.Structure,), {"_fields_": [(str(field), ctypes.c_size_t) for field in range(10)]})
+libc.mallinfo2.restype = Info
+def apart(): return getattr(libc.mallinfo2(), "3")  # blocks that are no part of a heap
+for _ in range(2):  # by itself glibc would take the second into the heap
+    before = apart()
+    block = libc.malloc(8 * 2**20)
+    print(apart() - before)
+    libc.free(block)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc")
+def test_the_app_bounds_its_heap_before_anything_else() -> None:
+    """In a process of its own, since it is for good; the app calls it as it starts."""
+    said = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "1", "1"]
+    assert "memory.bound_heap()" in (ROOT / "app.py").read_text(encoding="utf-8")
