@@ -89,8 +89,8 @@ class Sessions(StateHolder):
 class Session(SessionState):
     """A session that keeps no values of its page.
 
-    gradio describes the whole page for each visitor, which takes 24 ms of the one thread that serves all, and keeps in
-    it what was sent and shown last: pictures, several megabytes a visitor. Only its deep links read that.
+    gradio describes the whole page for each visitor, which takes 20 ms of the one thread that serves all, and keeps in
+    it what was sent and shown last, pictures too. Only its deep links read that.
     """
 
     def __init__(self, blocks: gr.Blocks) -> None:

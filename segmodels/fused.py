@@ -28,9 +28,9 @@ DIRECT_PADDING = 7
 class FusedConv2d(nn.Conv2d):
     """A convolution and the activation behind it in one pass over the map: (N, in, H, W) -> (N, out, H', W').
 
-    In bfloat16 some go another way, since oneDNN is slow at them. A 1x1 convolution is a product of matrices. Depthwise
-    ones at large rates get a map that is padded beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell
-    does not depend on the rate, so it is remembered for the map seen last, and another rate on it costs only sums.
+    In bfloat16 some go another way, since oneDNN is slow at them. Depthwise ones at large rates get a map that is padded
+    beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell does not depend on the rate, so it is remembered
+    for the map seen last, and another rate on it costs only sums.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
@@ -62,8 +62,6 @@ class FusedConv2d(nn.Conv2d):
         padding = cast("tuple[int, int]", self.padding)  # the other way to write it, a word, is not used here
         if x.dtype != torch.bfloat16 or summand is not None:
             return self._one_pass(x, padding, summand)
-        if self._is_pointwise():
-            return self._product(x)
         if self._goes_by_taps():
             return self._activated(self._sum_of_taps(x))
         if self.groups > 1 and max(padding) > DIRECT_PADDING:
@@ -90,16 +88,6 @@ class FusedConv2d(nn.Conv2d):
             for weight, bias in zip(self.weight.chunk(2), biases, strict=True)
         ]
         return torch.cat(halves, dim=1)
-
-    def _is_pointwise(self) -> bool:
-        return self.kernel_size == self.stride == (1, 1) and self.groups == 1 and self.padding == (0, 0)
-
-    def _product(self, x: Tensor) -> Tensor:
-        """The 1x1 convolution as a product of cells and weights."""
-        cells, weight = x.permute(0, 2, 3, 1).contiguous(), self.weight.flatten(1).contiguous()
-        name, scalars = self._post_op
-        out = torch.ops.mkldnn._linear_pointwise(cells, weight, self.exact_bias, name, scalars, "")
-        return out.permute(0, 3, 1, 2)
 
     def _goes_by_taps(self) -> bool:
         """Whether this is an atrous convolution that is faster tap by tap, and can be taken so: the map keeps its size."""
@@ -196,10 +184,8 @@ class GlobalAveragePooling(nn.Module):
 
 
 def can_fuse() -> bool:
-    """Whether this build of torch has oneDNN's convolutions and products with an activation inside."""
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_linear_pointwise")
-    )
+    """Whether this build of torch has oneDNN's convolutions with an activation inside."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 def fuse_activations(module: nn.Module) -> None:

@@ -13,7 +13,7 @@ ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -8, -3, -1
 
 KERNELS = 256
 """Compiled convolutions that oneDNN keeps in an app, each for one layer and one size of input: some three networks at one
-size. By itself it keeps 1024, a hundred megabytes more."""
+size. By itself it keeps 1024, some 35 MB more, for sizes that seldom come again."""
 
 
 def keep_freed() -> None:

@@ -33,8 +33,6 @@ def measure() -> Iterator[tuple[str, float, float]]:
 
 def layers() -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]:
     """Layers of the compact zoo and of the ResNets, at the size of a 4:3 photo."""
-    for maps, out, height, width in ((24, 144, 96, 128), (480, 112, 24, 32), (1024, 256, 65, 87), (1280, 256, 65, 87)):
-        yield f"1x1, {maps} to {out}, as a product", *both(convolution(maps, out, 1), random_map(maps, height, width))
     for kernel, rate, maps, height, width in ((3, 9, 320, 24, 32), (3, 18, 320, 24, 32), (5, 4, 1152, 48, 64)):
         conv = convolution(maps, maps, kernel, rate, groups=maps)
         name = f"depthwise {kernel}x{kernel}, {maps} maps, rate {rate}, padded beforehand"
