@@ -95,33 +95,43 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
 
     settings = [photo, model, rate, stride]
     shown = [pictures, table, ran]
-    run = {
-        "fn": show,
-        "inputs": settings,
-        "outputs": shown,
-        "show_progress": "minimal",
-        "show_progress_on": [pictures],
-        "api_visibility": "private",
+    ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
+    # One event for all that changes the pictures: of several, the slowest would win, though its choice may be the oldest.
+    gr.on(
+        [photo.change, rate.change, stride.change, ready.change],
+        show,
+        settings,
+        shown,
+        show_progress="minimal",
+        show_progress_on=[pictures],
+        api_visibility="private",
+        trigger_mode="always_last",
         **COMPUTES,
-    }
-    gr.on([photo.change, rate.change, stride.change], trigger_mode="always_last", **run)
+    )
     source.input(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
     model.change(
         prepare,
         [model],
-        [about, rate, stride],
+        [about, rate, stride, ready],
         show_progress="full",
         show_progress_on=[about],
         api_visibility="private",
         concurrency_id="fetch",
         concurrency_limit=4,
         trigger_mode="always_last",
-    ).then(**run)
+    )
+    load = {
+        "fn": lambda model: model,
+        "inputs": [model],
+        "outputs": [ready],
+        "queue": False,
+        "api_visibility": "private",
+    }
     opacity.change(
         None, [opacity], js="(value) => document.documentElement.style.setProperty('--overlay-opacity', value)"
     )
     _api()
-    return photo, [source, model, rate, stride], run
+    return photo, [source, model, rate, stride], load
 
 
 KEEP_CHOICE = """
@@ -199,8 +209,8 @@ def _to_fetch(model: str) -> float:
     return 0 if card.at_hand else card.measured["megabytes"]
 
 
-def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any]:
-    """Fetch the weights of a network that are not at hand yet; then the sentence about it, and which settings it has.
+def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any, str]:
+    """Fetch the weights of a network that are not at hand yet; then the sentence about it, which settings it has, its name.
 
     If they cannot be fetched, the pictures' place will say why.
     """
@@ -210,7 +220,7 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
         raise gr.Error(sentence(error), print_exception=False) from None
     fetching.fetch_chosen(card, progress)
     active = card.atrous_rate is not None
-    return _about(model), gr.update(interactive=active), gr.update(interactive=active)
+    return _about(model), gr.update(interactive=active), gr.update(interactive=active), model
 
 
 def _about(model: str) -> str:

@@ -147,3 +147,13 @@ def test_only_segment_is_public(client: Client) -> None:
         "atrous_rate",
         "output_stride",
     ]
+
+
+def test_one_event_draws_the_pictures() -> None:
+    """Of two that ran at once, the slower would have the last word, though its settings may be the older ones."""
+    drawing = [
+        event
+        for event in build().fns.values()
+        if event.fn is not None and any(part.elem_id == "pictures" for part in event.outputs)
+    ]
+    assert [event.trigger_mode for event in drawing] == ["always_last"]
