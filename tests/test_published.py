@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -276,14 +277,21 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def server(cache: Path) -> Iterator[Server]:
+@contextmanager
+def serving() -> Iterator[Server]:
+    """The server, running; whoever still waits at its gate is let through at the end."""
     with Server() as running:
         running.daemon_threads = True
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield running
         running.gate.set()
         running.shutdown()
+
+
+@pytest.fixture
+def server(cache: Path) -> Iterator[Server]:
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture

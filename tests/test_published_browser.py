@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from demo.segment_tab import SOURCES
 from segmodels import Segmenter, published, zoo
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
-from .test_published import CONTENT, MOBILENET, PUBLISHED, SHA256, Server, checkpoint, kept, torchvisions
+from .test_published import CONTENT, MOBILENET, PUBLISHED, SHA256, Server, checkpoint, kept, serving, torchvisions
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -39,12 +38,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(cache: Path) -> Iterator[Server]:
-    with Server() as running:
-        running.daemon_threads = True
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+    with serving() as running:
         yield running
-        running.gate.set()
-        running.shutdown()
 
 
 @pytest.fixture(scope="module")
