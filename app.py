@@ -3,8 +3,9 @@
 import signal
 from contextlib import suppress
 
-from demo import build, launch_options, uploads
-from segmodels import heap
+from demo import build, launch_options
+from demo.server import uploads
+from segmodels.speed import heap
 
 heap.bound()
 uploads.use_own_folder()

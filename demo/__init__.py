@@ -12,13 +12,13 @@ from starlette.middleware import Middleware
 
 from segmodels.labels import VOC_CLASSES
 
-from . import memory, uploads
-from .anatomy_tab import anatomy_tab
-from .guard import MAX_UPLOAD, Doorkeeper, GuardedBlocks, Sessions
+from .anatomy.tab import anatomy_tab
 from .lab import lab_tab
 from .lessons import Ways, lessons_tab
 from .links import follow, link_bar
 from .segment_tab import segment_tab
+from .server import memory, uploads
+from .server.guard import MAX_UPLOAD, Doorkeeper, GuardedBlocks, Sessions
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 INTRODUCTION = """

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels.pictures import edge_layer, overlay
+from segmodels.inference.pictures import edge_layer, overlay
 
 from .view import data_url
 

@@ -11,11 +11,12 @@ from typing import Any
 import gradio as gr
 
 from segmodels import Card, Segmentation, zoo
-from segmodels.pictures import figure, label_image, overlay
+from segmodels.inference.pictures import figure, label_image, overlay
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 
-from . import fetching, limits, memory, view
-from .settings import sentence, whole
+from . import view
+from .server import fetching, limits, memory
+from .server.settings import sentence, whole
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))

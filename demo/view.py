@@ -11,11 +11,11 @@ from typing import Any
 from PIL import Image
 
 from segmodels import Card, Segmentation
-from segmodels.cost import Cost
+from segmodels.inference.pictures import class_layer, edge_layer, label_image
+from segmodels.insight.cost import Cost
 from segmodels.labels import PALETTE
-from segmodels.pictures import class_layer, edge_layer, label_image
 
-from .memory import Display
+from .server.memory import Display
 
 
 def viewer(display: Display, result: Segmentation) -> str:

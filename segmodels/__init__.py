@@ -7,7 +7,7 @@
 {'background': 0.69, 'cat': 0.31}
 """
 
-from .photo import PhotoError, read_photo
+from .inference.photo import PhotoError, read_photo
 from .segmenter import Segmentation, Segmenter, load
 from .zoo import Card, build, card, list_models, trained_models
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
-from . import heap, zoo
+from . import zoo
+from .speed import heap
 
 if TYPE_CHECKING:
     from .segmenter import Segmenter
@@ -105,13 +106,13 @@ def list_command(arguments: argparse.Namespace) -> None:
 
 def segment_command(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
-    from .many import Job, photos_in, segment_many
+    from .many.local_engine import Job, photos_in, segment_many
 
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(arguments.out, arguments.model, weights, *_check(arguments), arguments.precision)
     if arguments.engine == "ray":
-        from .ray_engine import segment_on_ray
+        from .many.ray_engine import segment_on_ray
 
         arguments.out.mkdir(parents=True, exist_ok=True)
         outcomes = segment_on_ray(job, photos)
@@ -140,8 +141,8 @@ def _sentence(report: dict[str, Any]) -> str:
 
 def evaluate_command(arguments: argparse.Namespace) -> None:
     """Score a network."""
-    from .data import SegmentationFolder
-    from .evaluate import evaluate
+    from .training.data import SegmentationFolder
+    from .training.evaluate import evaluate
 
     folder = SegmentationFolder(arguments.data, arguments.split)
     segmenter, settings = _load(arguments)
@@ -170,8 +171,8 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
 
 def train_command(arguments: argparse.Namespace) -> None:
     """Train a network."""
-    from .data import SegmentationFolder
-    from .train import Recipe, train
+    from .training.data import SegmentationFolder
+    from .training.train import Recipe, train
 
     recipe = Recipe.of([f"epochs={arguments.epochs}"] * bool(arguments.epochs) + arguments.set)
     folders = [SegmentationFolder(root, "train") for root in arguments.data]
@@ -190,7 +191,7 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def bench_command(arguments: argparse.Namespace) -> None:
     """Measure."""
-    from .bench import bench, markdown
+    from .speed.bench import bench, markdown
 
     report = bench(arguments.model, arguments.quick, lambda line: print(f"measuring {line}", file=sys.stderr))
     print(json.dumps(report) if arguments.json else markdown(report))

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from . import published, zoo
-from .backbones import OUTPUT_STRIDES
-from .label_map import best_cells, label_map, mean_confidence
-from .network import SegmentationNetwork
-from .parts import without
-from .photo import as_photo
-from .pooling import ASPP
-from .precision import best_precision, optimise
+from . import zoo
+from .inference.label_map import best_cells, label_map, mean_confidence
+from .inference.photo import as_photo
+from .insight.parts import without
+from .networks import published
+from .networks.backbones import OUTPUT_STRIDES
+from .networks.network import SegmentationNetwork
+from .networks.pooling import ASPP
+from .speed.precision import best_precision, optimise
 from .weights import Progress, load_state, read_state
 from .zoo import Card
 

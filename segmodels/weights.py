@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .backbones import EfficientNetLite0
+from .networks.backbones import EfficientNetLite0
 
 BATCH_NORM_EPS = 1e-3
 """EfficientNet-Lite's, from its TensorFlow original; torch's own default would cost accuracy."""

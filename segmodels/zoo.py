@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import torch
 
-from . import published
-from .backbones import EfficientNetLite0
-from .cost import Cost, count
-from .deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65
-from .fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_lite0
+from .insight.cost import Cost, count
 from .labels import VOC_CLASSES
-from .network import SegmentationNetwork
-from .unet import unet, unet_lite0, unet_resnet18
+from .networks import published
+from .networks.backbones import EfficientNetLite0
+from .networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65
+from .networks.fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_lite0
+from .networks.network import SegmentationNetwork
+from .networks.unet import unet, unet_lite0, unet_resnet18
 from .weights import FetchError, Progress, cached_file, shown
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demo.anatomy import Anatomy, Part, _parts, anatomy
-from demo.anatomy_tab import UNTRAINED, _choices, adapt_settings, compare, layers_csv, layers_table, show
-from demo.diagram import description, draw, stride
+from demo.anatomy.diagram import description, draw, stride
+from demo.anatomy.facts import Anatomy, Part, _parts, anatomy
+from demo.anatomy.tab import UNTRAINED, _choices, adapt_settings, compare, layers_csv, layers_table, show
 from segmodels import zoo
-from segmodels.backbones import ResNet18
-from segmodels.cost import count
-from segmodels.network import SegmentationNetwork
+from segmodels.insight.cost import count
+from segmodels.networks.backbones import ResNet18
+from segmodels.networks.network import SegmentationNetwork
 
 from .helpers import parameters_used
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from torch.utils.flop_counter import FlopCounterMode
 
 from segmodels import zoo
-from segmodels.cost import count
+from segmodels.insight.cost import count
 
 from .conftest import NEEDS_CHROMIUM
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import segmodels
 from demo import build, launch_options
-from demo.settings import whole
+from demo.server.settings import whole
 from segmodels.__main__ import main
 
 from .conftest import EXAMPLES

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import resnet18, vgg16
 
-from segmodels.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65, XceptionBlock, convolutions
-from segmodels.layers import ConvBNReLU
+from segmodels.networks.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65, XceptionBlock, convolutions
+from segmodels.networks.layers import ConvBNReLU
 
 from .helpers import parameters, randomise_norms
 

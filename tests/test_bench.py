@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from segmodels import bench
 from segmodels.__main__ import main
+from segmodels.speed import bench
 
 from .test_cli import fails
 
@@ -53,7 +53,7 @@ def test_a_peak_is_this_process_own() -> None:
     """A child does not count the memory of its parent, and counts its own."""
     script = """
 import numpy
-from segmodels.bench import peak_gigabytes
+from segmodels.speed.bench import peak_gigabytes
 before = peak_gigabytes()
 numpy.ones(50_000_000)
 print(before, peak_gigabytes() - before)

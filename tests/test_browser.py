@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from segmodels import published
+from segmodels.networks import published
 from segmodels.weights import FetchError
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM

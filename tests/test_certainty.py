@@ -13,7 +13,7 @@ import segmodels
 from demo.lab import certainty as page
 from demo.lab.controls import adapt, checked
 from demo.lab.maps import map_image
-from segmodels.certainty import entropy, margin, probabilities
+from segmodels.insight.certainty import entropy, margin, probabilities
 
 from .conftest import EXAMPLES
 

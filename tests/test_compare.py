@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import memory
 from demo.lab import compare
 from demo.segment_tab import segmented
-from segmodels.pictures import overlay
+from demo.server import memory
+from segmodels.inference.pictures import overlay
 
 from .conftest import EXAMPLES
 

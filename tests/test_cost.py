@@ -11,9 +11,9 @@ from torchvision.models import ResNet18_Weights, VGG16_Weights, WeightsEnum, res
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv3_resnet50
 
 from segmodels import zoo
-from segmodels.cost import convolution_multiplications, count, separable_multiplications
-from segmodels.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
-from segmodels.unet import unet
+from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
+from segmodels.networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
+from segmodels.networks.unet import unet
 
 from .helpers import parameters, parameters_used
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmodels.data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
+from segmodels.training.data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
 
 
 def test_a_folder_gives_photos_and_their_label_maps(data_folder: Path) -> None:

@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
-from segmodels.deeplab import (
+from segmodels.networks.deeplab import (
     DeepLabV3Decoder,
     DeepLabV3PlusDecoder,
     deeplabv3_lite0,
     deeplabv3plus_lite0,
     deeplabv3plus_xception65,
 )
-from segmodels.network import SegmentationNetwork
-from segmodels.pooling import ASPP
+from segmodels.networks.network import SegmentationNetwork
+from segmodels.networks.pooling import ASPP
 
 from .helpers import parameters, randomise_norms
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import memory
+from demo.server import memory
 from segmodels import zoo
 from segmodels.segmenter import Segmenter
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from segmodels.backbones import VGG16
-from segmodels.fcn import (
+from segmodels.networks.backbones import VGG16
+from segmodels.networks.fcn import (
     FCN,
     FCNDecoder,
     classifier_as_convolutions,

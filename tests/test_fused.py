@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels.fused import WIDE, FusedBottleneck, FusedConv2d, fuse_activations
-from segmodels.precision import fold_batch_norms, round_kernels
+from segmodels.speed.fused import WIDE, FusedBottleneck, FusedConv2d, fuse_activations
+from segmodels.speed.precision import fold_batch_norms, round_kernels
 
 from .helpers import randomise_norms
 

@@ -15,8 +15,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import segmodels
-from demo.guard import BROKEN, MAX_BODY, MAX_UPLOAD, WRONG_INPUTS
-from segmodels.pictures import overlay
+from demo.server.guard import BROKEN, MAX_BODY, MAX_UPLOAD, WRONG_INPUTS
+from segmodels.inference.pictures import overlay
 from tools.fuzz_photo import mutated, seed_files
 
 from .conftest import EXAMPLES

@@ -11,8 +11,8 @@ from gradio.utils import get_upload_folder
 from playwright.sync_api import Browser, Page, Request, expect
 
 import segmodels
-from demo import limits, memory
-from demo.guard import BROKEN, GONE
+from demo.server import limits, memory
+from demo.server.guard import BROKEN, GONE
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
 from .test_browser import upload

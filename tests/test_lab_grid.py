@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from demo import memory
 from demo.lab import grid
 from demo.segment_tab import segmented
+from demo.server import memory
 from segmodels import Segmentation, zoo
-from segmodels.pictures import overlay
+from segmodels.inference.pictures import overlay
 from segmodels.segmenter import Segmenter
 
 from .conftest import EXAMPLES

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from segmodels.pictures import label_image
+from segmodels.inference.pictures import label_image
 
 from .conftest import NEEDS_CHROMIUM
 from .helpers import saved_as_seen

@@ -7,7 +7,7 @@ from torch.nn import functional
 from torchvision.models.segmentation.fcn import FCNHead
 from torchvision.transforms.functional import center_crop
 
-from segmodels.layers import (
+from segmodels.networks.layers import (
     AtrousConv,
     BilinearUpsampling,
     ConvBNReLU,

@@ -16,13 +16,13 @@ from PIL import Image
 from torch import nn
 
 import segmodels
-from demo import memory
 from demo.lessons import LESSONS, any_size, aspp, atrous, draw, from_scratch, resampling, separable, skips, unet_path
 from demo.lessons.connections import connections, ones_everywhere
+from demo.server import memory
 from segmodels import Segmenter, zoo
-from segmodels.cost import count
-from segmodels.label_map import label_map
-from segmodels.pooling import SpatialPyramidPooling
+from segmodels.inference.label_map import label_map
+from segmodels.insight.cost import count
+from segmodels.networks.pooling import SpatialPyramidPooling
 
 from .conftest import EXAMPLES
 

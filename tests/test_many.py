@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import segmodels
-from segmodels import Segmenter, many
+from segmodels import Segmenter
 from segmodels.__main__ import main
-from segmodels.many import AHEAD, Job, done_before, photos_in, segment_many
+from segmodels.many import local_engine as many
+from segmodels.many.local_engine import AHEAD, Job, done_before, photos_in, segment_many
 
 from .test_cli import fails
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from demo import memory
-from demo.memory import Remembered
-from segmodels import heap
-from segmodels.photo import Photo, read_photo
+from demo.server import memory
+from demo.server.memory import Remembered
+from segmodels.inference.photo import Photo, read_photo
 from segmodels.segmenter import Features
+from segmodels.speed import heap
 
 from .conftest import EXAMPLES
 

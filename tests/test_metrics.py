@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segmodels.metrics import Scores, confusion_matrix
+from segmodels.training.metrics import Scores, confusion_matrix
 
 
 def test_scores_of_a_case_computed_by_hand() -> None:

@@ -12,15 +12,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 import segmodels
-from demo import memory
 from demo.lab import parts as page
+from demo.server import memory
 from segmodels import Segmenter, read_photo, zoo
-from segmodels.label_map import label_map
+from segmodels.inference.label_map import label_map
+from segmodels.inference.pictures import label_image
+from segmodels.insight.parts import parts, without
 from segmodels.labels import read_label_map
-from segmodels.network import SegmentationNetwork
-from segmodels.parts import parts, without
-from segmodels.pictures import label_image
-from segmodels.unet import he_initialise
+from segmodels.networks.network import SegmentationNetwork
+from segmodels.networks.unet import he_initialise
 
 from .conftest import EXAMPLES
 from .helpers import randomise_norms

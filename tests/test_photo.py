@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
-from segmodels.photo import MAX_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE, PhotoError, as_photo, read_photo
+from segmodels.inference.photo import MAX_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE, PhotoError, as_photo, read_photo
 
 Order = Literal["<", ">"]
 """Of bytes, as struct has it."""
@@ -36,7 +36,7 @@ GREYS = (10, 90, 170, 250)
 ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
-"""pytest sets the filters back that segmodels.photo sets."""
+"""pytest sets the filters back that segmodels.inference.photo sets."""
 
 
 def quarters(colours: tuple[Any, ...], mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
@@ -836,7 +836,7 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
     gif[gif.index(b"\x2c\0\0\0\0") + 5 :][:4] = struct.pack("<HH", 10_000, 10_000)
     (tmp_path / "g").write_bytes(gif)
     program = (
-        "import sys; from segmodels.photo import *\n"
+        "import sys; from segmodels.inference.photo import *\n"
         "for path in sys.argv[1:]:\n"
         "    try: read_photo(path)\n"
         "    except PhotoError: pass\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmodels import pictures
+from segmodels.inference import pictures
 from segmodels.labels import PALETTE, VOC_CLASSES
 
 

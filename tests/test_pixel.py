@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import segmodels
-from demo import memory
 from demo.lab import pixel as page
 from demo.lab.controls import Settings, checked
+from demo.server import memory
 from segmodels import read_photo, zoo
-from segmodels.network import SegmentationNetwork
+from segmodels.networks.network import SegmentationNetwork
 from segmodels.weights import read_state
 
 from .conftest import EXAMPLES
@@ -132,7 +132,7 @@ def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() ->
 
 def test_the_size_of_the_field_is_that_of_the_closed_form() -> None:
     """The closed form is a mean over positions, here up to half a cell to each side of the exact one."""
-    from segmodels.cost import count
+    from segmodels.insight.cost import count
 
     for model in ("fcn_lite0", "unet_lite0"):
         card = zoo.card(model)

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.segmentation.deeplabv3 import ASPP as TorchvisionASPP
 
-from segmodels.layers import DepthwiseSeparableConv
-from segmodels.pooling import ASPP, ImagePooling, SpatialPyramidPooling
+from segmodels.networks.layers import DepthwiseSeparableConv
+from segmodels.networks.pooling import ASPP, ImagePooling, SpatialPyramidPooling
 
 from .helpers import randomise_norms
 

@@ -27,12 +27,14 @@ from torchvision.ops import SqueezeExcitation
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 import segmodels
-from segmodels import Segmenter, published, weights, zoo
+from segmodels import Segmenter, weights, zoo
 from segmodels.__main__ import main
 from segmodels.labels import VOC_CLASSES
-from segmodels.network import SegmentationNetwork
-from segmodels.precision import optimise
+from segmodels.networks import published
+from segmodels.networks.deeplab import DeepLabV3Decoder
+from segmodels.networks.network import SegmentationNetwork
 from segmodels.segmenter import check_settings, fit_short_side
+from segmodels.speed.precision import optimise
 from segmodels.weights import FetchError, fetch, load_state, read_state
 
 from .conftest import EXAMPLES
@@ -160,7 +162,7 @@ def test_rates_and_strides_are_set_on_the_folded_network_and_leave_the_answer(na
         answers = []
         for either in (network, fast):
             either.backbone.set_output_stride(stride)
-            assert isinstance(either.decoder, segmodels.deeplab.DeepLabV3Decoder)
+            assert isinstance(either.decoder, DeepLabV3Decoder)
             either.decoder.aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
             with torch.inference_mode():
                 answers.append(either(x))

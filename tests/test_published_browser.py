@@ -11,9 +11,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import segmodels
-from demo import fetching, memory
 from demo.segment_tab import SOURCES
-from segmodels import Segmenter, published, zoo
+from demo.server import fetching, memory
+from segmodels import Segmenter, zoo
+from segmodels.networks import published
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
 from .test_published import CONTENT, MOBILENET, PUBLISHED, SHA256, Server, checkpoint, kept, serving, torchvisions

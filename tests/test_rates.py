@@ -7,7 +7,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from demo.lab import weights as section
-from segmodels import rates, zoo
+from segmodels import zoo
+from segmodels.training import rates
 
 from .conftest import EXAMPLES
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import segmodels
-from segmodels import many, ray_engine
-from segmodels.many import Job, photos_in, segment_many
+from segmodels.many import local_engine as many
+from segmodels.many import ray_engine
+from segmodels.many.local_engine import Job, photos_in, segment_many
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
 pytestmark = pytest.mark.ray

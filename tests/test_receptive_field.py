@@ -8,14 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65
-from segmodels.cost import count
-from segmodels.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
-from segmodels.fcn import fcn_lite0, vgg16_head
-from segmodels.layers import BilinearUpsampling
-from segmodels.network import SegmentationNetwork
-from segmodels.parts import without
-from segmodels.receptive_field import (
+from segmodels.insight.cost import count
+from segmodels.insight.parts import without
+from segmodels.insight.receptive_field import (
     FieldTracer,
     ReceptiveField,
     effective_receptive_field,
@@ -25,8 +20,13 @@ from segmodels.receptive_field import (
     share_of_taps_inside,
     taps,
 )
+from segmodels.networks.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65
+from segmodels.networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
+from segmodels.networks.fcn import fcn_lite0, vgg16_head
+from segmodels.networks.layers import BilinearUpsampling
+from segmodels.networks.network import SegmentationNetwork
+from segmodels.networks.unet import ContractingPath, UpBlock, unet, unet_lite0
 from segmodels.segmenter import assemble
-from segmodels.unet import ContractingPath, UpBlock, unet, unet_lite0
 from segmodels.weights import read_state
 
 

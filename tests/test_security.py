@@ -23,10 +23,11 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import segmodels
-from demo import LONGEST_QUEUE, ROOT, build, launch_options, limits, memory, uploads
-from demo.guard import GONE, NOT_AN_UPLOAD
-from demo.settings import sentence
-from segmodels import heap
+from demo import LONGEST_QUEUE, ROOT, build, launch_options
+from demo.server import limits, memory, uploads
+from demo.server.guard import GONE, NOT_AN_UPLOAD
+from demo.server.settings import sentence
+from segmodels.speed import heap
 
 from .conftest import EXAMPLES
 from .visitor import UPLOADED, Refused, Visitor

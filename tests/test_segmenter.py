@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 import segmodels
 from segmodels import Segmenter, zoo
-from segmodels.label_map import label_map, mean_confidence
+from segmodels.inference.label_map import label_map, mean_confidence
 from segmodels.segmenter import fit_working_size, resized
 from segmodels.weights import read_state, save_state
 
@@ -155,7 +155,7 @@ def test_label_map_is_the_argmax_of_interpolated_logits(
     shape: tuple[int, int, int, int, int], smoothness: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Noise, where all of the map is borders, and large blobs, where most of it is not; in several strips."""
-    monkeypatch.setattr("segmodels.label_map.STRIP_VALUES", 40_000)
+    monkeypatch.setattr("segmodels.inference.label_map.STRIP_VALUES", 40_000)
     torch.manual_seed(0)
     channels, h, w, height, width = shape
     coarse = torch.randn(1, channels, -(-h // smoothness), -(-w // smoothness))
@@ -216,7 +216,7 @@ def test_forty_megapixels_stay_within_memory(segmenter: Segmenter) -> None:
 
     script = f"""
 import numpy as np, segmodels
-from segmodels.bench import peak_gigabytes
+from segmodels.speed.bench import peak_gigabytes
 segmenter = segmodels.load({segmenter.card.name!r})
 segmenter(np.zeros((64, 64, 3), dtype=np.uint8))
 idle = peak_gigabytes()

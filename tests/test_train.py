@@ -13,12 +13,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import segmodels
-from segmodels import published, zoo
-from segmodels import train as training
-from segmodels.data import SegmentationFolder
+from segmodels import zoo
+from segmodels.networks import published
 from segmodels.segmenter import Segmenter
-from segmodels.team import Team
-from segmodels.train import Recipe, learning_rate_factor, lovasz_softmax, segmentation_loss, train
+from segmodels.training import train as training
+from segmodels.training.data import SegmentationFolder
+from segmodels.training.team import Team
+from segmodels.training.train import Recipe, learning_rate_factor, lovasz_softmax, segmentation_loss, train
 from segmodels.weights import FetchError, load_state
 
 from .helpers import randomise_norms

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from segmodels.network import SegmentationNetwork
-from segmodels.unet import UNet, UNetDecoder, unet, unet_lite0, unet_resnet18
+from segmodels.networks.network import SegmentationNetwork
+from segmodels.networks.unet import UNet, UNetDecoder, unet, unet_lite0, unet_resnet18
 
 from .helpers import parameters
 

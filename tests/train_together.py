@@ -6,9 +6,10 @@ from pathlib import Path
 
 from torch import nn
 
-from segmodels import train, zoo
-from segmodels.data import SegmentationFolder
-from segmodels.fcn import FCN, fcn_lite0
+from segmodels import zoo
+from segmodels.networks.fcn import FCN, fcn_lite0
+from segmodels.training import train
+from segmodels.training.data import SegmentationFolder
 
 RECIPE = train.Recipe(epochs=2, batch=4, crop=64, warmup=2, lovasz_weight=0)
 

@@ -25,8 +25,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import segmodels
-from segmodels.bench import EXAMPLES, Row, table
-from segmodels.pictures import label_image, overlay
+from segmodels.inference.pictures import label_image, overlay
+from segmodels.speed.bench import EXAMPLES, Row, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "deeplabv3plus_lite0"

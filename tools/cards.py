@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from segmodels import zoo
-from segmodels.data import SegmentationFolder
-from segmodels.evaluate import evaluate
 from segmodels.segmenter import Segmenter
-from segmodels.train import Recipe
+from segmodels.training.data import SegmentationFolder
+from segmodels.training.evaluate import evaluate
+from segmodels.training.train import Recipe
 from segmodels.weights import load_state, read_state
 
 README = Path(__file__).resolve().parent.parent / "README.md"

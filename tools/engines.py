@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 import segmodels
 from segmodels import zoo
-from segmodels.bench import EXAMPLES, Row, table
-from segmodels.network import SegmentationNetwork
-from segmodels.precision import fold_batch_norms
+from segmodels.networks.network import SegmentationNetwork
+from segmodels.speed.bench import EXAMPLES, Row, table
+from segmodels.speed.precision import fold_batch_norms
 from segmodels.weights import load_state, read_state
 
 Run = Callable[[Tensor], NDArray[np.float32]]

@@ -1,4 +1,4 @@
-"""Single layers in bfloat16, as oneDNN has them and as ``segmodels/fused.py`` runs them: ``python -m tools.layers``.
+"""Single layers in bfloat16, as oneDNN has them and as ``segmodels/speed/fused.py`` runs them: ``python -m tools.layers``.
 
 Medians in milliseconds, in turns. Only on a processor with fast bfloat16 does this say anything.
 """
@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from segmodels.bench import table
-from segmodels.fused import FusedConv2d, GlobalAveragePooling
+from segmodels.speed.bench import table
+from segmodels.speed.fused import FusedConv2d, GlobalAveragePooling
 
 TURNS = 15
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from segmodels import rates, zoo
-from segmodels.data import SegmentationFolder
-from segmodels.metrics import Scores, confusion_matrix
+from segmodels import zoo
 from segmodels.segmenter import Segmenter, assemble
+from segmodels.training import rates
+from segmodels.training.data import SegmentationFolder
+from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.weights import read_state
 
 from .cards import LICENCE, LIMITS, command

@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from .. import memory
 from ..segment_tab import CREDITS, EXAMPLES, Upload
-from ..settings import sentence
+from ..server import memory
+from ..server.settings import sentence
 from ..view import data_url
 
 COMPUTES: dict[str, Any] = {

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segmodels import zoo
-from segmodels.certainty import entropy, margin, probabilities
-from segmodels.label_map import label_map
-from segmodels.pictures import mask_layer
+from segmodels.inference.label_map import label_map
+from segmodels.inference.pictures import mask_layer
+from segmodels.insight.certainty import entropy, margin, probabilities
 
-from .. import memory, view
+from .. import view
 from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
-from ..settings import sentence
+from ..server import memory
+from ..server.settings import sentence
 from . import COMPUTES, Shown
 from .controls import Settings, checked, controls
 from .maps import Values, map_image, scale

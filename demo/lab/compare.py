@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segmodels import Segmentation, zoo
-from segmodels.backbones import OUTPUT_STRIDES
+from segmodels.inference.pictures import mask_layer
 from segmodels.labels import VOC_CLASSES
-from segmodels.pictures import mask_layer
+from segmodels.networks.backbones import OUTPUT_STRIDES
 
-from .. import memory, view
+from .. import view
 from ..segment_tab import Upload, download, segmented
-from ..settings import sentence, whole
+from ..server import memory
+from ..server.settings import sentence, whole
 from . import COMPUTES, Shown
 from .sheet import Picture, sheet
 

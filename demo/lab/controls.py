@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 
 from segmodels import zoo
-from segmodels.backbones import OUTPUT_STRIDES
+from segmodels.networks.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 from segmodels.zoo import Card
 
-from .. import fetching
-from ..settings import whole
+from ..server import fetching
+from ..server.settings import whole
 
 PROGRESS = gr.Progress()
 DEFAULT_MODEL = "deeplabv3plus_lite0"

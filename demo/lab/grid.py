@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from segmodels import Card, Segmentation, zoo
-from segmodels.pictures import marked_layer, mask_layer
-from segmodels.receptive_field import share_of_taps_inside
+from segmodels.inference.pictures import marked_layer, mask_layer
+from segmodels.insight.receptive_field import share_of_taps_inside
 
-from .. import memory, view
+from .. import view
 from ..segment_tab import KEEP_CHOICE, Upload, download
-from ..settings import sentence
+from ..server import memory
+from ..server.settings import sentence
 from . import COMPUTES, Shown
 from .sheet import Picture, sheet
 

@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segmodels import zoo
-from segmodels.fcn import FCN
-from segmodels.label_map import label_map
+from segmodels.inference.label_map import label_map
+from segmodels.inference.pictures import marked_layer, mask_layer
+from segmodels.insight.parts import Part, parts
 from segmodels.labels import read_label_map
-from segmodels.metrics import Scores, confusion_matrix
-from segmodels.parts import Part, parts
-from segmodels.pictures import marked_layer, mask_layer
+from segmodels.networks.fcn import FCN
 from segmodels.segmenter import Features
+from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.zoo import Card
 
-from .. import memory, view
+from .. import view
 from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
-from ..settings import sentence
+from ..server import memory
+from ..server.settings import sentence
 from . import COMPUTES, Shown
 from .controls import DEFAULT_MODEL
 from .grid import DIFFERENT

@@ -15,16 +15,17 @@ from PIL import ImageEnhance
 from torch import Tensor, nn
 
 from segmodels import Segmenter, load, zoo
-from segmodels.layers import resize_logits
-from segmodels.parts import parts
-from segmodels.pooling import ASPP
-from segmodels.receptive_field import Reach, effective_receptive_field, reach, taps
+from segmodels.insight.parts import parts
+from segmodels.insight.receptive_field import Reach, effective_receptive_field, reach, taps
+from segmodels.networks.layers import resize_logits
+from segmodels.networks.pooling import ASPP
 from segmodels.segmenter import set_atrous_rate
 
-from .. import memory, view
+from .. import view
 from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
-from ..settings import sentence
+from ..server import memory
+from ..server.settings import sentence
 from . import COMPUTES, Shown
 from .controls import Settings, checked, controls
 from .maps import Values, map_image, scale

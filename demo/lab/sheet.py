@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segmodels.pictures import overlay
+from segmodels.inference.pictures import overlay
 
 MARGIN, LINE, SMALL, LARGE = 16, 26, 18, 24
 """Pixels between cells, of a line of text, and of its letters."""

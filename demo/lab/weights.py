@@ -9,12 +9,14 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from segmodels import Segmentation, rates
-from segmodels.pictures import marked_layer
+from segmodels import Segmentation
+from segmodels.inference.pictures import marked_layer
+from segmodels.training import rates
 
-from .. import figures, memory, view
+from .. import figures, view
 from ..segment_tab import Upload
-from ..settings import sentence
+from ..server import memory
+from ..server.settings import sentence
 from . import COMPUTES, Shown
 from .grid import DIFFERENT
 

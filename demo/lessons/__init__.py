@@ -12,7 +12,7 @@ import gradio as gr
 from .. import view
 from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
-from ..settings import sentence
+from ..server.settings import sentence
 from . import any_size, aspp, atrous, from_scratch, pyramid_pooling, resampling, separable, skips, unet_path
 from .lesson import Control, Lesson, OtherTab
 

@@ -7,13 +7,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.fcn import FCNDecoder
 from segmodels.labels import PALETTE, VOC_CLASSES
+from segmodels.networks.fcn import FCNDecoder
 
-from .. import memory
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
-from ..memory import Remembered
-from ..settings import whole
+from ..server import memory
+from ..server.memory import Remembered
+from ..server.settings import whole
 from .lesson import Lesson, See, slider
 
 MODEL = "fcn_lite0"

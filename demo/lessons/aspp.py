@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segmodels.deeplab import DeepLabV3Decoder
-from segmodels.label_map import label_map
-from segmodels.pooling import ASPP
-from segmodels.receptive_field import share_of_taps_inside, taps
+from segmodels.inference.label_map import label_map
+from segmodels.insight.receptive_field import share_of_taps_inside, taps
+from segmodels.networks.deeplab import DeepLabV3Decoder
+from segmodels.networks.pooling import ASPP
 
-from .. import memory
 from ..figures import PANEL, Grid, contents, figure, labelled, panel, photograph, svg
-from ..settings import whole
+from ..server import memory
+from ..server.settings import whole
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
 
 MODEL = "deeplabv3_lite0"

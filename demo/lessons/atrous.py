@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segmodels.layers import AtrousConv
-from segmodels.receptive_field import share_of_taps_inside, taps
+from segmodels.insight.receptive_field import share_of_taps_inside, taps
+from segmodels.networks.layers import AtrousConv
 
 from ..figures import PANEL, Grid, figure, panel, svg
-from ..settings import whole
+from ..server.settings import whole
 from .lesson import Lesson, See, cell_at, place, slider
 
 RATES = (1, 36)

@@ -7,8 +7,8 @@ from PIL import Image
 
 from segmodels import Segmentation, zoo
 
-from .. import memory
 from ..figures import PANEL, contents, figure, labelled, panel, photograph, rect, svg, text
+from ..server import memory
 from .lesson import Lesson, See, chosen, radio, small_photo
 
 NETWORKS = {"ImageNet": "unet_lite0", "random": "unet_width24"}

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import gradio as gr
 from PIL import Image
 
-from .. import memory
 from ..figures import Cell
-from ..settings import whole
+from ..server import memory
+from ..server.settings import whole
 
 Control = gr.Slider | gr.Radio
 OtherTab = Literal["lab", "anatomy"]

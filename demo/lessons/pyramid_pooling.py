@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from segmodels.pooling import SpatialPyramidPooling
+from segmodels.networks.pooling import SpatialPyramidPooling
 
 from ..figures import PANEL, Grid, figure, panel, svg
-from ..settings import whole
+from ..server.settings import whole
 from .connections import connections
 from .lesson import Lesson, See, slider
 

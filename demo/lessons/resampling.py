@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..figures import Cell, Grid, figure, panel, svg
-from ..settings import whole
+from ..server.settings import whole
 from .connections import connections, ones_everywhere
 from .lesson import Lesson, See, chosen, radio, slider
 

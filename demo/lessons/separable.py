@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from segmodels.cost import convolution_multiplications, count, separable_multiplications
+from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
 
 from ..figures import PANEL, arrow, figure, panel, rect, svg, text
-from ..settings import whole
+from ..server.settings import whole
 from .lesson import Lesson, See, slider
 
 

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from segmodels.fcn import FCNDecoder
-from segmodels.label_map import label_map
+from segmodels.inference.label_map import label_map
+from segmodels.networks.fcn import FCNDecoder
 
-from .. import memory
 from ..figures import PANEL, contents, figure, labelled, panel, photograph, svg
-from ..settings import whole
+from ..server import memory
+from ..server.settings import whole
 from .lesson import Lesson, See, chosen, radio, slider, small_photo
 
 CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.layers import crop_like
-from segmodels.unet import Padding, unet
+from segmodels.networks.layers import crop_like
+from segmodels.networks.unet import Padding, unet
 
-from .. import memory
 from ..figures import PANEL, arrow, figure, panel, photograph, rect, svg, text
-from ..settings import whole
+from ..server import memory
+from ..server.settings import whole
 from .lesson import Lesson, See, chosen, radio, slider
 
 TILE, PHOTO = "a square tile of it", "the whole photo"

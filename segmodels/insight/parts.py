@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .deeplab import DeepLabV3PlusDecoder
-from .fcn import FCNDecoder
-from .network import SegmentationNetwork
-from .pooling import ASPP
-from .unet import UNetDecoder
+from ..networks.deeplab import DeepLabV3PlusDecoder
+from ..networks.fcn import FCNDecoder
+from ..networks.network import SegmentationNetwork
+from ..networks.pooling import ASPP
+from ..networks.unet import UNetDecoder
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from segmodels.cost import Layer
+from segmodels.insight.cost import Layer
 
-from .anatomy import Anatomy, Part
+from .facts import Anatomy, Part
 
 BOX_WIDTH, BOX_HEIGHT = 126, 62
 STACK_GAP = 22

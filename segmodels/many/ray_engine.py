@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .many import Job, Outcome, segment_photo
-from .segmenter import load
+from ..segmenter import load
+from .local_engine import Job, Outcome, segment_photo
 
 BATCH = 4
 """Photos that an actor takes at a time, and has to do again if it dies."""

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..labels import VOC_CLASSES
 from .backbones import EfficientNetLite0, ResNet18, check_fixed_stride
-from .labels import VOC_CLASSES
 from .layers import crop_centre, crop_like
 from .network import SegmentationNetwork
 

@@ -19,10 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segmodels import Segmenter, heap, load, rates, read_photo, zoo
-from segmodels.cost import Cost, count
-from segmodels.photo import Photo
+from segmodels import Segmenter, load, read_photo, zoo
+from segmodels.inference.photo import Photo
+from segmodels.insight.cost import Cost, count
 from segmodels.segmenter import Features
+from segmodels.speed import heap
+from segmodels.training import rates
 
 from . import fetching, limits
 

@@ -20,13 +20,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import published, zoo
-from .cost import count
+from .. import zoo
+from ..insight.cost import count
+from ..networks import published
+from ..segmenter import Features, Segmenter, load
+from ..weights import load_state, read_state
 from .precision import best_precision
-from .segmenter import Features, Segmenter, load
-from .weights import load_state, read_state
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 
 PUBLISHED = ("deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet50", "deeplabv3_mobilenet_v3_large")
 """torchvision's networks that are measured if none are named."""
@@ -220,7 +221,7 @@ def growth(name: str, megapixels: Sequence[float]) -> list[Row]:
     for size in megapixels:
         width = round((size * 1e6 * 4 / 3) ** 0.5)
         command = [sys.executable, "-c", _GROWTH, name, str(EXAMPLES / "cat.jpg"), str(width), str(width * 3 // 4)]
-        root = str(Path(__file__).resolve().parent.parent)
+        root = str(Path(__file__).resolve().parents[2])
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
         milliseconds, memory = map(float, done.stdout.split())
         rows.append(
@@ -233,7 +234,7 @@ _GROWTH = """
 import statistics, sys, time
 from PIL import Image
 import segmodels
-from segmodels.bench import peak_gigabytes
+from segmodels.speed.bench import peak_gigabytes
 
 name, file, width, height = sys.argv[1:]
 segmenter = segmodels.load(name)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .layers import resize_logits
-from .network import SegmentationNetwork
+from ..networks.layers import resize_logits
+from ..networks.network import SegmentationNetwork
 from .parts import without
 
 Field = TypeVar("Field")

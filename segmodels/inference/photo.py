@@ -109,7 +109,7 @@ def as_photo(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
     if not isinstance(image, Image.Image):
         raise TypeError(
             f"a photo is a PIL image or an (H, W, 3) uint8 array, not {type(image).__name__}; "
-            "segmodels.photo.read_photo reads files"
+            "segmodels.inference.photo.read_photo reads files"
         )
     _check_size(image.size)
     with _explained("picture"):

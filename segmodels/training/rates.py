@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import zoo
-from .segmenter import Segmenter, assemble
-from .weights import read_state
+from .. import zoo
+from ..segmenter import Segmenter, assemble
+from ..weights import read_state
 
 NETWORK = "deeplabv3_lite0"
 """The network whose backbone the decoders share."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..labels import VOC_CLASSES
 from .backbones import EfficientNetLite0, Xception65
-from .labels import VOC_CLASSES
 from .layers import ConvBNReLU, DepthwiseSeparableConv, resize_logits
 from .network import SegmentationNetwork
 from .pooling import ASPP

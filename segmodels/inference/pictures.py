@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .labels import PALETTE, VOID
+from ..labels import PALETTE, VOID
 
 FIGURE_SIDE = 1600
 """The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""

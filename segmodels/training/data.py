@@ -12,7 +12,7 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from .labels import VOID
+from ..labels import VOID
 
 
 class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from segmodels import zoo
-from segmodels.cost import Cost, Layer, count
-from segmodels.network import SegmentationNetwork
-from segmodels.receptive_field import POINTWISE, FieldTracer, ReceptiveField
+from segmodels.insight.cost import Cost, Layer, count
+from segmodels.insight.receptive_field import POINTWISE, FieldTracer, ReceptiveField
+from segmodels.networks.network import SegmentationNetwork
 from segmodels.segmenter import set_atrous_rate
 
 Kind = Literal["input", "backbone", "decoder", "join", "up", "output"]

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .layers import resize_logits
+from ..networks.layers import resize_logits
 
 
 def probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:

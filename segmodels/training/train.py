@@ -21,19 +21,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from . import published
-from .backbones import VGG16, EfficientNetLite0
+from ..labels import VOID
+from ..networks import published
+from ..networks.backbones import VGG16, EfficientNetLite0
+from ..networks.fcn import FCN, FCNDecoder, load_vgg16
+from ..networks.layers import resize_logits
+from ..networks.network import SegmentationNetwork
+from ..segmenter import Segmenter, check_settings, set_atrous_rate
+from ..speed.precision import keep_depthwise_in_float32, training_precision
+from ..weights import FetchError, load_imagenet, read_state, save_state
+from ..zoo import Card
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
 from .evaluate import evaluate
-from .fcn import FCN, FCNDecoder, load_vgg16
-from .labels import VOID
-from .layers import resize_logits
-from .network import SegmentationNetwork
-from .precision import keep_depthwise_in_float32, training_precision
-from .segmenter import Segmenter, check_settings, set_atrous_rate
 from .team import Team, joined_team
-from .weights import FetchError, load_imagenet, read_state, save_state
-from .zoo import Card
 
 PRETRAINED = ("backbone.", "decoder.head.")
 """The modules that start from trained weights: the backbone, and FCN's convolutions of the classifier."""

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..networks.network import SegmentationNetwork
 from .fused import can_fuse, fuse_activations
-from .network import SegmentationNetwork
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..labels import VOC_CLASSES
+from ..weights import Progress, cached_file, fetch
 from .backbones import strides_to_dilations
 from .deeplab import DeepLabV3Decoder
-from .labels import VOC_CLASSES
 from .network import SegmentationNetwork
-from .weights import Progress, cached_file, fetch
 
 SHORT_SIDE = 520
 """The shorter side, in pixels, to which torchvision's own transforms bring a photo."""

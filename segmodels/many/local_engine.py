@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .photo import Photo, PhotoError, read_photo
-from .pictures import figure, label_image, overlay
-from .segmenter import Segmentation, Segmenter
+from ..inference.photo import Photo, PhotoError, read_photo
+from ..inference.pictures import figure, label_image, overlay
+from ..segmenter import Segmentation, Segmenter
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 """What counts as a photo in a folder. A file that is named is read whatever it is called."""

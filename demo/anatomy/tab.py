@@ -10,12 +10,12 @@ from typing import Any
 import gradio as gr
 
 from segmodels import zoo
-from segmodels.backbones import OUTPUT_STRIDES
-from segmodels.cost import Layer
+from segmodels.insight.cost import Layer
+from segmodels.networks.backbones import OUTPUT_STRIDES
 
-from .anatomy import Anatomy, Part, anatomy
+from ..server.settings import whole
 from .diagram import draw, field
-from .settings import whole
+from .facts import Anatomy, Part, anatomy
 
 DEFAULT_MODEL = "unet_lite0"
 SIDES = (32, 1024)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from ..labels import VOC_CLASSES
 from .backbones import VGG16, EfficientNetLite0
-from .labels import VOC_CLASSES
 from .layers import BilinearUpsampling, crop_like
 from .network import SegmentationNetwork
 

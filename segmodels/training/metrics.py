@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import VOC_CLASSES, VOID
+from ..labels import VOC_CLASSES, VOID
 
 SCORED_CLASSES = tuple(
     VOC_CLASSES.index(name) for name in ("background", "cat", "cow", "dog", "horse", "person", "sheep")

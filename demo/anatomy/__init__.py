@@ -1,0 +1,1 @@
+"""The Anatomy tab: a network taken apart, layer by layer."""

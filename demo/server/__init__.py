@@ -1,0 +1,1 @@
+"""What guards, bounds and remembers: everything between a stranger's request and an answer."""

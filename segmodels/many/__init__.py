@@ -1,0 +1,1 @@
+"""Many photos: streamed on one machine, or by a Ray cluster."""

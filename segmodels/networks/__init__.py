@@ -1,0 +1,1 @@
+"""The networks: their building blocks, and one paper a file."""

@@ -1,0 +1,1 @@
+"""The same answers sooner: precision, fused convolutions, the heap, and what measures them."""
