@@ -8,7 +8,8 @@
 """
 
 from .inference.photo import PhotoError, read_photo
-from .segmenter import Segmentation, Segmenter, load
+from .loading import load
+from .segmenter import Segmentation, Segmenter
 from .zoo import Card, build, card, list_models, trained_models
 
 __all__ = [

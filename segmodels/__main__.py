@@ -172,7 +172,8 @@ def evaluate_command(arguments: argparse.Namespace) -> None:
 def train_command(arguments: argparse.Namespace) -> None:
     """Train a network."""
     from .training.data import SegmentationFolder
-    from .training.train import Recipe, train
+    from .training.recipe import Recipe
+    from .training.train import train
 
     recipe = Recipe.of([f"epochs={arguments.epochs}"] * bool(arguments.epochs) + arguments.set)
     folders = [SegmentationFolder(root, "train") for root in arguments.data]
@@ -199,7 +200,7 @@ def bench_command(arguments: argparse.Namespace) -> None:
 
 def _load(arguments: argparse.Namespace) -> tuple["Segmenter", tuple[int | None, int | None, int | None]]:
     """The network and its settings, which are checked first: weights may have to be fetched."""
-    from .segmenter import load
+    from .loading import load
 
     settings = _check(arguments)
     return load(arguments.model, arguments.weights, precision=arguments.precision), settings

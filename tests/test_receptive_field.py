@@ -20,13 +20,13 @@ from segmodels.insight.receptive_field import (
     share_of_taps_inside,
     taps,
 )
+from segmodels.loading import assemble
 from segmodels.networks.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65
 from segmodels.networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
 from segmodels.networks.fcn import fcn_lite0, vgg16_head
 from segmodels.networks.layers import BilinearUpsampling
 from segmodels.networks.network import SegmentationNetwork
 from segmodels.networks.unet import ContractingPath, UpBlock, unet, unet_lite0
-from segmodels.segmenter import assemble
 from segmodels.weights import read_state
 
 

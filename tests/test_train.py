@@ -16,10 +16,13 @@ import segmodels
 from segmodels import zoo
 from segmodels.networks import published
 from segmodels.segmenter import Segmenter
-from segmodels.training import train as training
+from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
+from segmodels.training.loss import lovasz_softmax, segmentation_loss
+from segmodels.training.recipe import Recipe
+from segmodels.training.run import Run, learning_rate_factor
 from segmodels.training.team import Team
-from segmodels.training.train import Recipe, learning_rate_factor, lovasz_softmax, segmentation_loss, train
+from segmodels.training.train import train
 from segmodels.weights import FetchError, load_state
 
 from .helpers import randomise_norms
@@ -35,7 +38,7 @@ def _losses(out: Path) -> list[float]:
 @pytest.fixture(autouse=True)
 def random_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ImageNet weights: they come with a package that is needed for training only."""
-    monkeypatch.setattr(training, "load_imagenet", lambda backbone, head: None)
+    monkeypatch.setattr(start, "load_imagenet", lambda backbone, head: None)
 
 
 def test_loss_of_coarse_logits_is_that_of_cells_at_stride_4() -> None:
@@ -91,19 +94,19 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     class Killed(Exception):
         pass
 
-    step = training.Run.train_step
+    step = Run.train_step
 
-    def dying(run: training.Run, photos: torch.Tensor, labels: torch.Tensor) -> None:
+    def dying(run: Run, photos: torch.Tensor, labels: torch.Tensor) -> None:
         if run.step == 4:
             raise Killed
         if run.step == 2:
             run.save(parts.with_suffix(".checkpoint.pt"))
         step(run, photos, labels)
 
-    monkeypatch.setattr(training.Run, "train_step", dying)
+    monkeypatch.setattr(Run, "train_step", dying)
     with pytest.raises(Killed):
         train(zoo.card("fcn_lite0"), folders, parts, TINY, workers=0)
-    monkeypatch.setattr(training.Run, "train_step", step)
+    monkeypatch.setattr(Run, "train_step", step)
     train(zoo.card("fcn_lite0"), folders, parts, TINY, resume=True, workers=0)
     assert _losses(parts) == pytest.approx(_losses(whole), rel=1e-3)
     first, second = load_file(whole), load_file(parts)
@@ -120,11 +123,11 @@ def test_a_checkpoint_of_another_recipe_is_refused(data_folder: Path, tmp_path: 
 
 
 def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path: Path) -> None:
-    folders, start = [SegmentationFolder(data_folder, "train")], tmp_path / "start.safetensors"
-    train(zoo.card("fcn_lite0"), folders, start, TINY, workers=0)
+    folders, file = [SegmentationFolder(data_folder, "train")], tmp_path / "start.safetensors"
+    train(zoo.card("fcn_lite0"), folders, file, TINY, workers=0)
     network = zoo.build("unet_lite0")
-    training.start_from(network, zoo.card("unet_lite0"), start)
-    given = load_file(start)
+    start.start_from(network, zoo.card("unet_lite0"), file)
+    given = load_file(file)
     own = network.state_dict()
     assert all(torch.equal(own[name], given[name].float()) for name in own if name.startswith("backbone."))
 
@@ -184,7 +187,7 @@ def test_torchvisions_classifiers_are_the_start_of_the_networks_built_on_them(
     torch.save(classifier.state_dict(), tmp_path / "classifier.pth")
     monkeypatch.setattr(published, "classifier_file", lambda name: tmp_path / "classifier.pth")
     network = zoo.build(name).eval()
-    assert card.classifier in training.start_from(network, card, None)
+    assert card.classifier in start.start_from(network, card, None)
     network.backbone.set_output_stride(32)
     last_map = []
     classifier.avgpool.register_forward_pre_hook(lambda _, inputs: last_map.append(inputs[0]))
@@ -205,7 +208,7 @@ def test_without_a_connection_training_starts_random_and_says_so(
 
     monkeypatch.setattr(published, "classifier_file", unreachable)
     card = zoo.card("unet_resnet18")
-    assert training.start_from(zoo.build(card.name), card, None) == "random"
+    assert start.start_from(zoo.build(card.name), card, None) == "random"
     assert "there is no connection" in capsys.readouterr().err
 
 
@@ -231,7 +234,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(data_folder: Path) -> 
     team = Team(torch.device("cpu"), size=3)
     folders = [SegmentationFolder(data_folder, "train")]
     with pytest.raises(ValueError, match="shared equally by 3"):
-        training.Run(zoo.build("fcn_lite0"), folders, Recipe(batch=8), 21, lambda photos: photos, team)
+        Run(zoo.build("fcn_lite0"), folders, Recipe(batch=8), 21, lambda photos: photos, team)
 
 
 def test_a_recipe_can_be_changed_setting_by_setting() -> None:

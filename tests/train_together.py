@@ -8,10 +8,12 @@ from torch import nn
 
 from segmodels import zoo
 from segmodels.networks.fcn import FCN, fcn_lite0
-from segmodels.training import train
+from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
+from segmodels.training.recipe import Recipe
+from segmodels.training.train import train
 
-RECIPE = train.Recipe(epochs=2, batch=4, crop=64, warmup=2, lovasz_weight=0)
+RECIPE = Recipe(epochs=2, batch=4, crop=64, warmup=2, lovasz_weight=0)
 
 
 def without_dropout(num_classes: int) -> FCN:
@@ -25,9 +27,9 @@ def without_dropout(num_classes: int) -> FCN:
 
 def main(data: Path, out: Path) -> None:
     """Train on ``data`` and write ``out``, from the same random weights in every process."""
-    train.load_imagenet = lambda *parts: None  # type: ignore[attr-defined]
+    start.load_imagenet = lambda *parts: None  # type: ignore[attr-defined]
     card = replace(zoo.card("fcn_lite0"), builder=without_dropout)
-    train.train(card, [SegmentationFolder(data, "train")], out, RECIPE, workers=0)
+    train(card, [SegmentationFolder(data, "train")], out, RECIPE, workers=0)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from segmodels import zoo
 from segmodels.segmenter import Segmenter
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.evaluate import evaluate
-from segmodels.training.train import Recipe
+from segmodels.training.recipe import Recipe
 from segmodels.weights import load_state, read_state
 
 README = Path(__file__).resolve().parent.parent / "README.md"

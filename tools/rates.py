@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from segmodels import zoo
-from segmodels.segmenter import Segmenter, assemble
+from segmodels.loading import assemble
+from segmodels.segmenter import Segmenter
 from segmodels.training import rates
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.metrics import Scores, confusion_matrix

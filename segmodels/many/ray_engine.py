@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..segmenter import load
+from ..loading import load
 from .local_engine import Job, Outcome, segment_photo
 
 BATCH = 4

@@ -22,8 +22,9 @@ from PIL import Image
 
 from .. import zoo
 from ..insight.cost import count
+from ..loading import load
 from ..networks import published
-from ..segmenter import Features, Segmenter, load
+from ..segmenter import Features, Segmenter
 from ..weights import load_state, read_state
 from .precision import best_precision
 

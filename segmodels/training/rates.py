@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import zoo
-from ..segmenter import Segmenter, assemble
+from ..loading import assemble
+from ..segmenter import Segmenter
 from ..weights import read_state
 
 NETWORK = "deeplabv3_lite0"

@@ -1,0 +1,51 @@
+"""How wrong a network's logits are: cross entropy and the Lovász loss."""
+
+import torch
+from torch import Tensor, nn
+
+from ..labels import VOID
+from ..networks.layers import resize_logits
+
+LABEL_STRIDE = 4
+"""Logits coarser than this are upsampled to it before the loss, and labels are sampled at it."""
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor, smoothing: float, lovasz_weight: float) -> Tensor:
+    """How wrong (N, C, h, w) logits are for (N, H, W) labels: cross entropy, plus ``lovasz_weight`` times the Lovász loss.
+
+    Both look at cells, each with the label of the pixel at its centre; void is ignored. Cross entropy takes cells at the
+    logits' own stride, at most 4; the Lovász loss, which sorts them, at stride 4.
+    """
+    stride = min(round(labels.shape[-1] / logits.shape[-1]), LABEL_STRIDE)
+    cells = cells_at(labels, stride)
+    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]))
+    loss = nn.functional.cross_entropy(fine, cells, ignore_index=VOID, label_smoothing=smoothing)
+    if lovasz_weight:
+        coarse_cells = cells_at(labels, LABEL_STRIDE)
+        coarse = resize_logits(fine, (coarse_cells.shape[-2], coarse_cells.shape[-1]))
+        loss = loss + lovasz_weight * lovasz_softmax(coarse.softmax(1), coarse_cells)
+    return loss
+
+
+def cells_at(labels: Tensor, stride: int) -> Tensor:
+    """(N, H, W) labels sampled at the centres of cells of ``stride`` pixels."""
+    return labels[:, stride // 2 :: stride, stride // 2 :: stride].long()
+
+
+def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """One minus IoU, made smooth, over the classes in (N, H, W) ``labels`` (Berman et al. 2018, arXiv 1705.08790, alg. 1).
+
+    For probabilities of 0 and 1 it is exactly the mean of ``1 - IoU`` over those classes; void is ignored.
+    """
+    scored = labels != VOID
+    flat, truth = probabilities.movedim(1, -1)[scored], labels[scored]
+    losses = []
+    for index in truth.unique():
+        inside = (truth == index).float()
+        errors, order = (inside - flat[:, index]).abs().sort(descending=True)
+        inside = inside[order]
+        intersection = inside.sum() - inside.cumsum(0)
+        union = inside.sum() + (1 - inside).cumsum(0)
+        jaccard = 1 - intersection / union
+        losses.append(errors @ jaccard.diff(prepend=jaccard.new_zeros(1)))
+    return torch.stack(losses).mean() if losses else probabilities.sum() * 0

@@ -1,0 +1,44 @@
+"""The settings of a training run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a run; the defaults made the compact zoo."""
+
+    epochs: int = 2
+    batch: int = 8
+    crop: int = 384  # pixels: 24 cells at stride 16, so that every tap of the atrous rates 6, 12, 18 meets the map
+    smallest_window: float = 0.4  # of the photo's area, shown in a crop
+    backbone_rate: float = 1.5e-4  # 0 freezes the backbone, and the decoder alone is written
+    decoder_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.05
+    lovasz_weight: float = 0.5
+    ema_decay: float = 0.998
+    warmup: int = 200  # steps
+    poly_power: float = 0.9
+    atrous_rate: int = 0  # 0, here and below: as on the card
+    output_stride: int = 0
+    seed: int = 0
+
+    @classmethod
+    def of(cls, settings: Sequence[str]) -> "Recipe":
+        """The defaults, but for ``settings`` such as ``"batch=4"``.
+
+        Raises:
+            ValueError: for a name that there is not, or a value that is not of its kind.
+        """
+        kinds = {field.name: type(getattr(cls, field.name)) for field in fields(cls)}
+        chosen = {}
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            if name not in kinds:
+                raise ValueError(f"the recipe has no setting {name!r}; it has {', '.join(kinds)}")
+            try:
+                chosen[name] = kinds[name](value)
+            except ValueError:
+                raise ValueError(f"{name} must be a number like {getattr(cls, name)}, not {value!r}") from None
+        return cls(**chosen)
