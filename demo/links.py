@@ -15,10 +15,11 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from segmodels import zoo
+from segmodels.files import EXAMPLES
 from segmodels.networks.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import check_settings
 
-from .segment_tab import CREDITS, DEFAULT_MODEL, EXAMPLES, SLIDER, Upload, choices
+from .segment_tab import CREDITS, DEFAULT_MODEL, SLIDER, Upload, choices
 from .server.settings import sentence, whole
 
 PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from segmodels import Card, Segmentation, zoo
+from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import figure, label_image, overlay
 from segmodels.segmenter import LARGEST_ATROUS_RATE
 
@@ -18,7 +19,6 @@ from . import view
 from .server import fetching, limits, memory
 from .server.settings import sentence, whole
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
 DEFAULT_MODEL = "deeplabv3plus_lite0"

@@ -7,6 +7,8 @@
 {'background': 0.69, 'cat': 0.31}
 """
 
+__version__ = "0.1.0"
+
 from .inference.photo import PhotoError, read_photo
 from .loading import load
 from .segmenter import Segmentation, Segmenter
@@ -17,6 +19,7 @@ __all__ = [
     "PhotoError",
     "Segmentation",
     "Segmenter",
+    "__version__",
     "build",
     "card",
     "list_models",

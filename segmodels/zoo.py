@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from . import files
 from .insight.cost import Cost, count
 from .labels import VOC_CLASSES
 from .networks import published
@@ -23,7 +24,7 @@ from .networks.network import SegmentationNetwork
 from .networks.unet import unet, unet_lite0, unet_resnet18
 from .weights import FetchError, Progress, cached_file, shown
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
+WEIGHTS = files.WEIGHTS
 """The bundled weights, ``<name>.safetensors``, each beside ``<name>.json``, what was measured of it."""
 
 Builder = Callable[[int], SegmentationNetwork]

@@ -14,7 +14,7 @@ from PIL import Image
 import segmodels
 from demo import build, launch_options
 from demo.server.settings import whole
-from segmodels.__main__ import main
+from segmodels.cli import main
 
 from .conftest import EXAMPLES
 

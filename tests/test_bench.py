@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segmodels.__main__ import main
+from segmodels.cli import main
 from segmodels.speed import bench
 
 from .test_cli import fails

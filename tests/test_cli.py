@@ -1,15 +1,21 @@
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from segmodels.__main__ import main
+import segmodels
+from segmodels import zoo
+from segmodels.cli import main
+from segmodels.training.recipe import Recipe
 
 from .conftest import EXAMPLES
 
 CAT = str(EXAMPLES / "cat.jpg")
+MODEL = zoo.compact_models()[0]
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -112,3 +118,40 @@ def test_train_errors_are_one_line(data_folder: Path, tmp_path: Path, capsys: py
     arguments = ["train", str(data_folder), "--model", "fcn_lite0"]
     assert "safetensors" in fails(capsys, *arguments, "--out", str(tmp_path / "weights.pt"))
     assert "at least 1" in fails(capsys, *arguments, "--out", str(tmp_path / "w.safetensors"), "--epochs", "0")
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.split() == ["segmodels", segmodels.__version__]
+
+
+def test_a_device_that_is_not_here_is_refused_and_the_processor_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["segment", CAT, "--model", MODEL, "--out", str(tmp_path), "--device"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert "this machine has no cuda:1" in fails(capsys, *arguments, "cuda:1")
+    assert "cpu, cuda" in fails(capsys, *arguments, "toaster")
+    assert "cpu, cuda" in fails(capsys, *arguments, "cuda:x")
+    main([*arguments, "cpu"])
+    assert (tmp_path / "cat_labels.png").is_file()
+
+
+def test_training_names_the_settings_of_its_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--help"])
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(Recipe):
+        assert f"{field.name}={field.default}" in shown
+
+
+def test_fetching_says_where_the_weights_are(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fetch", MODEL])
+    name, file = capsys.readouterr().out.split()
+    assert name == f"{MODEL}:"
+    assert Path(file).expanduser() == zoo.card(MODEL).weights_file()
+    assert "no trained weights" in fails(capsys, "fetch", "unet")
+    assert "did you mean" in fails(capsys, "fetch", MODEL, "unet_lit0")

@@ -10,7 +10,7 @@ from PIL import Image
 
 import segmodels
 from segmodels import Segmenter
-from segmodels.__main__ import main
+from segmodels.cli import main
 from segmodels.many import local_engine as many
 from segmodels.many.local_engine import AHEAD, Job, done_before, photos_in, segment_many
 

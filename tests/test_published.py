@@ -28,7 +28,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 import segmodels
 from segmodels import Segmenter, weights, zoo
-from segmodels.__main__ import main
+from segmodels.cli import main
 from segmodels.labels import VOC_CLASSES
 from segmodels.networks import published
 from segmodels.networks.deeplab import DeepLabV3Decoder

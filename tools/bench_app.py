@@ -25,8 +25,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import segmodels
+from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import label_image, overlay
-from segmodels.speed.bench import EXAMPLES, Row, table
+from segmodels.speed.bench import Row, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "deeplabv3plus_lite0"

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 import segmodels
 from segmodels import zoo
+from segmodels.files import EXAMPLES
 from segmodels.networks.network import SegmentationNetwork
-from segmodels.speed.bench import EXAMPLES, Row, table
+from segmodels.speed.bench import Row, table
 from segmodels.speed.precision import fold_batch_norms
 from segmodels.weights import load_state, read_state
 

@@ -14,17 +14,17 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 import segmodels
+from segmodels import files
 from tests.running import RunningApp, megabytes
 from tests.visitor import Refused, Visitor
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
+EXAMPLES = sorted(files.EXAMPLES.glob("*.jpg"))
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"model": "fcn_lite0"},
     {"model": "unet_lite0"},

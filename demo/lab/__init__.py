@@ -9,7 +9,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ..segment_tab import CREDITS, EXAMPLES, Upload
+from segmodels.files import EXAMPLES
+
+from ..segment_tab import CREDITS, Upload
 from ..server import memory
 from ..server.settings import sentence
 from ..view import data_url

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .. import zoo
+from ..files import EXAMPLES
 from ..insight.cost import count
 from ..loading import load
 from ..networks import published
 from ..segmenter import Features, Segmenter
 from ..weights import load_state, read_state
 from .precision import best_precision
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 
 PUBLISHED = ("deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet50", "deeplabv3_mobilenet_v3_large")
 """torchvision's networks that are measured if none are named."""

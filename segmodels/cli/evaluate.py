@@ -1,0 +1,51 @@
+"""``segmodels evaluate``: how well a network does."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .options import add_model, loaded
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """The command's options."""
+    command = commands.add_parser("evaluate", help="score a network on a folder of photos and label maps")
+    command.add_argument("data", type=Path, metavar="DATA", help="a folder with images/, labels/ and <split>.txt")
+    command.add_argument("--split", default="val", help="which list of the folder (default: val)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_model(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Score a network."""
+    from ..training.data import SegmentationFolder
+    from ..training.evaluate import evaluate
+
+    folder = SegmentationFolder(arguments.data, arguments.split)
+    segmenter, settings = loaded(arguments)
+    scores = evaluate(lambda photo: segmenter(photo, *settings).labels, folder, len(segmenter.card.classes))
+    iou = dict(zip(segmenter.card.classes, scores.iou, strict=True))
+    pixels = dict(zip(segmenter.card.classes, scores.pixels, strict=True))
+    if arguments.json:
+        report = {
+            "model": arguments.model,
+            "data": folder.root.name,
+            "split": arguments.split,
+            "images": len(folder),
+            "miou": scores.miou(),
+            "miou7": scores.miou7,
+            "iou": iou,
+            "pixels": pixels,
+            "pixel_accuracy": scores.pixel_accuracy,
+        }
+        print(json.dumps(report))
+        return
+    for name, value in iou.items():
+        shown = "   -" if value is None else f"{value:.3f}"
+        print(f"{name:<14}{shown}{pixels[name]:>12,} pixels")
+    print(f"mIoU {scores.miou():.3f}, mIoU-7 {scores.miou7:.3f}, pixel accuracy {scores.pixel_accuracy:.3f}")

@@ -1,0 +1,23 @@
+"""``segmodels fetch``: published weights, while there is a network connection."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .. import zoo
+from ..weights import shown
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """The command's options."""
+    command = commands.add_parser("fetch", help="fetch published weights now, for use without a network connection")
+    command.add_argument("models", nargs="+", metavar="NAME", help="networks of `segmodels list`")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fetch what is not here yet, and say where everything lies."""
+    for card in [zoo.card(name) for name in arguments.models]:  # all names are checked before anything is fetched
+        print(f"{card.name}: {shown(card.weights_file())}")

@@ -1,0 +1,33 @@
+"""``segmodels list``: the zoo."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from .. import zoo
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """The command's options."""
+    command = commands.add_parser("list", help="the networks, with scores and costs")
+    command.add_argument("--json", action="store_true", help="print a JSON list")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the zoo."""
+    rows = [zoo.facts(zoo.card(name)) for name in zoo.list_models()]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(f"{'name':<30}{'mIoU-7':>8}{'mIoU':>8}{'parameters':>13}{'GMACs':>8}  what it is")
+    for row in rows:
+        scores = row["scores"] or {}
+        miou7, miou = (f"{scores[key]:.3f}" if key in scores else "-" for key in ("miou7", "miou"))
+        miou += "*" if row["source"] == "published" else " "
+        macs = f"{row['macs'] / 1e9:.1f}"
+        print(f"{row['name']:<30}{miou7:>8}{miou:>9}{row['parameters']:>12,}{macs:>8}  {row['summary']}")
+    print("* torchvision's own score on COCO photos, not to be compared with the others; fetched on first use")

@@ -1,0 +1,51 @@
+"""``segmodels train``: a network on one's own photos."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import zoo
+from ..training.recipe import Recipe
+from .options import positive
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """The command's options."""
+    defaults = ", ".join(f"{name}={value}" for name, value in asdict(Recipe()).items())
+    recipe = f"The recipe that --set changes: {defaults}. There, 0 as a rate or stride is the card's."
+    command = commands.add_parser("train", help="train a network", epilog=recipe)
+    command.add_argument("data", nargs="+", type=Path, metavar="DATA", help="folders with images/, labels/, train.txt")
+    command.add_argument("--model", required=True, metavar="NAME")
+    command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
+    command.add_argument("--epochs", type=positive, metavar="N", help="passes over the photos")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the recipe; names below"
+    )
+    command.add_argument("--start", type=Path, metavar="FILE", help="weights to start from, in place of ImageNet's")
+    command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
+    command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train a network."""
+    from ..training.data import SegmentationFolder
+    from ..training.train import train
+
+    recipe = Recipe.of([f"epochs={arguments.epochs}"] * bool(arguments.epochs) + arguments.set)
+    folders = [SegmentationFolder(root, "train") for root in arguments.data]
+    validated = [root for root in arguments.data if (root / "val.txt").exists()]
+    train(
+        zoo.card(arguments.model),
+        folders,
+        arguments.out,
+        recipe,
+        SegmentationFolder(validated[0], "val") if validated else None,
+        start=arguments.start,
+        resume=arguments.resume,
+        workers=arguments.workers,
+    )
