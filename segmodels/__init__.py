@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 from .inference.photo import PhotoError, read_photo
 from .loading import load
 from .segmenter import Segmentation, Segmenter
+from .teaching.fit_head import fit_head
 from .zoo import Card, build, card, list_models, trained_models
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "build",
     "card",
+    "fit_head",
     "list_models",
     "load",
     "read_photo",

@@ -72,6 +72,13 @@ class _Between:
         return cls(first, (first + 1).clamp(max=count - 1), position - first)
 
 
+def nearest_cells(count: int, pixels: int) -> NDArray[np.int64]:
+    """Which of ``count`` cells spread over ``pixels`` pixels lies nearest to each of these, along an edge."""
+    between = _Between.cells(count, pixels)
+    nearest: NDArray[np.int64] = torch.where(between.share < 0.5, between.first, between.second).numpy()
+    return nearest
+
+
 def _borders(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether among the (h, w) cell, its right, its lower and its lower right neighbour there are two classes."""
     framed = np.pad(cells, ((0, 1), (0, 1)), mode="edge")
