@@ -1,5 +1,6 @@
 """Class names and colours."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,89 @@ def voc_palette(size: int = 256) -> NDArray[np.uint8]:
 
 
 PALETTE = voc_palette()
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
+CLASS_COUNTS = (2, 255)
+"""The least and the largest number of classes of a label map; the values from there to 255 are void's."""
+
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """What the values of a label map mean: the name and the colour of each class.
+
+    Where no colours are given, they are Pascal VOC's, without its black unless the first class is the background.
+
+    Raises:
+        ValueError: with a sentence, for fewer than 2 or more than 255 classes, for a name that is empty, too long or
+            there twice, or a colour that is none.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not CLASS_COUNTS[0] <= len(self.names) <= CLASS_COUNTS[1]:
+            raise ValueError(f"a label map has {CLASS_COUNTS[0]} to {CLASS_COUNTS[1]} classes, not {len(self.names)}")
+        for index, name in enumerate(self.names):
+            if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+                raise ValueError(f"{name[:LONGEST_NAME]!r} is no name for class {index}")
+            if name in self.names[:index]:
+                raise ValueError(f"two classes are called {name}")
+        if not self.colours:
+            object.__setattr__(self, "colours", _default_colours(self.names))
+        if len(self.colours) != len(self.names):
+            raise ValueError(f"there are {len(self.names)} classes and {len(self.colours)} colours")
+        for name, colour in zip(self.names, self.colours, strict=True):
+            if len(colour) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in colour):
+                raise ValueError(f"the colour of {name} must be red, green and blue from 0 to 255, not {colour}")
+
+    @property
+    def background(self) -> int | None:
+        """The class that is nothing in particular and is left untouched in pictures, if one is called so."""
+        return self.names.index("background") if "background" in self.names else None
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """(256, 3): the classes' colours, and Pascal VOC's for all other values, void's grey among them."""
+        palette = PALETTE.copy()
+        palette[: len(self.colours)] = self.colours
+        return palette
+
+
+def _default_colours(names: tuple[str, ...]) -> tuple[Colour, ...]:
+    first = 0 if names[0] == "background" else 1
+    return tuple((red, green, blue) for red, green, blue in PALETTE[first : first + len(names)].tolist())
+
+
+VOC = ClassList(VOC_CLASSES)
+
+
+def read_class_list(path: Path) -> ClassList:
+    """The classes in a text file, one a line: ``name`` or ``name R G B``; its index is its place, from 0.
+
+    Raises:
+        ValueError: with a sentence, if the file is no such list.
+    """
+    names, colours = [], []
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text file in UTF-8") from None
+    for words in lines:
+        coloured = len(words) > 3 and all(word.isdecimal() for word in words[-3:])
+        names.append(" ".join(words[:-3] if coloured else words))
+        colours.append(tuple(int(word) for word in words[-3:]) if coloured else None)
+    try:
+        given = ClassList(tuple(names))
+        chosen = (own or colour for own, colour in zip(colours, given.colours, strict=True))
+        return ClassList(given.names, tuple((red, green, blue) for red, green, blue in chosen))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
 
 MAX_PIXELS = 40_000_000
 """Of a label map from a stranger; as many as a photo may have."""

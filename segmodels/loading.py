@@ -1,5 +1,6 @@
 """From a name, and perhaps a file of weights, to a Segmenter."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,13 +9,14 @@ from torch import Tensor
 from . import zoo
 from .networks import published
 from .networks.network import SegmentationNetwork
-from .segmenter import Segmenter
-from .weights import Progress, load_state, read_state
+from .record import Record, backbone_hash
+from .segmenter import Segmenter, check_settings
+from .weights import Progress, load_state, read_state, read_weights, shown
 from .zoo import Card
 
 
 def load(
-    name: str,
+    name: str | Path,
     weights: str | Path | None = None,
     device: str | torch.device | None = None,
     precision: str | None = None,
@@ -22,7 +24,9 @@ def load(
 ) -> Segmenter:
     """A Segmenter for the network called ``name``, with its trained weights or those in the file ``weights``.
 
-    A file that holds a decoder alone goes with the network's own backbone.
+    ``name`` may also be a weights file that says which network it belongs to, as those that ``train`` writes. What such
+    a file says of its classes, rate, stride and normalisation is what the Segmenter goes by. A file that holds a decoder
+    alone goes with the network's own backbone.
 
     ``precision`` is ``"float32"`` or ``"bfloat16"``; by default the fastest that the machine does well. Published
     weights are fetched on first use: ``progress`` is then called with the bytes fetched and their total; without it, a
@@ -30,26 +34,94 @@ def load(
 
     Raises:
         ValueError: for an unknown name, with the near ones; for a network without trained weights; for published ones
-            that cannot be fetched; for a weights file that is damaged or belongs to another network.
+            that cannot be fetched; for a weights file that is damaged or belongs to another network or backbone.
         FileNotFoundError: if the weights file is missing.
     """
+    name, weights = named(name, weights)
     card = zoo.card(name)
     file = Path(weights) if weights else card.weights_file(progress)
-    state = read_state(file, None if weights else card.measured.get("sha256"))
+    state, record = read_weights(file, None if weights else card.measured.get("sha256"))
     if card.published:
         state = published.translate(name, state)
-    return Segmenter(assemble(card, state), card, device, precision)
+    try:
+        card = card if record is None else as_recorded(card, record)
+        return Segmenter(assemble(card, state, record), card, device, precision)
+    except ValueError as error:
+        raise ValueError(f"{shown(file)}: {error}") from error
 
 
-def assemble(card: Card, state: dict[str, Tensor]) -> SegmentationNetwork:
+def named(model: str | Path, weights: str | Path | None = None) -> tuple[str, str | Path | None]:
+    """The network and the weights file meant by ``model``, a name or a weights file that says whose it is.
+
+    Raises:
+        ValueError: if such a file does not say it, or there are two files.
+        FileNotFoundError: if there is no such file.
+    """
+    if model in zoo.CARDS or not str(model).endswith((".safetensors", ".pth", ".pt")):
+        return str(model), weights
+    if weights:
+        raise ValueError(f"there are two weights files, {model} and {weights}: leave one out")
+    _, record = read_weights(Path(model))
+    if record is None:
+        raise ValueError(
+            f"{model} does not say which network it belongs to: name the network, and give the file as its weights"
+        )
+    return record.network, model
+
+
+def as_recorded(card: Card, record: Record) -> Card:
+    """``card`` with what the weights say of themselves in place of its own facts.
+
+    Raises:
+        ValueError: if they are another network's, or say what cannot be.
+    """
+    network = card.network or card.name
+    if record.network != network:
+        raise ValueError(f"these are weights of {record.network}, not of {network}")
+    if (record.atrous_rate is None) != (card.atrous_rate is None):
+        raise ValueError(f"these weights give {network} the atrous rate {record.atrous_rate}, which it cannot have")
+    if card.atrous_rate is None and record.output_stride != card.output_stride:
+        raise ValueError(
+            f"these weights are for output stride {record.output_stride}, and {network} has {card.output_stride}"
+        )
+    if card.atrous_rate is not None:
+        check_settings(card, record.atrous_rate, record.output_stride, record.working_size)
+    return replace(
+        card,
+        class_list=record.class_list,
+        atrous_rate=record.atrous_rate,
+        output_stride=record.output_stride,
+        mean=record.mean,
+        std=record.std,
+        working_size=record.working_size,
+        short_side=record.short_side,
+    )
+
+
+def assemble(card: Card, state: dict[str, Tensor], record: Record | None = None) -> SegmentationNetwork:
     """The network of ``card`` with the weights in ``state``; to a decoder alone, the bundled backbone is added.
 
     Raises:
-        ValueError: if the weights belong to another network.
+        ValueError: if the weights belong to another network, or a decoder alone to a backbone that is not bundled.
     """
-    if card.source == "bundled" and all(name.startswith("decoder.") for name in state):
-        own = read_state(card.weights_file(), card.measured["sha256"])
-        state = state | {name: tensor for name, tensor in own.items() if name.startswith("backbone.")}
+    if all(name.startswith("decoder.") for name in state):
+        state = bundled_backbone(zoo.card(card.network or card.name), record) | state
     network = card.builder(len(card.classes))
     load_state(network, state)
     return network
+
+
+def bundled_backbone(card: Card, record: Record | None = None) -> dict[str, Tensor]:
+    """The weights of the network's bundled backbone, for a decoder alone that has this ``record``.
+
+    Raises:
+        ValueError: if there is none, or the decoder was trained on another.
+    """
+    if card.source != "bundled":
+        raise ValueError(f"this is a decoder alone, and no backbone is bundled for {card.name}")
+    own = read_state(card.weights_file(), card.measured["sha256"])
+    if record is not None and record.backbone != backbone_hash(own):
+        raise ValueError(
+            f"this is a decoder alone, and was trained on another backbone than the one bundled for {card.name}"
+        )
+    return {name: tensor for name, tensor in own.items() if name.startswith("backbone.")}

@@ -249,9 +249,7 @@ class Segmenter:
 
     def fitting_rate(self, output_stride: int) -> int | None:
         """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
-        if self.card.atrous_rate is None:
-            return None
-        return max(self.card.atrous_rate * self.card.output_stride // output_stride, 1)
+        return fitting_rate(self.card, output_stride)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         """(H, W, 3) pixels as the (1, 3, H, W) input of the network."""
@@ -277,6 +275,13 @@ class Segmenter:
         if rate * stride == trained_rate * trained_stride:
             return (f"{sentence}, which covers the same field of view.",)
         return (f"{sentence}, so expect a poorer mask.",)
+
+
+def fitting_rate(card: Card, output_stride: int) -> int | None:
+    """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
+    if card.atrous_rate is None:
+        return None
+    return max(card.atrous_rate * card.output_stride // output_stride, 1)
 
 
 def set_atrous_rate(network: SegmentationNetwork, rate: int) -> None:

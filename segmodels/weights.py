@@ -2,11 +2,11 @@
 
 import hashlib
 import io
-import pickle
+import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from socket import create_connection
@@ -17,13 +17,13 @@ from urllib.request import Request, getproxies, proxy_bypass, urlopen
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from .networks.backbones import EfficientNetLite0
+from .record import Record, record_in
 
 BATCH_NORM_EPS = 1e-3
 """EfficientNet-Lite's, from its TensorFlow original; torch's own default would cost accuracy."""
@@ -75,7 +75,14 @@ def _convolutions_with_norms(state: dict[str, Tensor]) -> Iterator[tuple[Tensor,
 
 
 def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a torch file read with ``weights_only``.
+    """The tensors in a weights file. Arguments and errors as of ``read_weights``."""
+    return read_weights(path, sha256)[0]
+
+
+def read_weights(path: Path, sha256: str | None = None) -> tuple[dict[str, Tensor], Record | None]:
+    """The tensors of a ``.safetensors`` file, or of a torch file read with ``weights_only``; and what it says of itself.
+
+    The file may come from a stranger. One that was made elsewhere has no record.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -88,43 +95,94 @@ def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         raise ValueError(
             f"the weights file {shown(path)} is damaged (its SHA-256 is not the one on its card); fetch it again"
         )
+    metadata = None
     try:
         if path.suffix == ".safetensors":
-            return load_safetensors(content)
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{shown(path)} holds no weights that can be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            state = load_safetensors(content)
+            header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+            metadata = json.loads(header).get("__metadata__")
+        else:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # what a broken file does to a decoder has many names
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{shown(path)} holds no weights that can be read: {reason}") from error
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise ValueError(f"{shown(path)} is not a state dict of tensors")
-    return state
+    try:
+        return state, record_in(metadata)
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} cannot be used: {error}") from error
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
     """Put ``state`` into ``network``, whatever its floating-point precision.
 
     Raises:
-        ValueError: if names or shapes do not fit, naming the first that does not.
+        ValueError: if names, shapes or kinds do not fit, or numbers are not finite, naming the first that does not.
     """
     own = network.state_dict()
     for name in [*own, *state]:
-        if name not in own or name not in state or own[name].shape != state[name].shape:
+        if name not in own or name not in state:
             raise ValueError(f"these weights belong to another network: they do not fit at {name}")
-    network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
+        if own[name].shape != state[name].shape:
+            given, needed = (" x ".join(map(str, tensor.shape)) or "1" for tensor in (state[name], own[name]))
+            raise ValueError(
+                "these weights belong to another network, or to another number of classes: "
+                f"they do not fit at {name}, which is {given} and should be {needed}"
+            )
+    network.load_state_dict({name: _fitting(name, tensor, own[name]) for name, tensor in state.items()})
 
 
-def save_state(network: nn.Module, path: Path, part: str = "") -> None:
+def _fitting(name: str, tensor: Tensor, own: Tensor) -> Tensor:
+    """``tensor`` in the precision of ``own``."""
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not plain or tensor.is_floating_point() != own.is_floating_point():
+        raise ValueError(
+            f"these weights cannot be used: {name} holds no {'numbers' if own.is_floating_point() else 'count'}"
+        )
+    try:
+        converted = tensor.detach().to(own.dtype)
+    except (RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"these weights cannot be used: {name} is of type {tensor.dtype}") from error
+    if not converted.isfinite().all():
+        raise ValueError(f"these weights are damaged: {name} holds numbers that are not finite")
+    return converted
+
+
+def save_state(network: nn.Module, path: Path, part: str = "", record: Record | None = None) -> None:
     """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all.
 
-    Of the weights, those whose names begin with ``part``.
+    Of the weights, those whose names begin with ``part``; with them, what they say of themselves.
     """
     state = {name: _half(tensor) for name, tensor in network.state_dict().items() if name.startswith(part)}
+    with whole_file(path) as partial:
+        save_file(state, partial, record.metadata() if record else None)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name to write to, beside ``path``: what is written there becomes ``path``, whole or not at all.
+
+    Raises:
+        OSError: with a sentence, if the disk is full or cannot be written; what ``path`` was before, it still is.
+    """
     partial = path.with_name(path.name + ".partial")
-    save_file(state, partial)
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except Exception as error:  # torch and safetensors have names of their own for a full disk
+        partial.unlink(missing_ok=True)
+        raise OSError(f"{shown(path)} cannot be written: {' '.join(str(error).split())[:200]}") from error
 
 
 def _half(tensor: Tensor) -> Tensor:
-    return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+    """In half precision, unless it holds numbers that are too large for it."""
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    half = tensor.half()
+    return (half if half.isfinite().all() else tensor).contiguous()
 
 
 Progress = Callable[[int, int | None], None]

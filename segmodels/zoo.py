@@ -15,7 +15,7 @@ import torch
 
 from . import files
 from .insight.cost import Cost, count
-from .labels import VOC_CLASSES
+from .labels import VOC, VOC_CLASSES, ClassList
 from .networks import published
 from .networks.backbones import EfficientNetLite0
 from .networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65
@@ -44,7 +44,7 @@ class Card:
     """The rate the weights were trained with (6 means 6, 12, 18); None where there is no ASPP."""
     output_stride: int = 32
     """The backbone's, as trained."""
-    classes: tuple[str, ...] = VOC_CLASSES
+    class_list: ClassList = VOC
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
     """Subtracted from the pixels, 0 to 255, before the network sees them."""
     std: tuple[float, float, float] = (128.0, 128.0, 128.0)
@@ -57,6 +57,15 @@ class Card:
     """Whether torchvision publishes weights for it."""
     classifier: str | None = None
     """torchvision's classifier whose ImageNet weights training starts from."""
+    network: str | None = None
+    """For weights of one's own: the network of the zoo that they are for."""
+    file: Path | None = None
+    """For weights of one's own: where they are."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, by index."""
+        return self.class_list.names
 
     def weights_file(self, progress: Progress | None = None) -> Path:
         """The bundled weights, or the published ones, which are fetched into torch's hub cache on first use.
@@ -67,6 +76,8 @@ class Card:
             ValueError: if this network has no trained weights.
             FetchError: a ValueError, if published ones cannot be fetched, with a sentence that says what to do.
         """
+        if self.file is not None:
+            return self.file
         if self.source is None:
             raise ValueError(
                 f"{self.name} has no trained weights, so it can be built and trained but not used on photos; "
@@ -88,8 +99,10 @@ class Card:
         )
 
     @property
-    def source(self) -> Literal["bundled", "published"] | None:
-        """Where trained weights come from: this repository, torchvision, or nowhere."""
+    def source(self) -> Literal["bundled", "published", "own"] | None:
+        """Where trained weights come from: this repository, torchvision, a file of one's own, or nowhere."""
+        if self.file is not None:
+            return "own"
         if self.published:
             return "published"
         return "bundled" if (WEIGHTS / f"{self.name}.json").is_file() else None
@@ -112,7 +125,7 @@ class Card:
         torchvision says, such as ``url`` and ``megabytes``; their scores have no ``iou`` of single classes. Empty for a
         network without trained weights.
         """
-        if self.source is None:
+        if self.source in (None, "own"):
             return {}
         return published.facts(self.name) if self.published else _measured(self.name)
 

@@ -1,9 +1,12 @@
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
+from segmodels.inference.photo import as_photo
 from segmodels.training.data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
 
 
@@ -27,6 +30,43 @@ def test_an_empty_list_is_refused(data_folder: Path) -> None:
     (data_folder / "train.txt").write_text("\n")
     with pytest.raises(ValueError, match="lists no photo"):
         SegmentationFolder(data_folder, "train")
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_label_map_is_turned_with_its_photo(data_folder: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for upright_labels in (False, True) if orientation >= 5 else (False,):
+        with Image.open(data_folder / "images" / "0.jpg") as image:
+            image.save(data_folder / "images" / "0.jpg", exif=exif)
+        if upright_labels:  # drawn on the photo as it is shown
+            with Image.open(data_folder / "labels" / "0.png") as image:
+                buffer = BytesIO()
+                image.convert("RGB").save(buffer, "PNG", exif=exif)
+                upright = ImageOps.exif_transpose(Image.open(buffer))
+                Image.fromarray(np.asarray(upright)[..., 0]).save(data_folder / "labels" / "0.png")
+        photo, labels = SegmentationFolder(data_folder, "train")[0]
+        assert labels.shape == photo.size[::-1]
+        pixels = np.asarray(photo).astype(int)
+        coloured = pixels.max(2) - pixels.min(2) > 60
+        inside = labels != 255
+        assert ((labels == 1) == coloured)[inside].mean() > 0.95
+        assert as_photo(photo).size == photo.size
+
+
+def test_label_maps_that_hold_something_else_are_named(data_folder: Path) -> None:
+    label = data_folder / "labels" / "0.png"
+    for wrong, sentence in (
+        (Image.new("L", (96, 64), 30), "has the value 30"),
+        (Image.new("RGB", (96, 64)), "holds colours"),
+        (Image.new("L", (95, 64)), "96 x 64 pixels and its label map 95 x 64"),
+    ):
+        wrong.save(label)
+        with pytest.raises(ValueError, match=rf"0\.(png|jpg).*{sentence}"):
+            SegmentationFolder(data_folder, "train")[0]
+    label.write_text("no picture")
+    with pytest.raises(ValueError, match=r"0\.png cannot be read"):
+        SegmentationFolder(data_folder, "train")[0]
 
 
 def test_a_crop_keeps_photo_and_labels_together(data_folder: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,10 +13,8 @@ import torchvision
 from PIL import Image
 from safetensors.torch import load_file
 
-import segmodels
 from segmodels import zoo
 from segmodels.networks import published
-from segmodels.segmenter import Segmenter
 from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.loss import lovasz_softmax, segmentation_loss
@@ -23,7 +22,7 @@ from segmodels.training.recipe import Recipe
 from segmodels.training.run import Run, learning_rate_factor
 from segmodels.training.team import Team
 from segmodels.training.train import train
-from segmodels.weights import FetchError, load_state
+from segmodels.weights import FetchError
 
 from .helpers import randomise_norms
 
@@ -115,11 +114,83 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
         torch.testing.assert_close(tensor, second[name], rtol=1e-2, atol=1e-4, msg=name)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(data_folder: Path, tmp_path: Path) -> None:
-    folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
-    train(zoo.card("fcn_lite0"), folders, out, TINY, workers=0)
+def test_a_checkpoint_of_another_run_is_refused(data_folder: Path, tmp_path: Path) -> None:
+    def run(name: str = "fcn_lite0", recipe: Recipe = TINY) -> None:
+        train(zoo.card(name), [SegmentationFolder(data_folder, "train")], out, recipe, resume=True, workers=0)
+
+    out = tmp_path / "weights.safetensors"
+    checkpoint = out.with_suffix(".checkpoint.pt")
+    run()
     with pytest.raises(ValueError, match="another recipe"):
-        train(zoo.card("fcn_lite0"), folders, out, Recipe(epochs=3, batch=2, crop=64), resume=True, workers=0)
+        run(recipe=Recipe(epochs=3, batch=2, crop=64))
+    with pytest.raises(ValueError, match="another network"):
+        run("unet_lite0")
+    labels = data_folder / "labels" / "0.png"
+    whole = labels.read_bytes()
+    labels.write_bytes((data_folder / "labels" / "1.png").read_bytes())
+    with pytest.raises(ValueError, match="another data set"):
+        run()
+    labels.write_bytes(whole)
+    run()
+    for damaged in (b"", b"text", checkpoint.read_bytes()[:1000]):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(ValueError, match="no checkpoint that can be read"):
+            run()
+
+
+def test_a_full_disk_stops_no_run_and_costs_no_checkpoint(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Full from the second checkpoint on: the first is kept, and after the sentence at the end the run goes on from it."""
+    folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
+    saved, before = Run.save, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def save(run: Run, path: Path) -> None:
+        if run.step > 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # bytes of a file, as if there were no room
+        saved(run, path)
+
+    monkeypatch.setattr(Run, "save", save)
+    try:
+        with pytest.raises(OSError, match="cannot be written"):
+            train(zoo.card("fcn_lite0"), folders, out, TINY, workers=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "the checkpoint before this one is kept" in capsys.readouterr().err
+    assert torch.load(out.with_suffix(".checkpoint.pt"), weights_only=True)["step"] == 3
+    assert not out.exists()
+    monkeypatch.setattr(Run, "save", saved)
+    train(zoo.card("fcn_lite0"), folders, out, TINY, resume=True, workers=0)
+    assert len(_losses(out)) == 2
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "epochs=0",
+        "batch=0",
+        "crop=0",
+        "crop=-384",
+        "warmup=-1",
+        "decoder_rate=nan",
+        "ema_decay=1",
+        "seed=-1",
+        "batch=1e9",
+    ],
+)
+def test_settings_that_no_run_can_have_are_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match=setting.partition("=")[0]):
+        Recipe.of([setting])
+
+
+def test_no_warm_up_starts_at_the_full_rate() -> None:
+    assert learning_rate_factor(0, 100, Recipe.of(["warmup=0"])) == 1
+
+
+def test_an_aspp_needs_two_photos(data_folder: Path, tmp_path: Path) -> None:
+    folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
+    with pytest.raises(ValueError, match="2 or more"):
+        train(zoo.card("deeplabv3_lite0"), folders, out, replace(TINY, batch=1), workers=0)
 
 
 def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path: Path) -> None:
@@ -142,23 +213,6 @@ def test_frozen_stages_stay_as_they_started(data_folder: Path, tmp_path: Path) -
     assert not torch.equal(
         after["backbone.stages.4.0.project.weight"], before["backbone.stages.4.0.project.weight"].half()
     )
-
-
-def test_a_decoder_trained_on_a_frozen_backbone_is_written_alone_and_goes_with_the_bundled_one(
-    data_folder: Path, tmp_path: Path, cat: Image.Image
-) -> None:
-    bundled = load_file(zoo.card("deeplabv3_lite0").weights_file())
-    out = tmp_path / "rate3.safetensors"
-    recipe = replace(TINY, backbone_rate=0, atrous_rate=3, output_stride=8, crop=32)
-    folders = [SegmentationFolder(data_folder, "train")]
-    train(zoo.card("deeplabv3_lite0"), folders, out, recipe, start=zoo.WEIGHTS / "fcn_lite0.safetensors", workers=0)
-    trained = load_file(out)
-    assert set(trained) == {name for name in bundled if name.startswith("decoder.")}
-    segmenter = segmodels.load("deeplabv3_lite0", weights=out, precision="float32")
-    network = segmodels.build("deeplabv3_lite0")
-    load_state(network, bundled | trained)
-    expected = Segmenter(network, zoo.card("deeplabv3_lite0"), precision="float32")(cat, 3, 8)
-    assert (segmenter(cat, 3, 8).labels == expected.labels).all()
 
 
 @pytest.mark.parametrize(

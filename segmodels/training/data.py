@@ -1,28 +1,45 @@
 """Folders of photos and label maps, and how they are varied for training."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..labels import VOID
+from ..labels import VOC, VOID, ClassList, read_class_list
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by the EXIF orientation in its file."""
 
 
 class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
     """A folder with ``images/*.jpg``, ``labels/*.png`` and ``<split>.txt``, which lists the stems of the split.
 
-    An item is an RGB photo and its (H, W) uint8 label map of the same size, 255 for void.
+    ``classes.txt``, a class a line, says what the values of the label maps mean; without it they are Pascal VOC's.
+    Photos may also be PNG. An item is an upright RGB photo and its (H, W) uint8 label map of the same size, 255 for void.
+    A label map lies on the photo's pixels as they stand in the file, and is turned with them if EXIF says so; one that
+    has the size of the upright photo alone is upright already.
 
     Raises:
         FileNotFoundError: if the folder, ``images/``, ``labels/``, the list, or a listed file is missing.
-        ValueError: if the list is empty.
+        ValueError: if a list is empty or damaged.
     """
 
     def __init__(self, root: str | Path, split: str) -> None:
@@ -32,7 +49,8 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
                 raise FileNotFoundError(
                     f"{self.root / part} is missing: a data folder holds images/*.jpg, labels/*.png and {split}.txt"
                 )
-        self.stems = (self.root / f"{split}.txt").read_text().split()
+        self.class_list = folder_classes(self.root)
+        self.stems = read_stems(self.root / f"{split}.txt")
         if not self.stems:
             raise ValueError(f"{self.root / f'{split}.txt'} lists no photo")
         for stem in self.stems:
@@ -41,23 +59,119 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
                     raise FileNotFoundError(f"{path} is listed in {split}.txt and missing")
 
     def photo_path(self, stem: str) -> Path:
-        return self.root / "images" / f"{stem}.jpg"
+        """Where the photo is, or should be."""
+        paths = [self.root / "images" / f"{stem}{suffix}" for suffix in PHOTO_SUFFIXES]
+        return next((path for path in paths if path.is_file()), paths[0])
 
     def label_path(self, stem: str) -> Path:
         return self.root / "labels" / f"{stem}.png"
 
     def labels(self, index: int) -> NDArray[np.uint8]:
-        """The label map alone, (H, W) uint8."""
-        with Image.open(self.label_path(self.stems[index])) as image:
-            return np.array(image, dtype=np.uint8)
+        """The label map alone, (H, W) uint8, as it stands in the file.
+
+        Raises:
+            ValueError: if it cannot be read, is no map of indices, or has a value that is no class.
+        """
+        path = self.label_path(self.stems[index])
+        labels = read_indices(path)
+        strange = [
+            value for value in np.unique(labels).tolist() if value >= len(self.class_list.names) and value != VOID
+        ]
+        if strange:
+            count = len(self.class_list.names)
+            raise ValueError(f"{path} has the value {strange[0]}, but the {count} classes go from 0 to {count - 1}")
+        return labels
 
     def __len__(self) -> int:
         return len(self.stems)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, NDArray[np.uint8]]:
-        with Image.open(self.photo_path(self.stems[index])) as image:
-            photo = image.convert("RGB")
-        return photo, self.labels(index)
+        path = self.photo_path(self.stems[index])
+        try:
+            with Image.open(path) as image:
+                turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+                photo = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{path} cannot be read as a photo ({error})") from error
+        labels = self.labels(index)
+        stored = photo.size
+        if turn is not None:
+            photo = photo.transpose(turn)
+            photo.info = {}  # an orientation left here would be applied twice
+            if labels.shape[::-1] == stored:
+                labels = np.array(Image.fromarray(labels).transpose(turn))
+        if labels.shape[::-1] != photo.size:
+            raise ValueError(
+                f"{path} has {stored[0]} x {stored[1]} pixels and its label map {labels.shape[1]} x {labels.shape[0]}"
+            )
+        return photo, labels
+
+
+def folder_classes(root: Path) -> ClassList:
+    """The classes that a data folder names in ``classes.txt``, or Pascal VOC's.
+
+    Raises:
+        ValueError: if the file is no list of classes.
+    """
+    file = root / "classes.txt"
+    return read_class_list(file) if file.is_file() else VOC
+
+
+def common_classes(folders: Sequence[SegmentationFolder]) -> ClassList:
+    """The classes of all ``folders``.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    first = folders[0]
+    for folder in folders:
+        if folder.class_list.names != first.class_list.names:
+            raise ValueError(f"{first.root} and {folder.root} do not have the same classes")
+    return first.class_list
+
+
+def read_stems(path: Path) -> list[str]:
+    """The stems in a split's list, one a line.
+
+    Raises:
+        ValueError: if it is no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text file in UTF-8") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_indices(path: Path) -> NDArray[np.uint8]:
+    """The values of a label map, (H, W): a palette or 8-bit grey PNG.
+
+    Raises:
+        ValueError: with a sentence, if it is anything else.
+    """
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            labels = np.array(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as a label map ({error})") from error
+    if mode not in ("P", "L"):
+        raise ValueError(
+            f"{path} holds colours, not classes (its mode is {mode}): `segmodels check --convert` turns the colours of "
+            "classes.txt into classes"
+        )
+    return labels
+
+
+def fingerprint(folders: Sequence[SegmentationFolder]) -> str:
+    """The SHA-256 of what a run learns from: the classes, the lists, the label maps, and the sizes of the photos' files."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        digest.update(repr(folder.class_list).encode())
+        for stem in folder.stems:
+            digest.update(f"{stem} {folder.photo_path(stem).stat().st_size}\n".encode())
+            digest.update(folder.label_path(stem).read_bytes())
+    return digest.hexdigest()
 
 
 def training_transform(crop: int, smallest_window: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -110,14 +224,15 @@ def class_presence(folders: Sequence[SegmentationFolder], num_classes: int, leas
     return np.array(rows)
 
 
-def sampling_weights(presence: NDArray[np.bool_], most: float = 5.0) -> Tensor:
+def sampling_weights(presence: NDArray[np.bool_], most: float = 5.0, background: int | None = 0) -> Tensor:
     """How often to draw each photo: more for its rarest class, by the square root of how thin that class is, at most ``most``.
 
-    A class in a seventh of the photos counts as common (weight 1).
+    A class in a seventh of the photos counts as common (weight 1), and so does the ``background``.
     """
     photos = presence.sum(axis=0)
     factor = np.sqrt(len(presence) / 7 / np.maximum(photos, 1)).clip(1.0, most)
-    factor[0] = 1.0  # background
+    if background is not None:
+        factor[background] = 1.0
     return torch.from_numpy(np.where(presence, factor, 1.0).max(axis=1))
 
 

@@ -2,11 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import inf
+
+LEAST: dict[str, float] = {"epochs": 1, "batch": 1, "crop": 32, "smallest_window": 0.001}
+"""What a setting must at least be; 0 where nothing is said."""
+
+MOST: dict[str, float] = {
+    "epochs": 100_000,
+    "batch": 4096,
+    "crop": 2048,
+    "smallest_window": 1,
+    "backbone_rate": 1,
+    "decoder_rate": 1,
+    "weight_decay": 1,
+    "label_smoothing": 0.9,
+    "lovasz_weight": 100,
+    "ema_decay": 0.99999,
+    "poly_power": 10,
+    "seed": 2**31,
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a run; the defaults made the compact zoo."""
+    """The settings of a run; the defaults made the compact zoo.
+
+    Raises:
+        ValueError: with a sentence, for a value that no run can have.
+    """
 
     epochs: int = 2
     batch: int = 8
@@ -23,6 +46,13 @@ class Recipe:
     atrous_rate: int = 0  # 0, here and below: as on the card
     output_stride: int = 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least, most = getattr(self, field.name), LEAST.get(field.name, 0), MOST.get(field.name, inf)
+            if field.name not in ("atrous_rate", "output_stride") and not least <= value <= most:
+                upper = f" to {most:g}" if most < inf else " on"
+                raise ValueError(f"{field.name} must be from {least:g}{upper}, not {value:g}")
 
     @classmethod
     def of(cls, settings: Sequence[str]) -> "Recipe":

@@ -15,7 +15,8 @@ def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
     left.plot(steps, [row["loss"] for row in history], "o-", color="tab:grey", label="training loss")
     left.set(title=title, xlabel="step", ylabel="training loss")
     right = left.twinx()
-    for name, label in (("miou7", "mIoU-7"), ("pixel_accuracy", "pixel accuracy")):
+    score = ("miou7", "mIoU-7") if "miou7" in history[-1] else ("miou", "mIoU")
+    for name, label in (score, ("pixel_accuracy", "pixel accuracy")):
         if name in history[-1]:
             right.plot(steps, [row[name] for row in history], "o-", label=label)
     right.set(ylabel="on the validation photos", ylim=(0, 1))

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from ..networks.network import SegmentationNetwork
 from ..speed.precision import keep_depthwise_in_float32, training_precision
-from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
+from ..weights import shown, whole_file
+from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
 from .loss import segmentation_loss
 from .recipe import Recipe
 from .start import PRETRAINED
@@ -21,7 +22,7 @@ from .team import Team
 
 def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
     """Linear warm-up, then poly decay (DeepLab v3, section 4.1) to zero."""
-    return min((step + 1) / recipe.warmup, 1.0) * (1 - step / steps) ** recipe.poly_power
+    return min((step + 1) / max(recipe.warmup, 1), 1.0) * (1 - step / steps) ** recipe.poly_power
 
 
 def parameter_groups(network: SegmentationNetwork, recipe: Recipe) -> list[dict[str, Any]]:
@@ -36,6 +37,10 @@ def parameter_groups(network: SegmentationNetwork, recipe: Recipe) -> list[dict[
         {"params": parameters, "lr": rate, "weight_decay": recipe.weight_decay if decays else 0.0}
         for (rate, decays), parameters in groups.items()
     ]
+
+
+def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 class Supervised(nn.Module):
@@ -66,12 +71,18 @@ class Run:
     ) -> None:
         if recipe.batch % team.size:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {team.size} processes")
+        if recipe.batch == team.size and hasattr(network.decoder, "aspp"):
+            raise ValueError(
+                "the ASPP normalises one number a photo over the batch: make the batch 2 or more a process"
+            )
         self.network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe = recipe
         self.normalise = normalise
         self.team = team
         self.crops = TrainingCrops(folders, recipe.crop, recipe.smallest_window)
-        self.weights = sampling_weights(class_presence(folders, num_classes))
+        presence = class_presence(folders, num_classes)
+        self.weights = sampling_weights(presence, background=folders[0].class_list.background)
+        self.identity = {"recipe": asdict(recipe), "data": fingerprint(folders), "shapes": _shapes(network)}
         self.averaged = AveragedModel(self.network, multi_avg_fn=self._average, use_buffers=True)
         self.mixed = training_precision(team.device) == "bfloat16"
         if self.mixed and team.device.type == "cpu":
@@ -126,21 +137,26 @@ class Run:
             "losses": self.losses,
             "history": self.history,
             "random": torch.get_rng_state(),
-            "recipe": asdict(self.recipe),
+            **self.identity,
         }
-        partial = path.with_name(path.name + ".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same recipe.
+        """Go on from a checkpoint of the same network, recipe and data.
 
         Raises:
-            ValueError: if the checkpoint was made by another recipe.
+            ValueError: if the checkpoint was made by another run, or is damaged.
         """
-        state = torch.load(path, map_location=self.team.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
-            raise ValueError(f"{path} belongs to another recipe: {state['recipe']}")
+        try:
+            state = torch.load(path, map_location=self.team.device, weights_only=True)
+            found = {name: state[name] for name in self.identity}
+        except Exception as error:  # what a broken file does to a decoder has many names
+            raise ValueError(f"{shown(path)} is no checkpoint that can be read; delete it to start anew") from error
+        for name, what in (("shapes", "network"), ("recipe", "recipe"), ("data", "data set")):
+            if found[name] != self.identity[name]:
+                told = f": {found[name]}" if name == "recipe" else ""
+                raise ValueError(f"{shown(path)} belongs to another {what}{told}; delete it to start anew")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -2,18 +2,21 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from .. import zoo
+from ..labels import VOC
 from ..networks import published
 from ..networks.backbones import VGG16, EfficientNetLite0
 from ..networks.fcn import FCN, FCNDecoder, load_vgg16
 from ..networks.network import SegmentationNetwork
-from ..segmenter import check_settings, set_atrous_rate
-from ..weights import FetchError, load_imagenet, read_state
+from ..segmenter import check_settings, fitting_rate, set_atrous_rate
+from ..weights import FetchError, load_imagenet, load_state, read_state, shown
 from ..zoo import Card
 from .recipe import Recipe
 
@@ -27,23 +30,59 @@ def normaliser(card: Card) -> Callable[[Tensor], Tensor]:
     return lambda photos: (photos.float() - mean.to(photos.device)) / std.to(photos.device)
 
 
-def start_from(network: SegmentationNetwork, card: Card, start: Path | None) -> str:
-    """Give ``network`` its starting weights, and say which: those of ``start`` for the pretrained parts, else ImageNet's.
+STARTS = ("zoo", "imagenet", "scratch")
+"""What ``--start`` may be beside a file: all of the zoo's trained weights but the last layer, ImageNet's, or none."""
+
+
+def start_from(network: SegmentationNetwork, card: Card, start: str | Path | None) -> str:
+    """Give ``network`` its starting weights, and say which.
+
+    A file gives the pretrained parts, ``"zoo"`` all but the last layer of the network's own trained weights,
+    ``"imagenet"`` the backbone of a classifier, ``"scratch"`` nothing. None stands for the zoo's where the classes are
+    one's own and there are such weights, else for ImageNet's.
 
     torchvision's classifiers are fetched. A backbone whose ImageNet weights cannot be had starts random, with a word
     about it on stderr.
 
     Raises:
-        ValueError: if ``start`` has none of the pretrained parts.
+        ValueError: if a file has none of the pretrained parts, or the zoo no trained weights.
     """
-    if start is not None:
-        state = read_state(start)
-        own = network.state_dict()
-        parts = {name: state[name].float() for name in own if name.startswith(PRETRAINED) and name in state}
-        if not parts:
-            raise ValueError(f"{start} has no weights for the backbone of this network")
-        network.load_state_dict(own | parts)
-        return start.name
+    if start is None:
+        start = "zoo" if card.class_list != VOC and zoo.card(card.name).source == "bundled" else "imagenet"
+    if start == "zoo":
+        return _start_from_zoo(network, card)
+    if start == "imagenet":
+        return _start_from_imagenet(network, card)
+    return "random" if start == "scratch" else _start_from_file(network, Path(start))
+
+
+def _start_from_file(network: SegmentationNetwork, file: Path) -> str:
+    state, own = read_state(file), network.state_dict()
+    parts = {
+        name: state[name].float()
+        for name in own
+        if name.startswith(PRETRAINED) and name in state and state[name].shape == own[name].shape
+    }
+    if not parts:
+        raise ValueError(f"{shown(file)} has no weights for the backbone of this network")
+    load_state(network, own | parts)
+    return file.name
+
+
+def _start_from_zoo(network: SegmentationNetwork, card: Card) -> str:
+    """All weights but those whose shape depends on the number of classes."""
+    trained = zoo.card(card.name)
+    state = read_state(trained.weights_file(), trained.measured.get("sha256"))
+    if trained.published:
+        state = published.translate(card.name, state)
+    with torch.device("meta"):
+        one, other = (card.builder(count).state_dict() for count in (2, 3))
+    kept = {name: state[name] for name in one if one[name].shape == other[name].shape}
+    load_state(network, network.state_dict() | kept)
+    return f"{card.name}, trained on {len(trained.classes)} classes, but for its last layer"
+
+
+def _start_from_imagenet(network: SegmentationNetwork, card: Card) -> str:
     if isinstance(network.backbone, EfficientNetLite0):
         head = network.decoder.head if isinstance(network.decoder, FCNDecoder) else None
         load_imagenet(network.backbone, cast("nn.Sequential | None", head))
@@ -62,19 +101,26 @@ def start_from(network: SegmentationNetwork, card: Card, start: Path | None) -> 
     return f"ImageNet (torchvision's {card.classifier})"
 
 
-def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:
-    """Set the rate and the stride of the recipe, and freeze what it does not train.
+def as_trained(card: Card, recipe: Recipe) -> Card:
+    """``card`` at the rate and stride of the recipe, at which the network is trained, validated and loaded later.
+
+    A stride alone keeps the field of view: half the stride, twice the rate (DeepLab v3, section 4.1).
 
     Raises:
         ValueError: for a setting that the network cannot have.
     """
-    rate, stride = recipe.atrous_rate, recipe.output_stride
-    check_settings(card, rate or None, stride or None)
-    if stride:
-        network.backbone.set_output_stride(stride)
-    if rate:
-        set_atrous_rate(network, rate)
+    check_settings(card, recipe.atrous_rate or None, recipe.output_stride or None)
+    stride = recipe.output_stride or card.output_stride
+    return replace(card, atrous_rate=recipe.atrous_rate or fitting_rate(card, stride), output_stride=stride)
+
+
+def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:
+    """Ready for training: at the rate and the stride of ``card``, and with what the recipe does not train frozen."""
+    network.train()
+    if card.atrous_rate is not None:
+        network.backbone.set_output_stride(card.output_stride)
+        set_atrous_rate(network, card.atrous_rate)
     if not recipe.backbone_rate:
-        cast(nn.Module, network.backbone).requires_grad_(False)
+        cast(nn.Module, network.backbone).requires_grad_(False).eval()  # its batch norms keep their statistics too
     elif isinstance(network.backbone, EfficientNetLite0):
         network.backbone.freeze_fine_stages()
