@@ -51,6 +51,9 @@ PALETTE = voc_palette()
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
+VOC_COLOURS: tuple[Colour, ...] = tuple((red, green, blue) for red, green, blue in PALETTE[:VOID].tolist())
+"""Pascal VOC's colours, black first."""
+
 CLASS_COUNTS = (2, 255)
 """The least and the largest number of classes of a label map; the values from there to 255 are void's."""
 
@@ -102,7 +105,7 @@ class ClassList:
 
 def _default_colours(names: tuple[str, ...]) -> tuple[Colour, ...]:
     first = 0 if names[0] == "background" else 1
-    return tuple((red, green, blue) for red, green, blue in PALETTE[first : first + len(names)].tolist())
+    return (*VOC_COLOURS, VOC_COLOURS[0])[first : first + len(names)]
 
 
 VOC = ClassList(VOC_CLASSES)

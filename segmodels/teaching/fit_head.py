@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..labels import VOC_COLOURS, ClassList
 from ..loading import load
 from ..networks.network import SegmentationNetwork
 from ..networks.score_layers import ScoreLayers
@@ -113,7 +114,7 @@ def taught_card(base: Card, classes: tuple[str, ...], strides: Sequence[int]) ->
         builder=partial(build_taught, base, tuple(strides)),
         atrous_rate=None,
         output_stride=coarsest(base),
-        classes=classes,
+        class_list=ClassList(classes, VOC_COLOURS[: len(classes)]),
         published=False,
         classifier=None,
     )
