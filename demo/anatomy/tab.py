@@ -207,7 +207,7 @@ def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs
 def layers_table(found: Anatomy) -> str:
     """Every layer in the order it runs, under the part it is of, in a box that scrolls, and the same as a file."""
     groups = "".join(_layer_group(part) for part in found.parts if part.layers)
-    return f"""<div class="layers-head"><h3>All {len(found.cost.layers)} layers of {escape(found.title)}</h3>{_download(found)}</div>
+    return f"""<div class="layers-head"><h2>All {len(found.cost.layers)} layers of {escape(found.title)}</h2>{_download(found)}</div>
 <div class="layers" tabindex="0" role="region" aria-label="Layers of {escape(found.name)}"><table class="classes anatomy">
 <thead><tr><th scope="col">Layer</th><th scope="col">What it is</th><th scope="col">Output</th><th scope="col">Parameters</th>
 <th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>{groups}</table></div>

@@ -288,7 +288,7 @@ def _detail(
         change = "Every pixel is labelled as at the trained setting."
     apart = f"{rate * column.stride} pixels"
     return f"""<section class="detail" aria-label="{name}">
-<h3>{name}</h3>
+<h2>{name}</h2>
 <div class="pair"><figure><figcaption>Overlay</figcaption>
 <div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><div class="mask"></div></div></figure>
 <figure><figcaption>Where it differs from trained</figcaption>

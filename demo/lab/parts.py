@@ -285,7 +285,7 @@ def overview_grid(photo: Image.Image, card: Card, full: Labels, each: dict[str, 
     cells = "".join(_cell(small, card, name, each[name], full, truth) for name in order)
     best = truth.miou(full, len(card.classes))
     beside = f" The full network: {best}." if best else ""
-    return f"""<h3 class="overview-title">Each part off by itself, most changed first</h3>
+    return f"""<h2 class="overview-title">Each part off by itself, most changed first</h2>
 <p class="hint">In yellow, and as a share: the pixels whose class changes.{beside}</p>
 <ul class="overview" style="--photo: url({view.data_url(small, "JPEG", quality=85)}); --ratio: {small.width} / {small.height}">{cells}</ul>"""
 

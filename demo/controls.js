@@ -1,0 +1,64 @@
+// What gradio's own controls lack. The page works without it, less well for fingers and the keyboard.
+(() => {
+  // A finger that lands on a slider may only want to scroll. Nothing is heard of the slider until the finger has gone
+  // sideways or has been lifted; if the page scrolls instead, the slider goes back to where it was.
+  const DECIDED = 8; // pixels to the side
+  let held = null;
+  const say = (slider, kind) => slider.dispatchEvent(new Event(kind, {bubbles: true}));
+  document.addEventListener('pointerdown', event => {
+    const slider = event.target;
+    if (event.pointerType !== 'touch' || !slider.matches?.('input[type=range]')) return;
+    held = {slider, value: slider.value, x: event.clientX};
+  }, true);
+  document.addEventListener('pointermove', event => {
+    if (!held || Math.abs(event.clientX - held.x) < DECIDED) return;
+    const {slider} = held;
+    held = null;
+    say(slider, 'input');
+  }, true);
+  document.addEventListener('pointerup', () => {
+    const {slider, value} = held ?? {};
+    held = null;
+    if (slider && slider.value !== value) say(slider, 'input');
+  }, true);
+  document.addEventListener('pointercancel', () => {
+    if (held) {
+      const {slider, value} = held;
+      slider.value = value;
+      setTimeout(() => { held = null; }); // a last event of the same finger may be on its way
+    }
+  }, true);
+  for (const kind of ['input', 'change']) document.addEventListener(kind, event => {
+    if (held?.slider === event.target) event.stopImmediatePropagation();
+  }, true);
+
+  // Radios of one group share a name, so that Tab reaches the group once and arrows move inside; groups, example
+  // photos and the places for files are called what is written on them.
+  let groups = 0;
+  const words = element => element?.textContent.trim() ?? '';
+  const mend = () => {
+    for (const group of document.querySelectorAll('fieldset.block:not([data-mended])')) {
+      const title = words(group.querySelector('[data-testid=block-info]'));
+      if (title) group.setAttribute('aria-label', title);
+      group.dataset.mended = groups++;
+    }
+    for (const radio of document.querySelectorAll('fieldset.block input[type=radio]')) {
+      const name = `group-${radio.closest('fieldset').dataset.mended}`;
+      if (radio.name !== name) radio.name = name;
+    }
+    for (const place of document.querySelectorAll('button.upload-container[aria-label]')) {
+      if (words(place) && place.ariaLabel !== words(place)) place.ariaLabel = words(place);
+    }
+    for (const example of document.querySelectorAll('.gallery-item:not([aria-label])')) {
+      const file = example.querySelector('img')?.src.split('/').pop().replace(/\.\w+$/, '').replaceAll('_', ' ');
+      if (file && !words(example)) example.setAttribute('aria-label', `Example: ${file}`);
+    }
+  };
+  let waiting = false;
+  const soon = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; mend(); });
+  };
+  new MutationObserver(soon).observe(document.documentElement, {childList: true, subtree: true});
+})();

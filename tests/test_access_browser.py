@@ -1,0 +1,122 @@
+"""The page for the keyboard, for fingers and for those who listen to it: axe-core's rules on every view, and what they miss."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
+
+from demo.lessons import LESSONS
+
+from .conftest import NEEDS_CHROMIUM
+
+pytestmark = NEEDS_CHROMIUM
+
+SLOW = 60_000
+"""Milliseconds in which a network has surely answered, on a busy machine."""
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+RULES = """axe.run(document, {
+  runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+  rules: {'label-content-name-mismatch': {enabled: true}},
+})"""
+VIEWS = {
+    "?tab=segment": "#pictures figure",
+    "?tab=lab&section=grid": "#grid .rates:not(:has(.pending))",
+    "?tab=lab&section=weights": "#fit svg",
+    "?tab=lab&section=pixel": "#pixel svg .effective",
+    "?tab=lab&section=parts": "#parts-overview li",
+    "?tab=lab&section=certainty": "#certainty figure",
+    "?tab=lab&section=compare": "#compare table",
+    "?tab=anatomy": "#anatomy-others table",
+    **{
+        f"?tab=lessons&section={lesson.slug}": f"#lesson-{number} figure.drawing svg"
+        for number, lesson in enumerate(LESSONS, 1)
+    },
+}
+"""Every tab, section and lesson, and what is there once it has been computed."""
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 720}, base_url=url, color_scheme=request.param)
+    page.set_default_timeout(SLOW)
+    yield page
+    page.close()
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong, a line an element."""
+    page.evaluate(AXE)
+    found = page.evaluate(RULES)["violations"]
+    return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing(page: Page, url: str, view: str) -> None:
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    page.goto(url + view + "&__theme=dark" * dark)
+    page.wait_for_selector(VIEWS[view])
+    assert violations(page) == []
+
+
+def outline(part: Locator) -> float:
+    return float(part.evaluate("part => parseFloat(getComputedStyle(part).outlineWidth)"))
+
+
+def test_radios_are_one_stop_and_arrows_move_inside(page: Page, url: str) -> None:
+    page.goto(f"{url}?tab=lab&section=weights")
+    page.wait_for_selector("#fit svg")
+    group = page.get_by_role("group", name="Atrous rate and output stride", exact=True)
+    group.locator("input:checked").focus()
+    page.keyboard.press("ArrowRight")
+    chosen = group.locator("input:checked")
+    expect(chosen).to_be_focused()
+    label = chosen.locator("xpath=ancestor::label")
+    expect(page.locator("#fit figcaption").first).to_contain_text(label.inner_text().split()[0])
+    assert outline(label) >= 2
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("group", name="Show", exact=True).locator("input:checked")).to_be_focused()
+
+
+def test_a_slider_shows_that_it_has_the_keyboard(page: Page, url: str) -> None:
+    page.goto(f"{url}?tab=lessons&section=atrous")
+    slider = page.get_by_role("slider").locator("visible=true").first
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert outline(slider) >= 2
+
+
+def swipe(device: CDPSession, path: list[tuple[float, float]]) -> None:
+    """A finger goes down at the first place, through the others, and up at the last."""
+    for index, (x, y) in enumerate(path):
+        kind = "touchMove" if index else "touchStart"
+        device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    device.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_swipe_that_begins_on_a_slider_scrolls_and_moves_nothing(browser: Browser, url: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.set_default_timeout(SLOW)
+    page.goto(f"{url}?tab=lessons&section=atrous")
+    figure = page.locator("figure.drawing:visible")
+    figure.wait_for()
+    slider = page.get_by_role("slider").locator("visible=true").first
+    slider.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)  # the page has come to rest
+    before, scrolled, words = slider.input_value(), page.evaluate("scrollY"), figure.inner_text()
+    box = slider.bounding_box()
+    assert box is not None
+    x, y = box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2
+    device = page.context.new_cdp_session(page)
+    swipe(device, [(x, y - 12 * step) for step in range(20)])
+    page.wait_for_function("before => scrollY > before + 50", arg=scrolled)
+    page.wait_for_timeout(500)  # long enough for an answer, if one had been asked for
+    assert slider.input_value() == before
+    assert figure.inner_text() == words
+    box = slider.bounding_box()
+    assert box is not None
+    x, y = box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2
+    swipe(device, [(x - 3 * step, y) for step in range(6)])
+    expect(slider).not_to_have_value(before)
+    expect(figure).not_to_have_text(words)
+    page.close()
