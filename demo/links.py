@@ -16,11 +16,10 @@ import gradio as gr
 
 from segmodels import zoo
 from segmodels.files import EXAMPLES
-from segmodels.networks.backbones import OUTPUT_STRIDES
-from segmodels.segmenter import check_settings
+from segmodels.settings import check_settings
 
 from .segment_tab import CREDITS, DEFAULT_MODEL, SLIDER, Upload, choices
-from .server.settings import sentence, whole
+from .server.settings import sentence, updates, whole
 
 PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
 """The photos that a link can name."""
@@ -68,9 +67,7 @@ def read(query: Mapping[str, str], places: Mapping[str, Sequence[str]]) -> Linke
         return number
 
     def stride(value: str) -> int:
-        number = whole("the output stride", _number(value), min(OUTPUT_STRIDES), max(OUTPUT_STRIDES))
-        check_settings(card, output_stride=number)
-        return number
+        return check_settings(card, output_stride=_number(value)).output_stride
 
     look("rate", rate)
     look("stride", stride)
@@ -100,8 +97,11 @@ def _number(text: str) -> int | str:
 def write(photo: str, model: str, rate: float, stride: int, tab: str, section: str | None = None) -> str:
     """The query that brings back the page as it is; ``photo`` is what ``named`` says of it."""
     parts: dict[str, Any] = {"photo": photo if photo in PHOTOS else None, "model": model}
-    if zoo.card(model).atrous_rate is not None:
-        parts |= {"rate": rate, "stride": stride}
+    card = zoo.card(model)
+    if card.atrous_rate is not None:
+        parts["rate"] = rate
+    if card.chooses_stride:
+        parts["stride"] = stride
     parts |= {"tab": tab, "section": section}
     return "?" + urlencode({name: value for name, value in parts.items() if value is not None})
 
@@ -212,13 +212,12 @@ def setting_updates(linked: Linked) -> tuple[Any, Any, Any, Any]:
     card = zoo.card(linked.model or DEFAULT_MODEL)
     source = card.source or "bundled"
     network = gr.update(value=source), gr.update(value=card.name, choices=choices(source))
-    if card.atrous_rate is None:
-        return *network, gr.skip(), gr.skip()
-    return (
-        *network,
-        gr.update(value=linked.rate or card.atrous_rate, interactive=True),
-        gr.update(value=linked.stride or card.output_stride, interactive=True),
-    )
+    rate, stride = updates(card)
+    if linked.rate is not None:
+        rate["value"] = linked.rate
+    if linked.stride is not None:
+        stride["value"] = linked.stride
+    return *network, rate, stride
 
 
 def sentences(linked: Linked) -> str:

@@ -13,11 +13,10 @@ import gradio as gr
 from segmodels import Card, Segmentation, zoo
 from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import figure, label_image, overlay
-from segmodels.segmenter import LARGEST_ATROUS_RATE
 
 from . import view
 from .server import fetching, limits, memory
-from .server.settings import sentence, whole
+from .server.settings import chosen, sentence
 
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
@@ -36,12 +35,14 @@ SOURCES = (
     ("torchvision's, fetched on first use (42 to 233 MB)", "published"),
 )
 PROGRESS = gr.Progress()
-RATES = (1, LARGEST_ATROUS_RATE)
 SLIDER = (1, 24)
 """The atrous rates that the page offers; programs may ask for more."""
-STRIDES = (1, 32)  # those between that there are not are refused with the list of those there are
 
-IDLE = "Idle: {} has no atrous convolutions, so there is no rate or stride to set. Choose a DeepLab to use them."
+IDLE = "Idle: {title} has no atrous convolutions, so there is no rate or stride to set. Choose a DeepLab to use them."
+STRIDE_ALONE = (
+    "{title} has no ASPP, so there is no rate to set. The weights were trained at output stride {stride}; at another, the "
+    "dilated backbone gives a finer or a coarser map."
+)
 ACTIVE = (
     "Rate r sets the ASPP to r, 2r and 3r. The weights were trained at rate {rate} and output stride {stride}; "
     "twice the stride at half the rate covers the same field."
@@ -152,11 +153,12 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
     try:
         path = upload["path"]
         display = memory.display(path)
-        remembered = memory.has_features(path, model, _stride(model, stride))
+        card = zoo.card(model)
+        settings = chosen(card, rate, stride)
+        remembered = memory.has_features(path, model, settings.output_stride if card.chooses_stride else None)
         result = segmented(path, model, rate, stride, display.photo.size)
     except (ValueError, OSError) as error:
         return view.problem(sentence(error)), "", ""
-    card = zoo.card(model)
     width, height = result.working_size
     cost = memory.cost(model, height, width, result.output_stride)
     return (
@@ -173,19 +175,11 @@ def segmented(
 
     ``size`` is the label map's (width, height), the photo's own if None.
     """
-    stride = _stride(model, stride)
-    atrous_rate = (
-        None if zoo.card(model).atrous_rate is None or rate is None else whole("the atrous rate", rate, *RATES)
-    )
-    features = memory.features(path, model, stride)
+    card = zoo.card(model)
+    settings = chosen(card, rate, stride)
+    features = memory.features(path, model, settings.output_stride if card.chooses_stride else None)
     limits.check()
-    return memory.segmenter(model).decode(features, atrous_rate, size)
-
-
-def _stride(model: str, stride: int | None) -> int | None:
-    if zoo.card(model).atrous_rate is None or stride is None:
-        return None
-    return whole("the output stride", stride, *STRIDES)
+    return memory.segmenter(model).decode(features, settings.atrous_rate, size)
 
 
 def choose_source(source: str) -> tuple[Any, Any, Any]:
@@ -220,16 +214,14 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
     except ValueError as error:
         raise gr.Error(sentence(error), print_exception=False) from None
     fetching.fetch_chosen(card, progress)
-    active = card.atrous_rate is not None
-    return _about(model), gr.update(interactive=active), gr.update(interactive=active), model
+    rate, stride = gr.update(interactive=card.atrous_rate is not None), gr.update(interactive=card.chooses_stride)
+    return _about(model), rate, stride, model
 
 
 def _about(model: str) -> str:
     card = zoo.card(model)
-    if card.atrous_rate is None:
-        note = IDLE.format(card.title)
-    else:
-        note = ACTIVE.format(rate=card.atrous_rate, stride=card.output_stride)
+    note = ACTIVE if card.atrous_rate is not None else STRIDE_ALONE if card.chooses_stride else IDLE
+    note = note.format(title=card.title, rate=card.atrous_rate, stride=card.output_stride)
     return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'
 
 
@@ -328,8 +320,6 @@ def _api() -> None:
             raise gr.Error("There is no photo: pass one as image.", print_exception=False)
         try:
             path = image["path"]
-            if atrous_rate is not None:
-                atrous_rate = whole("the atrous rate", atrous_rate, *RATES)
             fetching.fetch(zoo.card(model))
             result = segmented(path, model, atrous_rate, output_stride)
             limits.check()

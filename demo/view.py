@@ -109,10 +109,11 @@ def _miou(scores: dict[str, Any]) -> str:
 def _settings(result: Segmentation) -> str:
     width, height = result.working_size
     size = f"working size {width} × {height}"
-    if result.atrous_rate is None:
+    if result.output_stride is None:
         return f"{size}; atrous rate and output stride do not apply"
     rate = result.atrous_rate
-    text = f"atrous rates {rate}, {2 * rate}, {3 * rate} at output stride {result.output_stride}, {size}"
+    rates = "" if rate is None else f"atrous rates {rate}, {2 * rate}, {3 * rate} at "
+    text = f"{rates}output stride {result.output_stride}, {size}"
     return text + "".join(f'<br><span class="note">{escape(note)}</span>' for note in result.notes)
 
 

@@ -10,13 +10,15 @@
 __version__ = "0.1.0"
 
 from .inference.photo import PhotoError, read_photo
+from .inference.segmentation import Features, Segmentation
 from .loading import load
-from .segmenter import Segmentation, Segmenter
+from .segmenter import Segmenter
 from .teaching.fit_head import fit_head
 from .zoo import Card, build, card, list_models, trained_models
 
 __all__ = [
     "Card",
+    "Features",
     "PhotoError",
     "Segmentation",
     "Segmenter",

@@ -10,7 +10,8 @@ from . import zoo
 from .networks import published
 from .networks.network import SegmentationNetwork
 from .record import Record, backbone_hash
-from .segmenter import Segmenter, check_settings
+from .segmenter import Segmenter
+from .settings import check_settings
 from .weights import Progress, load_state, read_state, read_weights, shown
 from .zoo import Card
 
@@ -80,12 +81,12 @@ def as_recorded(card: Card, record: Record) -> Card:
         raise ValueError(f"these are weights of {record.network}, not of {network}")
     if (record.atrous_rate is None) != (card.atrous_rate is None):
         raise ValueError(f"these weights give {network} the atrous rate {record.atrous_rate}, which it cannot have")
-    if card.atrous_rate is None and record.output_stride != card.output_stride:
+    if not card.chooses_stride and record.output_stride != card.output_stride:
         raise ValueError(
             f"these weights are for output stride {record.output_stride}, and {network} has {card.output_stride}"
         )
-    if card.atrous_rate is not None:
-        check_settings(card, record.atrous_rate, record.output_stride, record.working_size)
+    stride = record.output_stride if card.chooses_stride else None
+    check_settings(card, record.atrous_rate, stride, record.working_size)
     return replace(
         card,
         class_list=record.class_list,

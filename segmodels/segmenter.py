@@ -1,109 +1,38 @@
 """Photo in, segmentation out."""
 
+import hashlib
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from .inference.label_map import best_cells, label_map, mean_confidence
 from .inference.photo import as_photo
+from .inference.segmentation import Features, Segmentation
 from .insight.parts import without
-from .networks.backbones import OUTPUT_STRIDES
+from .networks.backbones import Backbone
 from .networks.network import SegmentationNetwork
-from .networks.pooling import ASPP
+from .settings import WORKING_SIZES, apply, check_settings
+from .speed.device import best_device, synchronise
 from .speed.precision import best_precision, optimise
 from .zoo import Card
 
-LARGEST_ATROUS_RATE = 64
-"""Beyond this every outer tap of every branch is off the map at any working size: the network no longer changes."""
-
-WORKING_SIZES = (64, 2048)
-"""The least and the largest working size, in pixels of the longer side."""
-
 REDUCING_GAP = 2.0
 """A photo is first reduced, by averaging whole pixels, to no less than this many times the size it is wanted at."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the backbone saw of one photo: everything a decoder needs, whatever its settings."""
-
-    maps: Sequence[Tensor]
-    """Feature maps from fine to coarse, (1, C, h, w)."""
-    photo_size: tuple[int, int]
-    """(width, height) of the photo in pixels."""
-    working_size: tuple[int, int]
-    """(width, height) at which the network saw it."""
-    output_stride: int
-    milliseconds: float
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The label map of a photo and what is known about how it came about."""
-
-    labels: NDArray[np.uint8]
-    """(H, W), an index into ``classes``, at the photo's own size."""
-    classes: tuple[str, ...]
-    model: str
-    atrous_rate: int | None
-    """None for a network without an ASPP."""
-    output_stride: int | None
-    """None for a network whose stride cannot be chosen."""
-    working_size: tuple[int, int]
-    """(width, height) in pixels at which the network saw the photo."""
-    precision: str
-    milliseconds: dict[str, float]
-    """``encode``, ``decode`` and ``total``, which also has the resizing at both ends."""
-    confidence: dict[str, float]
-    """Mean probability of each class found, over the cells of the logits that were given it."""
-    notes: tuple[str, ...] = ()
-    """Sentences about settings that differ from those the weights were trained with."""
-    shares: dict[str, float] = field(init=False)
-    """Part of the photo that each class found covers, largest first; they sum to 1."""
-
-    def __post_init__(self) -> None:
-        shares, left = {}, self.labels.size
-        for name in dict.fromkeys((*self.confidence, *self.classes)):  # those that won somewhere first
-            if not left:
-                break
-            if count := int(np.count_nonzero(self.labels == self.classes.index(name))):
-                shares[name] = count / self.labels.size
-                left -= count
-        object.__setattr__(self, "shares", dict(sorted(shares.items(), key=lambda item: -item[1])))
-
-    def report(self, file: str | None = None, outputs: dict[str, str] | None = None) -> dict[str, Any]:
-        """The result as JSON: what ``segment --json`` prints and what the page's ``/segment`` answers."""
-        height, width = self.labels.shape
-        return {
-            "file": file,
-            "model": self.model,
-            "atrous_rate": self.atrous_rate,
-            "output_stride": self.output_stride,
-            "size": [width, height],
-            "working_size": list(self.working_size),
-            "precision": self.precision,
-            "classes": {name: round(share, 6) for name, share in self.shares.items()},
-            "confidence": {name: round(value, 4) for name, value in self.confidence.items()},
-            "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
-            "notes": list(self.notes),
-            "outputs": outputs or {},
-        }
 
 
 class Segmenter:
     """A network with trained weights, ready for photos.
 
     ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep the
-    features and decode again. One Segmenter may be used from several threads; they take turns.
+    features and decode again. One Segmenter may be used from several threads; they take turns. It has a network of its
+    own, a copy of the one it is given, which nobody else reaches but in a ``turn``.
     """
 
     def __init__(
@@ -114,11 +43,24 @@ class Segmenter:
         precision: str | None = None,
     ) -> None:
         self.card = card
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device) if device else best_device()
         self.precision = precision or best_precision(self.device)
-        self.network = optimise(network, self.device, self.precision)
-        self._dtype = getattr(torch, self.precision)
-        self._turn = threading.Lock()
+        self._backbone = fingerprint(network.backbone)
+        self._network = optimise(network, self.device, self.precision)
+        self._turns = Turns()
+
+    def _share(self, base: "Segmenter", decoder: nn.Module, card: Card) -> None:
+        """Be ``base`` with another decoder, which is on its device and in its precision: one backbone, one turn."""
+        self.card = card
+        self.device, self.precision = base.device, base.precision
+        self._backbone, self._turns = base._backbone, base._turns
+        self._network = SegmentationNetwork(base._network.backbone, decoder)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision, as torch calls it."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
 
     def __call__(
         self,
@@ -130,8 +72,9 @@ class Segmenter:
         """Segment a PIL image or an (H, W, 3) uint8 array.
 
         Args:
-            atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); the trained field of view if None. DeepLab only.
-            output_stride: 8, 16 or 32; the trained one if None. DeepLab only.
+            atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); the trained field of view if None. For a network that
+                has an ASPP.
+            output_stride: 8, 16 or 32; the trained one if None. For a network whose backbone can be dilated.
             working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
 
         Raises:
@@ -148,23 +91,22 @@ class Segmenter:
         working_size: int | None = None,
     ) -> Features:
         """Run the backbone. Arguments and errors as in a call."""
-        check_settings(self.card, None, output_stride, working_size)
+        stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
         pixels = self.pixels(image, working_size)
-        stride = output_stride or self.card.output_stride
-        with self._turn, torch.inference_mode():
+        with self.turn(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
-            self._set_stride(stride)
-            maps = self.network.encode(pixels)
-            self._wait()
+            maps = network.encode(pixels)
+            synchronise(self.device)
             milliseconds = 1000 * (time.perf_counter() - started)
-        return Features(maps, image.size, (pixels.shape[-1], pixels.shape[-2]), stride, milliseconds)
+        size = (pixels.shape[-1], pixels.shape[-2])
+        return Features(maps, image.size, size, stride, milliseconds, self._backbone)
 
     def pixels(self, photo: Image.Image | NDArray[np.uint8], working_size: int | None = None) -> Tensor:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
-        return self._normalised(resized(image, self.input_size(image.size, working_size)))
+        return self._here(self._normalised(resized(image, self.input_size(image.size, working_size))))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
@@ -175,37 +117,31 @@ class Segmenter:
     def decode(
         self, features: Features, atrous_rate: int | None = None, size: tuple[int, int] | None = None
     ) -> Segmentation:
-        """Run the decoder on features from ``encode`` of the same network. Arguments and errors as in a call.
+        """Run the decoder on features from ``encode``. Arguments and errors as in a call.
 
         ``size`` is the (width, height) of the label map, the photo's own if None.
+
+        Raises:
+            ValueError: also for features of another backbone.
         """
-        check_settings(self.card, atrous_rate)
-        rate = atrous_rate or self.fitting_rate(features.output_stride)
-        with self._turn, torch.inference_mode():
-            started = time.perf_counter()
-            logits = self._logits(features, rate)
-            self._wait()
-            decoded = time.perf_counter()
-            width, height = size or features.photo_size
-            winners = best_cells(logits)
-            labels = label_map(logits, (height, width), winners)
-            confidence = mean_confidence(logits, self.card.classes, winners)
-            finished = time.perf_counter()
-        milliseconds = {
-            "encode": features.milliseconds,
-            "decode": 1000 * (decoded - started),
-            "resize": 1000 * (finished - decoded),
-        }
-        milliseconds["total"] = sum(milliseconds.values())
+        rate = self._rate(features, atrous_rate)
+        logits, milliseconds = self._scores(features, rate)
+        started = time.perf_counter()
+        width, height = size or features.photo_size
+        winners = best_cells(logits)
+        labels = label_map(logits, (height, width), winners)
+        confidence = mean_confidence(logits, self.card.classes, winners)
+        resizing = 1000 * (time.perf_counter() - started)
+        times = {"encode": features.milliseconds, "decode": milliseconds, "resize": resizing}
         return Segmentation(
             labels=labels,
             classes=self.card.classes,
             model=self.card.name,
             atrous_rate=rate,
-            output_stride=None if rate is None else features.output_stride,
+            output_stride=features.output_stride if self.card.chooses_stride else None,
             working_size=features.working_size,
             precision=self.precision,
-            milliseconds=milliseconds,
+            milliseconds=times | {"total": sum(times.values())},
             confidence=confidence,
             notes=self._notes(rate, features.output_stride),
         )
@@ -213,61 +149,83 @@ class Segmenter:
     def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
         """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
 
-        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in a call.
+        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
 
         Raises:
             ValueError: also for a name that is no part of the network.
         """
-        check_settings(self.card, atrous_rate)
-        with self._turn, torch.inference_mode(), without(self.network, off):
-            return self._logits(features, atrous_rate or self.fitting_rate(features.output_stride))
+        return self._scores(features, self._rate(features, atrous_rate), off)[0]
 
     @contextmanager
-    def turn(self, atrous_rate: int | None = None, output_stride: int | None = None) -> Iterator[SegmentationNetwork]:
-        """The network for oneself, at these settings, to look into it; all others wait meanwhile.
+    def turn(
+        self, atrous_rate: int | None = None, output_stride: int | None = None, off: Collection[str] = ()
+    ) -> Iterator[SegmentationNetwork]:
+        """The network for oneself, at these settings and without the parts ``off``; all others wait meanwhile.
 
-        Arguments and errors as in a call.
+        This is the only way to the network, for the methods here too. What is handed out must not be used, nor anything
+        of it, when the turn is over. Features go in as ``maps`` gives them. Arguments and errors as in ``logits``.
+
+        Raises:
+            RuntimeError: for a turn inside a turn of the same thread, which would wait for itself.
         """
-        check_settings(self.card, atrous_rate, output_stride)
-        stride = output_stride or self.card.output_stride
-        with self._turn:
-            self._set_stride(stride)
-            self._set_rate(atrous_rate or self.fitting_rate(stride))
-            yield self.network
+        settings = check_settings(self.card, atrous_rate, output_stride)
+        with self._turns.taken():
+            apply(self._network, settings.atrous_rate, settings.output_stride)
+            with without(self._network, off):
+                yield self._network
 
-    def _logits(self, features: Features, rate: int | None) -> Tensor:
-        self._set_rate(rate)
-        return self.network.decode(list(features.maps))[0].contiguous().float()
+    def maps(self, features: Features) -> list[Tensor]:
+        """The maps of ``features`` as the network takes them: on its device and in its precision.
 
-    def _set_stride(self, stride: int) -> None:
-        if self.network.backbone.output_stride != stride:
-            self.network.backbone.set_output_stride(stride)
+        Raises:
+            ValueError: for features of another backbone.
+        """
+        if features.backbone != self._backbone:
+            raise ValueError(
+                f"these features are another network's: {self.card.name} decodes those of its own backbone alone"
+            )
+        return [self._here(map_) for map_ in features.maps]
 
-    def _set_rate(self, rate: int | None) -> None:
-        if rate is not None:
-            set_atrous_rate(self.network, rate)
+    @property
+    def nbytes(self) -> int:
+        """What the weights take."""
+        return sum(weight.nbytes for weight in self._network.parameters())
 
-    def fitting_rate(self, output_stride: int) -> int | None:
-        """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
-        return fitting_rate(self.card, output_stride)
+    def _rate(self, features: Features, atrous_rate: int | None) -> int | None:
+        stride = features.output_stride if self.card.chooses_stride else None
+        return check_settings(self.card, atrous_rate, stride).atrous_rate
+
+    def _scores(self, features: Features, rate: int | None, off: Collection[str] = ()) -> tuple[Tensor, float]:
+        """The logits in float32 and in the processor's memory, and how many milliseconds they took."""
+        maps = self.maps(features)
+        stride = features.output_stride if self.card.chooses_stride else None
+        with self.turn(rate, stride, off) as network, torch.inference_mode():
+            started = time.perf_counter()
+            logits = network.decode(maps)[0].contiguous().float().cpu()
+            return logits, 1000 * (time.perf_counter() - started)
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        """On the network's device and in its precision: the one way in. The way out is in ``_scores``."""
+        return tensor.to(self.device, self.dtype)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         """(H, W, 3) pixels as the (1, 3, H, W) input of the network."""
         height, width, _ = pixels.shape
         # Row by row: torch is slow at arithmetic with something as short as three numbers.
-        rows = pixels.to(self.device).reshape(height, width * 3).float()
-        rows.sub_(torch.tensor(self.card.mean * width, device=self.device))
-        rows.div_(torch.tensor(self.card.std * width, device=self.device))
-        return rows.to(self._dtype).view(1, height, width, 3).permute(0, 3, 1, 2)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        rows = pixels.reshape(height, width * 3).float()
+        rows.sub_(torch.tensor(self.card.mean * width))
+        rows.div_(torch.tensor(self.card.std * width))
+        return rows.view(1, height, width, 3).permute(0, 3, 1, 2)
 
     def _notes(self, rate: int | None, stride: int) -> tuple[str, ...]:
         trained_rate, trained_stride = self.card.atrous_rate, self.card.output_stride
-        if trained_rate is None or rate is None or (rate, stride) == (trained_rate, trained_stride):
+        if (rate, stride) == (trained_rate, trained_stride):
             return ()
+        if rate is None or trained_rate is None:
+            return (
+                f"The weights were trained at output stride {trained_stride}; this ran at {stride}, "
+                "so expect a poorer mask.",
+            )
         sentence = (
             f"The weights were trained at atrous rate {trained_rate} and output stride {trained_stride}; "
             f"this ran at {rate} and {stride}"
@@ -277,39 +235,35 @@ class Segmenter:
         return (f"{sentence}, so expect a poorer mask.",)
 
 
-def fitting_rate(card: Card, output_stride: int) -> int | None:
-    """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
-    if card.atrous_rate is None:
-        return None
-    return max(card.atrous_rate * card.output_stride // output_stride, 1)
+class Turns:
+    """One thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+        """The thread whose turn it is."""
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Wait for the turn, and have it inside. Raises RuntimeError where a thread would wait for itself."""
+        if self._holder == threading.get_ident():
+            raise RuntimeError("it is this thread's turn already: a turn must end before the next begins")
+        with self._lock:
+            self._holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holder = None
 
 
-def set_atrous_rate(network: SegmentationNetwork, rate: int) -> None:
-    """Set a DeepLab's ASPP to the rates (rate, 2 * rate, 3 * rate)."""
-    aspp = network.decoder.aspp
-    assert isinstance(aspp, ASPP)
-    aspp.set_atrous_rates((rate, 2 * rate, 3 * rate))
-
-
-def check_settings(
-    card: Card, atrous_rate: int | None = None, output_stride: int | None = None, working_size: int | None = None
-) -> None:
-    """Raise ValueError, with a sentence that says why, for a setting that the network of ``card`` cannot have."""
-    for name, value in (("atrous rate", atrous_rate), ("output stride", output_stride)):
-        if value is not None and card.atrous_rate is None:
-            raise ValueError(f"{card.name} has no {name}: only the DeepLabs have atrous convolutions, so leave it out")
-    check_integer("the atrous rate", atrous_rate, 1, LARGEST_ATROUS_RATE)
-    check_integer("the working size", working_size, *WORKING_SIZES)
-    if output_stride is not None and (isinstance(output_stride, bool) or output_stride not in OUTPUT_STRIDES):
-        raise ValueError(f"the output stride must be 8, 16 or 32, not {output_stride!r}")
-
-
-def check_integer(name: str, value: int | None, least: int, most: int) -> None:
-    """Raise ValueError unless ``value`` is None or a whole number from ``least`` to ``most``."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+def fingerprint(backbone: Backbone) -> str:
+    """A hash of the weights of a backbone, as they were loaded: it says whose features are whose."""
+    assert isinstance(backbone, nn.Module)
+    digest = hashlib.sha256()
+    for name, tensor in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def fit_working_size(size: tuple[int, int], working_size: int) -> tuple[int, int]:

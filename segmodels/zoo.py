@@ -44,6 +44,8 @@ class Card:
     """The rate the weights were trained with (6 means 6, 12, 18); None where there is no ASPP."""
     output_stride: int = 32
     """The backbone's, as trained."""
+    chooses_stride: bool = False
+    """Whether it runs at other output strides too: the backbone can be dilated and the decoder does not mind."""
     class_list: ClassList = VOC
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
     """Subtracted from the pixels, 0 to 255, before the network sees them."""
@@ -151,6 +153,7 @@ def _published(name: str, title: str, summary: str, output_stride: int, atrous_r
         partial(published.build, name),
         atrous_rate,
         output_stride,
+        chooses_stride=True,
         working_size=published.SHORT_SIDE * 4 // 3,
         short_side=published.SHORT_SIDE,
         published=True,
@@ -179,6 +182,7 @@ _CARDS = (
         deeplabv3_lite0,
         atrous_rate=6,
         output_stride=16,
+        chooses_stride=True,
     ),
     Card(
         "deeplabv3plus_lite0",
@@ -187,6 +191,7 @@ _CARDS = (
         deeplabv3plus_lite0,
         atrous_rate=6,
         output_stride=16,
+        chooses_stride=True,
     ),
     Card(
         "fcn32s_vgg16",
@@ -243,6 +248,7 @@ _CARDS = (
         deeplabv3plus_xception65,
         atrous_rate=6,
         output_stride=16,
+        chooses_stride=True,
     ),
     _published(
         "fcn_resnet50",
@@ -279,6 +285,9 @@ _CARDS = (
     ),
 )
 
+DEFAULT_MODEL = "deeplabv3plus_lite0"
+"""The network for whoever names none: bundled, and the best of the compact zoo."""
+
 CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
 
 
@@ -299,8 +308,7 @@ def bundled_models() -> list[str]:
 
 def compact_models() -> list[str]:
     """The compact zoo: the bundled networks on one backbone and from one start, so that what differs is the decoder."""
-    with torch.device("meta"):
-        return [name for name in bundled_models() if isinstance(build(name).backbone, EfficientNetLite0)]
+    return [name for name in bundled_models() if isinstance(skeleton(name).backbone, EfficientNetLite0)]
 
 
 def card(name: str) -> Card:
@@ -325,6 +333,16 @@ def build(name: str, num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     return card(name).builder(num_classes)
+
+
+def skeleton(name: str) -> SegmentationNetwork:
+    """The network called ``name`` for its own classes, in eval mode and without numbers: on torch's meta device.
+
+    Raises:
+        ValueError: for an unknown name, with the near ones.
+    """
+    with torch.device("meta"):
+        return build(name, len(card(name).classes)).eval()
 
 
 def facts(card: Card) -> dict[str, Any]:
@@ -356,6 +374,4 @@ def facts(card: Card) -> dict[str, Any]:
 def network_cost(name: str) -> Cost:
     """What the network called ``name`` costs on a landscape 4:3 photo at its working size."""
     chosen = card(name)
-    with torch.device("meta"):
-        network = build(name, len(chosen.classes))
-    return count(network, chosen.short_side or chosen.working_size * 3 // 4, chosen.working_size)
+    return count(skeleton(name), chosen.short_side or chosen.working_size * 3 // 4, chosen.working_size)

@@ -4,6 +4,7 @@ import mmap
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from PIL import Image
 
 from demo.server import memory
 from demo.server.memory import Remembered
+from segmodels import Features, Segmenter, zoo
 from segmodels.inference.photo import Photo, read_photo
-from segmodels.segmenter import Features
 from segmodels.speed import heap
 
 from .conftest import EXAMPLES
@@ -57,9 +58,67 @@ def test_threads_that_ask_at_once_get_equal_values() -> None:
     assert sorted(answers) == sorted(key % 3 for key in range(30))
 
 
+def test_a_value_that_is_being_made_holds_up_those_who_ask_for_it_and_nobody_else() -> None:
+    remembered: Remembered[int] = Remembered(8)
+    remembered.get("cached", lambda: 1)
+    started, finish, made = threading.Event(), threading.Event(), []
+
+    def slow() -> int:
+        made.append(1)
+        started.set()
+        assert finish.wait(30)
+        return 2
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(remembered.get, "slow", slow)
+        assert started.wait(30)
+        assert remembered.get("cached", lambda: 9) == 1
+        assert pool.submit(remembered.get, "other", lambda: 3).result(30) == 3
+        second = pool.submit(remembered.get, "slow", slow)
+        finish.set()
+        assert (first.result(30), second.result(30), len(made)) == (2, 2, 1)
+
+
+def test_a_value_that_could_not_be_made_is_made_by_the_next_who_asks() -> None:
+    remembered: Remembered[int] = Remembered(8)
+    with pytest.raises(ZeroDivisionError):
+        remembered.get("a", lambda: 1 // 0)
+    assert remembered.get("a", lambda: 2) == 2
+
+
+def test_a_network_in_use_answers_while_another_is_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, started, finish = memory.segmenter("fcn_lite0"), threading.Event(), threading.Event()
+    fresh: Remembered[Segmenter] = Remembered(12)
+    fresh.get("fcn_lite0", lambda: ready)
+
+    def slow(name: str) -> Segmenter:
+        started.set()
+        assert finish.wait(30)
+        return ready
+
+    monkeypatch.setattr(memory, "_segmenters", fresh)
+    monkeypatch.setattr(memory, "load", slow)
+    with ThreadPoolExecutor(2) as pool:
+        loading = pool.submit(memory.segmenter, "unet_lite0")
+        assert started.wait(30)
+        try:
+            assert pool.submit(memory.segmenter, "fcn_lite0").result(10) is ready
+        finally:
+            finish.set()
+        loading.result(30)
+
+
+def test_a_stride_left_out_and_the_same_by_its_number_are_one_set_of_features() -> None:
+    name = "deeplabv3_lite0"
+    stride = zoo.card(name).output_stride
+    assert memory.features(CAT, name, None) is memory.features(CAT, name, stride)
+    assert memory.has_features(CAT, name, stride)
+    assert not memory.has_features(CAT, name, 8)
+
+
 def features(side: int) -> Features:
     maps = [torch.randn(1, 8, side, side).to(memory_format=torch.channels_last), torch.randn(1, 4, side // 2, side)]
-    return Features(maps, (side, side), (side, side), 16, 1.0)
+    return Features(maps, (side, side), (side, side), 16, 1.0, "")
 
 
 def test_what_is_remembered_lies_apart_from_the_heap() -> None:

@@ -153,10 +153,12 @@ def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Se
     photo = torch.randint(0, 256, (70, 101, 3), dtype=torch.uint8).numpy()
     seen = segmenter.encode(photo, working_size=128)
     for part in [*BRANCHES, "low-level path"]:
-        expected = deafened(segmenter.network, part).decode(list(seen.maps))[0]
+        with segmenter.turn() as network, torch.inference_mode():
+            expected = deafened(network, part).decode(list(seen.maps))[0]
         torch.testing.assert_close(segmenter.logits(seen, off=[part]), expected, rtol=1e-4, atol=1e-4)
-    full = segmenter.logits(seen)
-    assert (full.argmax(0) == segmenter.network.decode(list(seen.maps))[0].argmax(0)).all()
+    with segmenter.turn() as network, torch.inference_mode():
+        full = network.decode(list(seen.maps))[0]
+    assert (segmenter.logits(seen).argmax(0) == full.argmax(0)).all()
 
 
 def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
@@ -187,7 +189,8 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
     found = page.fcn_predictions(path, card, (512, 512))
     assert list(found) == ["FCN-32s", "FCN-16s"]
     for stride in (32, 16):
-        segmenter.network.decoder.stride = stride  # type: ignore[assignment]
+        with segmenter.turn() as network:
+            network.decoder.stride = stride  # type: ignore[assignment]
         assert (segmenter.decode(features).labels == found[f"FCN-{stride}s"]).mean() > 0.999
     assert page.fcn_predictions(path, zoo.card("unet_lite0"), (512, 512)) == {}
 

@@ -33,7 +33,8 @@ from segmodels.labels import VOC_CLASSES
 from segmodels.networks import published
 from segmodels.networks.deeplab import DeepLabV3Decoder
 from segmodels.networks.network import SegmentationNetwork
-from segmodels.segmenter import check_settings, fit_short_side
+from segmodels.segmenter import fit_short_side
+from segmodels.settings import check_settings
 from segmodels.speed.precision import optimise
 from segmodels.weights import FetchError, fetch, load_state, read_state
 
@@ -204,12 +205,17 @@ def test_a_long_photo_is_not_enlarged_without_bound() -> None:
     assert fit_short_side((2, 9000), 520) == (32, 2048)
 
 
-def test_the_published_fcns_have_neither_rate_nor_stride() -> None:
+def test_the_published_fcns_have_a_stride_to_choose_and_no_rate() -> None:
     card = zoo.card("fcn_resnet50")
     with pytest.raises(ValueError, match="fcn_resnet50 has no atrous rate"):
         check_settings(card, atrous_rate=6)
-    with pytest.raises(ValueError, match="fcn_resnet50 has no output stride"):
-        check_settings(card, output_stride=16)
+    assert check_settings(card, output_stride=16).output_stride == 16
+    segmenter = Segmenter(zoo.build(card.name), card, "cpu", "float32")
+    photo = np.zeros((64, 96, 3), dtype=np.uint8)
+    result = segmenter(photo, output_stride=16, working_size=96)
+    assert (result.atrous_rate, result.output_stride) == (None, 16)
+    assert "trained at output stride 8; this ran at 16" in result.notes[0]
+    assert segmenter.encode(photo, 16, 96).maps[-1].shape[-2:] == (4, 6)
 
 
 # The answer

@@ -62,7 +62,8 @@ def measure(name: str) -> Row:
     exact = segmodels.load(name, device="cpu", precision="float32")
     x = exact.pixels(photo).contiguous()
     engines = {"ours, bfloat16": ours(name, "bfloat16"), "ours, float32": ours(name, "float32"), **others(name, x)}
-    expected = exact.network.decode(exact.network.encode(x))[0].argmax(0).numpy()
+    with exact.turn() as network, torch.inference_mode():
+        expected = network.decode(network.encode(x))[0].argmax(0).numpy()
     agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}
     times: dict[str, list[float]] = {engine: [] for engine in engines}
     for _ in range(TURNS):
@@ -79,10 +80,10 @@ def measure(name: str) -> Row:
 
 def ours(name: str, precision: str) -> Run:
     """The network as a Segmenter has it."""
-    network = segmodels.load(name, device="cpu", precision=precision).network
+    segmenter = segmodels.load(name, device="cpu", precision=precision)
 
     def run(x: Tensor) -> NDArray[np.float32]:
-        with torch.inference_mode():
+        with segmenter.turn() as network, torch.inference_mode():
             prepared = x.to(getattr(torch, precision)).contiguous(memory_format=torch.channels_last)
             return network.decode(network.encode(prepared))[0].float().numpy()
 

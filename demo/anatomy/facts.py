@@ -19,7 +19,7 @@ from segmodels import zoo
 from segmodels.insight.cost import Cost, Layer, count
 from segmodels.insight.receptive_field import POINTWISE, FieldTracer, ReceptiveField
 from segmodels.networks.network import SegmentationNetwork
-from segmodels.segmenter import set_atrous_rate
+from segmodels.settings import apply, check_settings
 
 Kind = Literal["input", "backbone", "decoder", "join", "up", "output"]
 
@@ -58,8 +58,9 @@ class Anatomy:
     height: int
     width: int
     output_stride: int | None
-    """None, as the rate, for a network without atrous convolutions."""
+    """None for a network that has but one."""
     atrous_rate: int | None
+    """None for a network without an ASPP."""
     cost: Cost
     parts: tuple[Part, ...]
 
@@ -79,25 +80,19 @@ def anatomy(
         ValueError: for an unknown name or an impossible setting.
     """
     card = zoo.card(name)
-    if card.atrous_rate is None:
-        output_stride = atrous_rate = None
-    else:
-        output_stride, atrous_rate = output_stride or card.output_stride, atrous_rate or card.atrous_rate
-    network = _network(name, output_stride, atrous_rate)
+    settings = check_settings(card, atrous_rate, output_stride)
+    network = _network(name, settings.output_stride, settings.atrous_rate)
     cost = count(network, height, width)
     parts = _parts(network, height, width, cost.layers)
-    return Anatomy(name, card.title, height, width, output_stride, atrous_rate, cost, parts)
+    stride = settings.output_stride if card.chooses_stride else None
+    return Anatomy(name, card.title, height, width, stride, settings.atrous_rate, cost, parts)
 
 
 @functools.lru_cache(maxsize=64)
 def _network(name: str, output_stride: int | None, atrous_rate: int | None) -> SegmentationNetwork:
     """A network without numbers. It is shared: those who change it take a copy."""
-    with torch.device("meta"):
-        network = zoo.build(name, len(zoo.card(name).classes)).eval()
-    if output_stride is not None:
-        network.backbone.set_output_stride(output_stride)
-    if atrous_rate is not None:
-        set_atrous_rate(network, atrous_rate)
+    network = zoo.skeleton(name)
+    apply(network, atrous_rate, output_stride)
     return network
 
 

@@ -13,7 +13,7 @@ from segmodels import zoo
 from segmodels.insight.cost import Layer
 from segmodels.networks.backbones import OUTPUT_STRIDES
 
-from ..server.settings import whole
+from ..server.settings import chosen, updates, whole
 from .diagram import draw, field
 from .facts import Anatomy, Part, anatomy
 
@@ -29,6 +29,7 @@ COMPUTES: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility
 no photo is segmented. Inputs come unprocessed, so that a wrong setting is answered with a sentence."""
 
 IDLE = "Idle: {} has no atrous spatial pyramid pooling, so there is no rate or stride to set. Choose a DeepLab to use them."
+STRIDE_ALONE = "{} has no atrous spatial pyramid pooling, so there is no rate to set; its backbone can be dilated."
 ACTIVE = "Rate r sets the ASPP to r, 2r and 3r; a smaller output stride keeps the backbone's last maps larger."
 UNTRAINED = "There are no trained weights: it is here to look into, not to segment with."
 HINT = (
@@ -44,7 +45,7 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
 
     Returns the choice of the network, for links that open the tab at one.
     """
-    atrous = zoo.card(DEFAULT_MODEL).atrous_rate is not None
+    card = zoo.card(DEFAULT_MODEL)
     with gr.Row(elem_id="anatomy-controls"):
         with gr.Column(scale=5, min_width=300):
             model = gr.Dropdown(
@@ -56,14 +57,14 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
                 width = _slider("Photo width", 512, SIDES, "anatomy-width")
                 height = _slider("Photo height", 384, SIDES, "anatomy-height")
             with gr.Row():
-                rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", atrous)
+                rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
                 stride = gr.Radio(
                     list(OUTPUT_STRIDES),
                     value=16,
                     label="Output stride",
                     elem_id="anatomy-stride",
                     min_width=150,
-                    interactive=atrous,
+                    interactive=card.chooses_stride,
                 )
     diagram = gr.HTML(elem_id="anatomy-diagram")
     with gr.Row():
@@ -102,7 +103,9 @@ def _choices() -> list[tuple[str, str]]:
 
 def _about(model: str) -> str:
     card = zoo.card(model)
-    note = IDLE.format(card.title) if card.atrous_rate is None else ACTIVE
+    note = (
+        ACTIVE if card.atrous_rate is not None else (STRIDE_ALONE if card.chooses_stride else IDLE).format(card.title)
+    )
     untrained = "" if card.trained else f"<p>{UNTRAINED}</p>"
     return f"<p>{escape(card.summary)}</p>{untrained}<p class='setting-note'>{escape(note)}</p>"
 
@@ -113,13 +116,7 @@ def adapt_settings(model: str) -> tuple[Any, Any, Any]:
         card = zoo.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), gr.skip()  # what stands in place of the diagram says it
-    if card.atrous_rate is None:
-        return _about(model), gr.update(interactive=False), gr.update(interactive=False)
-    return (
-        _about(model),
-        gr.update(interactive=True, value=card.atrous_rate),
-        gr.update(interactive=True, value=card.output_stride),
-    )
+    return _about(model), *updates(card)
 
 
 def show(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> tuple[str, str, str]:
@@ -148,11 +145,8 @@ def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> An
     """
     card = zoo.card(model)
     size = whole("the photo's height", height, *SIDES), whole("the photo's width", width, *SIDES)
-    if card.atrous_rate is None:
-        return anatomy(card.name, *size)
-    rate = whole("the atrous rate", rate, *RATES)
-    stride = whole("the output stride", stride, min(OUTPUT_STRIDES), max(OUTPUT_STRIDES))
-    return anatomy(card.name, *size, stride, rate)
+    settings = chosen(card, rate, stride)
+    return anatomy(card.name, *size, settings.output_stride if card.chooses_stride else None, settings.atrous_rate)
 
 
 def diagram_box(found: Anatomy) -> str:

@@ -19,7 +19,7 @@ from segmodels.networks.backbones import OUTPUT_STRIDES
 from .. import view
 from ..segment_tab import Upload, download, segmented
 from ..server import memory
-from ..server.settings import sentence, whole
+from ..server.settings import chosen, sentence, updates, words
 from . import COMPUTES, Shown
 from .sheet import Picture, sheet
 
@@ -84,12 +84,11 @@ def section(photo: gr.Image, tab: Shown) -> None:
 def _slot(letter: str, model: str) -> list[Any]:
     """The network, the atrous rate and the output stride of one slot; slots beyond the second may be empty."""
     card = zoo.card(model)
-    atrous = card.atrous_rate is not None
     networks = [(card.title, card.name) for card in zoo.CARDS.values() if card.at_hand]
     choices = networks if LETTERS.index(letter) < LEAST else [("none", NOTHING), *networks]
     name = letter.lower()
     with gr.Column(min_width=150):
-        chosen = gr.Dropdown(
+        network = gr.Dropdown(
             choices, value=model, label=f"{letter}: network", filterable=False, elem_id=f"compare-model-{name}"
         )
         rate = gr.Slider(
@@ -97,26 +96,24 @@ def _slot(letter: str, model: str) -> list[Any]:
             value=card.atrous_rate or 6,
             step=1,
             label="Atrous rate",
-            interactive=atrous,
+            interactive=card.atrous_rate is not None,
             elem_id=f"compare-rate-{name}",
         )
         stride = gr.Radio(
             list(OUTPUT_STRIDES),
-            value=card.output_stride if atrous else 16,
+            value=card.output_stride if card.chooses_stride else 16,
             label="Output stride",
-            interactive=atrous,
+            interactive=card.chooses_stride,
             elem_id=f"compare-stride-{name}",
         )
-    chosen.change(adapt, [chosen], [rate, stride], queue=False, show_progress="hidden", api_visibility="private")
-    return [chosen, rate, stride]
+    network.change(adapt, [network], [rate, stride], queue=False, show_progress="hidden", api_visibility="private")
+    return [network, rate, stride]
 
 
 def adapt(model: str) -> tuple[Any, Any]:
     """The settings of a network, as it was trained, or idle where it has none."""
     card = zoo.CARDS.get(model)
-    if card is None or card.atrous_rate is None:
-        return gr.update(interactive=False), gr.update(interactive=False)
-    return gr.update(interactive=True, value=card.atrous_rate), gr.update(interactive=True, value=card.output_stride)
+    return (gr.update(interactive=False),) * 2 if card is None else updates(card)
 
 
 def show(upload: Upload, *settings: Any) -> Iterator[str]:
@@ -179,10 +176,8 @@ def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | 
         raise ValueError(
             f"the weights of {card.name} are not at hand; choose it in the Segment tab first, to fetch them"
         )
-    if card.atrous_rate is None:
-        return card.name, None, None
-    rate = whole("the atrous rate", rate, *RATES)
-    return card.name, rate, whole("the output stride", stride, min(OUTPUT_STRIDES), max(OUTPUT_STRIDES))
+    settings = chosen(card, rate, stride)
+    return card.name, settings.atrous_rate, settings.output_stride if card.chooses_stride else None
 
 
 def answers(label_maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -282,4 +277,4 @@ def _classes_found(slots: Sequence[Slot]) -> str:
 
 
 def _settings(result: Segmentation) -> str:
-    return "" if result.atrous_rate is None else f"rate {result.atrous_rate}, stride {result.output_stride}"
+    return words(result.atrous_rate, result.output_stride)

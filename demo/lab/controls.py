@@ -8,11 +8,10 @@ import gradio as gr
 
 from segmodels import zoo
 from segmodels.networks.backbones import OUTPUT_STRIDES
-from segmodels.segmenter import LARGEST_ATROUS_RATE
 from segmodels.zoo import Card
 
 from ..server import fetching
-from ..server.settings import whole
+from ..server.settings import chosen, updates, words
 
 PROGRESS = gr.Progress()
 DEFAULT_MODEL = "deeplabv3plus_lite0"
@@ -51,9 +50,8 @@ class Settings:
     @property
     def sentence(self) -> str:
         """As it is said in captions: ``DeepLab v3 at rate 6, stride 16``."""
-        if self.rate is None:
-            return self.card.title
-        return f"{self.card.title} at rate {self.rate}, stride {self.stride}"
+        said = words(self.rate, self.stride)
+        return f"{self.card.title} at {said}" if said else self.card.title
 
 
 def controls(prefix: str, models: Sequence[str]) -> Controls:
@@ -109,10 +107,7 @@ def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
     except ValueError:
         return gr.skip(), gr.skip(), str(model)
     fetching.fetch_chosen(card, progress)
-    if card.atrous_rate is None:
-        return gr.update(interactive=False), gr.update(interactive=False), card.name
-    rate, stride = (gr.update(interactive=True, value=value) for value in (card.atrous_rate, card.output_stride))
-    return rate, stride, card.name
+    return *updates(card), card.name
 
 
 def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settings:
@@ -124,9 +119,5 @@ def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settin
     card = zoo.card(model)
     if card.name not in models:
         raise ValueError(f"the network {card.name} cannot be looked at here; choose one of {', '.join(models)}")
-    if card.atrous_rate is None:
-        return Settings(card, None, None)
-    rate = whole("the atrous rate", rate, 1, LARGEST_ATROUS_RATE)
-    if stride not in OUTPUT_STRIDES or isinstance(stride, bool):
-        raise ValueError(f"the output stride must be 8, 16 or 32, not {str(stride)[:40]!r}")
-    return Settings(card, rate, int(stride))
+    settings = chosen(card, rate, stride)
+    return Settings(card, settings.atrous_rate, settings.output_stride if card.chooses_stride else None)

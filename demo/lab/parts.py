@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels import zoo
+from segmodels import Features, zoo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import marked_layer, mask_layer
 from segmodels.insight.parts import Part, parts
 from segmodels.labels import read_label_map
 from segmodels.networks.fcn import FCN
-from segmodels.segmenter import Features
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.zoo import Card
 
@@ -108,8 +107,7 @@ def _choices(model: str) -> dict[str, Any]:
 
 def _parts(card: Card) -> dict[str, Part]:
     """The parts of a network, read off it without its weights."""
-    with torch.device("meta"):
-        return parts(card.builder(len(card.classes)))
+    return parts(zoo.skeleton(card.name))
 
 
 def title(card: Card, name: str) -> str:
@@ -165,21 +163,20 @@ def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int,
 
 
 def _features(path: str, card: Card) -> Features:
-    return memory.features(path, card.name, None if card.atrous_rate is None else card.output_stride)
+    return memory.features(path, card.name, None)
 
 
 def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, Labels]:
     """What an FCN says on the way: ``{"FCN-32s": ..., "FCN-16s": ...}``; empty for other networks."""
-    features = _features(path, card)
-    with memory.segmenter(card.name).turn() as network, torch.inference_mode():
+    segmenter = memory.segmenter(card.name)
+    maps = segmenter.maps(_features(path, card))
+    with segmenter.turn() as network, torch.inference_mode():
         if not isinstance(network, FCN):
             return {}
-        predictions = network.decoder.all_strides(list(features.maps))
-    return {
-        f"FCN-{stride}s": label_map(logits[0].float(), (size[1], size[0]))
-        for stride, logits in predictions.items()
-        if stride != network.decoder.stride
-    }
+        found = network.decoder.all_strides(maps)
+        predictions = {f"FCN-{stride}s": logits[0].float().cpu() for stride, logits in found.items()}
+        del predictions[f"FCN-{network.decoder.stride}s"]
+    return {name: label_map(logits, (size[1], size[0])) for name, logits in predictions.items()}
 
 
 def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:

@@ -12,14 +12,14 @@ import gradio as gr
 import numpy as np
 import torch
 from PIL import ImageEnhance
-from torch import Tensor, nn
+from torch import Tensor
 
 from segmodels import Segmenter, load, zoo
 from segmodels.insight.parts import parts
 from segmodels.insight.receptive_field import Reach, effective_receptive_field, reach, taps
 from segmodels.networks.layers import resize_logits
 from segmodels.networks.pooling import ASPP
-from segmodels.segmenter import set_atrous_rate
+from segmodels.settings import apply
 
 from .. import view
 from ..figures import SAVE_PNG, save_button
@@ -225,15 +225,10 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
 @functools.lru_cache(maxsize=64)
 def _reaches(model: str, height: int, width: int, rate: int | None, stride: int | None) -> dict[str, Reach]:
     """The reach of every pixel without image pooling, under ``""``, and through each of the ASPP's branches alone."""
-    card = zoo.card(model)
-    with torch.device("meta"):
-        network = zoo.build(model, len(card.classes)).eval()
-    if stride is not None:
-        network.backbone.set_output_stride(stride)
-    branches: list[str] = []
-    if isinstance(aspp := getattr(network.decoder, "aspp", None), ASPP) and rate is not None:
-        set_atrous_rate(network, rate)
-        branches = list(parts(network))[: len(aspp.convs)]
+    network = zoo.skeleton(model)
+    apply(network, rate, stride)
+    aspp = getattr(network.decoder, "aspp", None)
+    branches = list(parts(network))[: len(aspp.convs)] if isinstance(aspp, ASPP) else []
     offs = {"": [name for name in branches if name == "image pooling"]}
     offs |= {name: [other for other in branches if other != name] for name in branches}
     return dict(zip(offs, reach(network, height, width, *offs.values()), strict=True))
@@ -253,7 +248,7 @@ def _branch(name: str, rate: int | None, box: Box, cell: tuple[int, int], map_si
     return Branch(f"rate {own}", own, box, tuple(taps(*cell, own, *map_size)))
 
 
-_exact: memory.Remembered[Segmenter] = memory.Remembered(256 * 2**20, lambda exact: weights_bytes(exact.network))
+_exact: memory.Remembered[Segmenter] = memory.Remembered(256 * 2**20, lambda exact: exact.nbytes)
 _pixels: memory.Remembered[Tensor] = memory.Remembered(64 * 2**20, lambda pixels: pixels.nbytes)
 _effective: memory.Remembered[Values] = memory.Remembered(32 * 2**20, lambda field: field.nbytes)
 
@@ -281,11 +276,6 @@ def effective(path: str, settings: Settings, looked: Look) -> Values:
         return field.numpy(force=True)
 
     return _effective.get(_key(path, settings, looked), make)
-
-
-def weights_bytes(network: nn.Module) -> int:
-    """What the weights of ``network`` take."""
-    return sum(weight.nbytes for weight in network.parameters())
 
 
 def _in_float32(model: str) -> Segmenter:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from segmodels.labels import PALETTE, VOC_CLASSES
 from segmodels.networks.fcn import FCNDecoder
+from segmodels.networks.network import SegmentationNetwork
 
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
 from ..server import memory
@@ -32,10 +33,10 @@ def classifier(scores: nn.Conv2d) -> nn.Linear:
     class. Its weights are those of FCN's 1x1 ``scores``, the same for each of the 49 cells: it takes their mean.
     """
     linear = nn.Linear(scores.in_channels * KERNEL**2, scores.out_channels, device="meta")
-    weight = scores.weight.detach().float().flatten(1) / KERNEL**2  # (classes, channels)
+    weight = scores.weight.detach().float().cpu().flatten(1) / KERNEL**2  # (classes, channels)
     linear.weight = nn.Parameter(weight.repeat_interleave(KERNEL**2, 1), requires_grad=False)
     assert scores.bias is not None
-    linear.bias = nn.Parameter(scores.bias.detach().float(), requires_grad=False)
+    linear.bias = nn.Parameter(scores.bias.detach().float().cpu(), requires_grad=False)
     return linear
 
 
@@ -53,18 +54,23 @@ def last_map(photo: str, side: int) -> Tensor:
 
     def make() -> Tensor:
         segmenter = memory.segmenter(MODEL)
-        features = segmenter.encode(square(photo, side), working_size=side)
-        with torch.inference_mode():
-            return decoder().head(features.maps[-1]).float()
+        *_, deepest = segmenter.maps(segmenter.encode(square(photo, side), working_size=side))
+        with segmenter.turn() as network, torch.inference_mode():
+            return fcn(network).head(deepest).float().cpu()
 
     return _maps.get((photo, side), make)
 
 
-def decoder() -> FCNDecoder:
-    """The trained FCN's."""
-    found = memory.segmenter(MODEL).network.decoder
-    assert isinstance(found, FCNDecoder)
-    return found
+def trained_classifier() -> nn.Linear:
+    """The ``classifier`` with the weights of the trained FCN."""
+    with memory.segmenter(MODEL).turn() as network:
+        return classifier(fcn(network).score32)
+
+
+def fcn(network: SegmentationNetwork) -> FCNDecoder:
+    """The network's decoder."""
+    assert isinstance(network.decoder, FCNDecoder)
+    return network.decoder
 
 
 def square(photo: str, side: int) -> Image.Image:
@@ -88,7 +94,7 @@ def draw(photo: str, side: Any) -> str:
     """The photo at the chosen size, through the classifier and through its convolution."""
     side = whole("the photo's side", side, *SIDES)
     shown, x = square(photo, side), last_map(photo, side)
-    linear = classifier(decoder().score32)
+    linear = trained_classifier()
     answer, error = run(nn.Sequential(nn.Flatten(), linear), x)
     map_, too_small = run(as_convolution(linear), x)
     rows, columns = x.shape[2:]

@@ -1,7 +1,5 @@
 """Lesson 7: ASPP, several rates side by side, on the visitor's photo."""
 
-import copy
-import functools
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ from torch import Tensor
 from segmodels.inference.label_map import label_map
 from segmodels.insight.receptive_field import share_of_taps_inside, taps
 from segmodels.networks.deeplab import DeepLabV3Decoder
-from segmodels.networks.pooling import ASPP
 
 from ..figures import PANEL, Grid, contents, figure, labelled, panel, photograph, svg
 from ..server import memory
@@ -25,30 +22,16 @@ MARKS = ("circle", "square", "triangle")
 """How the taps of the three atrous branches are drawn: to be told apart without colours."""
 
 
-@functools.cache
-def at_rate(rate: int) -> ASPP:
-    """The trained ASPP at rates of its own: the network's may be in use at others. The weights are shared."""
-    aspp = decoder().aspp
-    copied: ASPP = copy.deepcopy(aspp, {id(weight): weight for weight in aspp.parameters()})
-    copied.set_atrous_rates((rate, 2 * rate, 3 * rate))
-    return copied
-
-
-def decoder() -> DeepLabV3Decoder:
-    """The trained network's."""
-    found = memory.segmenter(MODEL).network.decoder
-    assert isinstance(found, DeepLabV3Decoder)
-    return found
-
-
 def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
     """What each branch gives for the photo at this path, (channels, h, w), and the logits, (classes, h, w)."""
-    aspp = at_rate(rate)
-    with torch.inference_mode():
-        deepest = memory.features(photo, MODEL, None).maps[-1]
-        branches = [branch(deepest) for branch in aspp.convs]
-        logits = decoder().classifier(decoder().refine(aspp.project(torch.cat(branches, dim=1))))
-    return [branch[0].float() for branch in branches], logits[0].float()
+    segmenter = memory.segmenter(MODEL)
+    *_, deepest = segmenter.maps(memory.features(photo, MODEL, None))
+    with segmenter.turn(rate) as network, torch.inference_mode():
+        decoder = network.decoder
+        assert isinstance(decoder, DeepLabV3Decoder)
+        branches = [branch(deepest) for branch in decoder.aspp.convs]
+        logits = decoder.classifier(decoder.refine(decoder.aspp.project(torch.cat(branches, dim=1))))
+        return [branch[0].float().cpu() for branch in branches], logits[0].float().cpu()
 
 
 def draw(photo: str, rate: Any, across: Any, down: Any) -> str:

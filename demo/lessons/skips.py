@@ -22,13 +22,11 @@ MODEL = "fcn_lite0"
 
 def predictions(photo: str) -> dict[int, Tensor]:
     """The logits of FCN-32s, 16s and 8s of the photo at this path: stride -> (classes, h, w)."""
-    network = memory.segmenter(MODEL).network
-    assert isinstance(network.decoder, FCNDecoder)
-    features = memory.features(photo, MODEL, None)
-    with torch.inference_mode():
-        return {
-            stride: logits[0].float() for stride, logits in network.decoder.all_strides(list(features.maps)).items()
-        }
+    segmenter = memory.segmenter(MODEL)
+    maps = segmenter.maps(memory.features(photo, MODEL, None))
+    with segmenter.turn() as network, torch.inference_mode():
+        assert isinstance(network.decoder, FCNDecoder)
+        return {stride: logits[0].float().cpu() for stride, logits in network.decoder.all_strides(maps).items()}
 
 
 def draw(photo: str, enlarged: Any, zoom: Any) -> str:

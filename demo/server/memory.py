@@ -13,16 +13,17 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from segmodels import Segmenter, load, read_photo, zoo
+from segmodels import Features, Segmenter, load, read_photo, zoo
 from segmodels.inference.photo import Photo
 from segmodels.insight.cost import Cost, count
-from segmodels.segmenter import Features
+from segmodels.settings import apply, check_settings
 from segmodels.speed import heap
 from segmodels.training import rates
 
@@ -59,16 +60,24 @@ async def _keep_trimming() -> None:
         await asyncio.to_thread(heap.trim)
 
 
+class _Making:
+    """A value that is being made; it is forgotten when the last that waits for it has let go."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
 class Remembered(Generic[V]):
     """The values made last, by key, up to a total weight of ``limit``; the newest is always kept.
 
-    Two threads that ask for the same new key may both make it; one is kept.
+    Of threads that ask for the same new key one makes it and the others wait; those with other keys do not.
     """
 
     def __init__(self, limit: int, weigh: Callable[[V], int] = lambda value: 1) -> None:
         self._limit, self._weigh = limit, weigh
         self._values: OrderedDict[Hashable, V] = OrderedDict()
         self._lock = threading.Lock()
+        self._making: WeakValueDictionary[Hashable, _Making] = WeakValueDictionary()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value for ``key``, made now if it is not remembered."""
@@ -76,11 +85,16 @@ class Remembered(Generic[V]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-        value = make()
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > 1 and sum(map(self._weigh, self._values.values())) > self._limit:
-                self._values.popitem(last=False)
+            making = self._making.setdefault(key, _Making())
+        with making.lock:
+            with self._lock:
+                if key in self._values:  # another has made it meanwhile
+                    return self._values[key]
+            value = make()
+            with self._lock:
+                self._values[key] = value
+                while len(self._values) > 1 and sum(map(self._weigh, self._values.values())) > self._limit:
+                    self._values.popitem(last=False)
         return value
 
     def __contains__(self, key: Hashable) -> bool:
@@ -102,7 +116,6 @@ class Display:
 _segmenters: Remembered[Segmenter] = Remembered(12)
 _displays: Remembered[Display] = Remembered(DISPLAY_BYTES, lambda display: pixel_bytes(display.photo))
 _features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: sum(map_.nbytes for map_ in features.maps))
-_loading = threading.Lock()
 _decoded: ContextVar[dict[str, Photo] | None] = ContextVar("decoded", default=None)
 
 
@@ -147,10 +160,9 @@ def segmenter(model: str) -> Segmenter:
     if model not in _segmenters:
         card = zoo.card(model)
         fetching.check_at_hand(card)
-        card.weights_file(lambda done, total: limits.check())  # before the lock: a damaged file is fetched again
-    with _loading:
-        limits.check()
-        return _segmenters.get(model, lambda: load(model))
+        card.weights_file(lambda done, total: limits.check())  # a damaged file is fetched again
+    limits.check()
+    return _segmenters.get(model, lambda: load(model))
 
 
 def fitted(rate: int, stride: int) -> Segmenter:
@@ -160,8 +172,7 @@ def fitted(rate: int, stride: int) -> Segmenter:
         ValueError: if there is none, or its file is damaged.
         OSError: if it cannot be read.
     """
-    with _loading:
-        return _segmenters.get((rate, stride), lambda: rates.load_fitted(rate, stride))
+    return _segmenters.get((rate, stride), lambda: rates.load_fitted(rate, stride))
 
 
 def display(path: str) -> Display:
@@ -190,17 +201,20 @@ def _at_most(image: Image.Image, side: int) -> Image.Image:
 
 def has_features(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> bool:
     """Whether ``features`` would answer at once."""
-    return (path, model, output_stride, working_size) in _features
+    return _features_key(path, model, output_stride, working_size) in _features
+
+
+def _features_key(path: str, model: str, output_stride: int | None, working_size: int | None) -> tuple[Any, ...]:
+    """The same, whether a setting is left to the network or asked for by its number."""
+    settings = check_settings(zoo.card(model), None, output_stride, working_size)
+    return path, model, settings.output_stride, settings.working_size
 
 
 @functools.lru_cache(maxsize=256)
 def cost(model: str, height: int, width: int, output_stride: int | None) -> Cost:
     """What the network called ``model`` costs on an input of that size, in pixels, at that output stride."""
-    card = zoo.card(model)
-    with torch.device("meta"):
-        network = zoo.build(model, len(card.classes))
-    if output_stride is not None:
-        network.backbone.set_output_stride(output_stride)
+    network = zoo.skeleton(model)
+    apply(network, output_stride=output_stride)
     return count(network, height, width)
 
 
@@ -219,7 +233,7 @@ def features(path: str, model: str, output_stride: int | None, working_size: int
         limits.check()
         return apart(chosen.encode(image, output_stride, working_size))
 
-    return _features.get((path, model, output_stride, working_size), make)
+    return _features.get(_features_key(path, model, output_stride, working_size), make)
 
 
 def apart(features: Features) -> Features:

@@ -2,17 +2,36 @@
 
 from typing import Any
 
+import gradio as gr
 
-def whole(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number that may have arrived as a float, as JSON's numbers do.
+from segmodels.settings import Settings, check_settings
+from segmodels.settings import whole as whole  # the page's own numbers are checked as the library's are
+from segmodels.zoo import Card
+
+
+def chosen(card: Card, rate: Any, stride: Any) -> Settings:
+    """What the network of ``card`` runs at; a rate or a stride that it does not have is left out.
 
     Raises:
-        ValueError: for anything else, or beyond ``least`` and ``most``.
+        ValueError: with a sentence, for a setting that cannot be.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not least <= value <= most or value != int(value):
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
-    return int(value)
+    return check_settings(card, rate if card.atrous_rate is not None else None, stride if card.chooses_stride else None)
+
+
+def updates(card: Card) -> tuple[Any, Any]:
+    """The controls for rate and stride as the network of ``card`` was trained, each idle where there is none to choose."""
+    rate = gr.update(interactive=False) if card.atrous_rate is None else _update(card.atrous_rate)
+    return rate, _update(card.output_stride) if card.chooses_stride else gr.update(interactive=False)
+
+
+def _update(value: int) -> Any:
+    return gr.update(interactive=True, value=value)
+
+
+def words(rate: int | None, stride: int | None) -> str:
+    """Rate and stride as they stand in captions: ``rate 6, stride 16``; nothing of what is None."""
+    named = (("rate", rate), ("stride", stride))
+    return ", ".join(f"{name} {value}" for name, value in named if value is not None)
 
 
 def sentence(error: ValueError | OSError) -> str:

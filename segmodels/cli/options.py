@@ -8,7 +8,8 @@ import torch
 
 from .. import zoo
 from ..loading import load
-from ..segmenter import Segmenter, check_settings
+from ..segmenter import Segmenter
+from ..settings import check_settings
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]

@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..inference.photo import Photo, PhotoError, read_photo
 from ..inference.pictures import figure, label_image, overlay
-from ..segmenter import Segmentation, Segmenter
+from ..inference.segmentation import Segmentation
+from ..segmenter import Segmenter
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 """What counts as a photo in a folder. A file that is named is read whatever it is called."""

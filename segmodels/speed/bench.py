@@ -22,10 +22,11 @@ from PIL import Image
 
 from .. import zoo
 from ..files import EXAMPLES
+from ..inference.segmentation import Features
 from ..insight.cost import count
 from ..loading import load
 from ..networks import published
-from ..segmenter import Features, Segmenter
+from ..segmenter import Segmenter
 from ..weights import load_state, read_state
 from .precision import best_precision
 
@@ -189,11 +190,10 @@ def share_of_peak(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
     """The network alone: operations a second, and beside those of a product of matrices measured in turn with it."""
     photo = _photo(1440, 1080, quick)
     pixels = segmenter.pixels(photo, 128 if quick else None)
-    network = segmenter.network
     macs = count(zoo.build(segmenter.card.name), *pixels.shape[-2:]).macs
 
     def run() -> None:
-        with torch.inference_mode():
+        with segmenter.turn() as network, torch.inference_mode():
             network.decode(network.encode(pixels))
 
     run()

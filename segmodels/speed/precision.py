@@ -1,5 +1,6 @@
 """Making a trained network fast on the machine at hand, without changing its answer."""
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,14 +40,14 @@ def cpu_flags() -> set[str]:
 
 
 def optimise(network: SegmentationNetwork, device: torch.device, precision: str) -> SegmentationNetwork:
-    """The same network in eval mode, batch norms folded into the convolutions, channels last, in ``precision``.
+    """A copy in eval mode, batch norms folded into the convolutions, channels last, in ``precision``, on ``device``.
 
     Raises:
         ValueError: for a precision that is neither ``"float32"`` nor ``"bfloat16"``.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    network = network.eval().requires_grad_(False)
+    network = copy.deepcopy(network).eval().requires_grad_(False)
     fold_batch_norms(network)
     if precision == "bfloat16":
         round_kernels(network)
@@ -64,7 +65,7 @@ def round_kernels(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
-            taps = module.weight.detach().float().flatten(2)
+            taps = module.weight.detach().float().flatten(2).clone()
             order = taps.abs().argsort(2, descending=True)
             error = torch.zeros_like(taps[..., 0])
             for index in order.unbind(2):
@@ -72,7 +73,7 @@ def round_kernels(network: nn.Module) -> None:
                 rounded = wanted.bfloat16().float()
                 error = wanted - rounded
                 taps.scatter_(2, index[..., None], rounded[..., None])
-            module.weight.copy_(taps.view_as(module.weight))
+            module.weight.copy_(taps.reshape(module.weight.shape))
 
 
 def keep_depthwise_in_float32(network: nn.Module) -> None:

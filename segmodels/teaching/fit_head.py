@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..inference.segmentation import Features
 from ..labels import VOC_COLOURS, ClassList
 from ..loading import load
 from ..networks.network import SegmentationNetwork
 from ..networks.score_layers import ScoreLayers
-from ..segmenter import Features, Segmenter
+from ..segmenter import Segmenter
 from ..zoo import Card
 from .regression import solve
 from .strokes import cells_under, check_classes, check_strokes
@@ -50,10 +51,7 @@ class Taught(Segmenter):
     """
 
     def __init__(self, base: Segmenter, decoder: ScoreLayers, card: Card, fit: Fit) -> None:
-        self.card = card
-        self.device, self.precision = base.device, base.precision
-        self._dtype, self._turn = base._dtype, base._turn
-        self.network = SegmentationNetwork(base.network.backbone, decoder)
+        self._share(base, decoder, card)
         self.fit = fit
 
 
@@ -81,14 +79,16 @@ def fit_head(
     """
     base = load(backbone) if isinstance(backbone, str) else backbone
     names = check_classes(classes)
-    decoder = ScoreLayers(base.network.backbone.out_channels, coarsest(base.card), strides, len(names)).eval()
+    with base.turn() as network:
+        channels = network.backbone.out_channels
+    decoder = ScoreLayers(channels, coarsest(base.card), strides, len(names)).eval()
     features = [_features(base, photo) for photo, _ in painted]
     started = time.perf_counter()
-    cells, targets = _training_cells(decoder, features, [strokes for _, strokes in painted], len(names))
+    cells, targets = _training_cells(base, decoder, features, [strokes for _, strokes in painted], len(names))
     kept = torch.linspace(0, len(cells) - 1, min(len(cells), MOST_CELLS)).long()
     solution = solve(cells[kept], targets[kept], len(names))
     decoder.put(solution.weight, solution.bias)
-    decoder.requires_grad_(False).to(base.device, base._dtype)
+    decoder.requires_grad_(False).to(base.device, base.dtype)
     given = (cells.double() @ solution.weight.T + solution.bias).argmax(1)
     fit = Fit(
         cells=dict(zip(names, torch.bincount(targets, minlength=len(names)).tolist(), strict=True)),
@@ -114,6 +114,7 @@ def taught_card(base: Card, classes: tuple[str, ...], strides: Sequence[int]) ->
         builder=partial(build_taught, base, tuple(strides)),
         atrous_rate=None,
         output_stride=coarsest(base),
+        chooses_stride=False,
         class_list=ClassList(classes, VOC_COLOURS[: len(classes)]),
         published=False,
         classifier=None,
@@ -134,14 +135,18 @@ def _features(base: Segmenter, photo: Photo) -> Features:
 
 
 def _training_cells(
-    decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]], num_classes: int
+    base: Segmenter,
+    decoder: ScoreLayers,
+    features: Sequence[Features],
+    strokes: Sequence[NDArray[np.uint8]],
+    num_classes: int,
 ) -> tuple[Tensor, Tensor]:
     """The (cells, channels) features under all strokes, and the (cells,) classes painted there."""
     found, targets = [], []
     for seen, painted in zip(features, strokes, strict=True):
         check_strokes(painted, seen.photo_size, num_classes)
         with torch.inference_mode():
-            joined = decoder.joined(seen.maps)[0].cpu()
+            joined = decoder.joined(base.maps(seen))[0].cpu()
             cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes)
             found.append(joined.flatten(1)[:, torch.from_numpy(cells)].T.contiguous())
         targets.append(torch.from_numpy(classes))

@@ -15,7 +15,7 @@ from ..networks import published
 from ..networks.backbones import VGG16, EfficientNetLite0
 from ..networks.fcn import FCN, FCNDecoder, load_vgg16
 from ..networks.network import SegmentationNetwork
-from ..segmenter import check_settings, fitting_rate, set_atrous_rate
+from ..settings import apply, check_settings
 from ..weights import FetchError, load_imagenet, load_state, read_state, shown
 from ..zoo import Card
 from .recipe import Recipe
@@ -109,17 +109,14 @@ def as_trained(card: Card, recipe: Recipe) -> Card:
     Raises:
         ValueError: for a setting that the network cannot have.
     """
-    check_settings(card, recipe.atrous_rate or None, recipe.output_stride or None)
-    stride = recipe.output_stride or card.output_stride
-    return replace(card, atrous_rate=recipe.atrous_rate or fitting_rate(card, stride), output_stride=stride)
+    settings = check_settings(card, recipe.atrous_rate or None, recipe.output_stride or None)
+    return replace(card, atrous_rate=settings.atrous_rate, output_stride=settings.output_stride)
 
 
 def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:
     """Ready for training: at the rate and the stride of ``card``, and with what the recipe does not train frozen."""
     network.train()
-    if card.atrous_rate is not None:
-        network.backbone.set_output_stride(card.output_stride)
-        set_atrous_rate(network, card.atrous_rate)
+    apply(network, card.atrous_rate, card.output_stride)
     if not recipe.backbone_rate:
         cast(nn.Module, network.backbone).requires_grad_(False).eval()  # its batch norms keep their statistics too
     elif isinstance(network.backbone, EfficientNetLite0):
