@@ -227,7 +227,7 @@ def test_networks_without_weights_are_marked() -> None:
         (("deeplabv3_lite0", 512, 384, 0, 16), "atrous rate must be a whole number"),
         (("deeplabv3_lite0", 512, 384, [6], 16), "atrous rate must be a whole number"),
         (("deeplabv3_lite0", 512, 384, 6, 12), "8, 16 or 32"),
-        (("deeplabv3_lite0", 512, 384, 6, "16"), "output stride must be a whole number"),
+        (("deeplabv3_lite0", 512, 384, 6, "16"), "output stride must be 8, 16 or 32"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(settings: tuple[Any, ...], sentence: str) -> None:

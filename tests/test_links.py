@@ -38,7 +38,7 @@ def test_an_empty_query_asks_for_nothing_and_foreign_names_are_left_alone() -> N
         ("rate=25", "from 1 to 24, not '25'"),
         ("rate=6.5", "from 1 to 24, not '6.5'"),
         ("rate=" + "9" * 5000, "from 1 to 24"),
-        ("stride=4", "from 8 to 32"),
+        ("stride=4", "must be 8, 16 or 32"),
         ("stride=12", "must be 8, 16 or 32"),
         ("model=unet_lite0&rate=6", "unet_lite0 has no atrous rate"),
         ("tab=home", "no tab called 'home', only segment, lab, lessons, anatomy"),
