@@ -1,6 +1,5 @@
 """Photo in, segmentation out."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -16,8 +15,8 @@ from .inference.label_map import best_cells, label_map, mean_confidence
 from .inference.photo import as_photo
 from .inference.segmentation import Features, Segmentation
 from .insight.parts import without
-from .networks.backbones import Backbone
 from .networks.network import SegmentationNetwork
+from .record import backbone_hash
 from .settings import WORKING_SIZES, apply, check_settings
 from .speed.device import best_device, synchronise
 from .speed.precision import best_precision, optimise
@@ -45,7 +44,7 @@ class Segmenter:
         self.card = card
         self.device = torch.device(device) if device else best_device()
         self.precision = precision or best_precision(self.device)
-        self._backbone = fingerprint(network.backbone)
+        self._backbone = backbone_hash(network.state_dict())
         self._network = optimise(network, self.device, self.precision)
         self._turns = Turns()
 
@@ -254,16 +253,6 @@ class Turns:
                 yield
             finally:
                 self._holder = None
-
-
-def fingerprint(backbone: Backbone) -> str:
-    """A hash of the weights of a backbone, as they were loaded: it says whose features are whose."""
-    assert isinstance(backbone, nn.Module)
-    digest = hashlib.sha256()
-    for name, tensor in backbone.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def fit_working_size(size: tuple[int, int], working_size: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ class Features:
     output_stride: int
     milliseconds: float
     backbone: str
-    """The fingerprint of the backbone's weights: only a decoder that goes with it can read the maps."""
+    """The hash of the backbone's weights: only a decoder that goes with it can read the maps."""
 
 
 @dataclass(frozen=True)
