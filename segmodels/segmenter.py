@@ -19,6 +19,7 @@ from .networks.network import SegmentationNetwork
 from .record import backbone_hash
 from .settings import WORKING_SIZES, apply, check_settings
 from .speed.device import best_device, synchronise
+from .speed.fused import remembering
 from .speed.precision import best_precision, optimise
 from .zoo import Card
 
@@ -198,7 +199,7 @@ class Segmenter:
         """The logits in float32 and in the processor's memory, and how many milliseconds they took."""
         maps = self.maps(features)
         stride = features.output_stride if self.card.chooses_stride else None
-        with self.turn(rate, stride, off) as network, torch.inference_mode():
+        with remembering(features.products), self.turn(rate, stride, off) as network, torch.inference_mode():
             started = time.perf_counter()
             logits = network.decode(maps)[0].contiguous().float().cpu()
             return logits, 1000 * (time.perf_counter() - started)

@@ -1,12 +1,31 @@
 import copy
+import gc
+import os
+import pickle
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels.speed.fused import WIDE, FusedBottleneck, FusedConv2d, fuse_activations
+from segmodels import Segmenter, zoo
+from segmodels.speed.fused import (
+    WIDE,
+    FusedBottleneck,
+    FusedConv2d,
+    Products,
+    can_fuse,
+    fuse_activations,
+    remembering,
+)
 from segmodels.speed.precision import fold_batch_norms, round_kernels
 
 from .helpers import randomise_norms
@@ -101,6 +120,135 @@ def test_a_wide_atrous_convolution_is_right_at_every_rate_on_maps_that_come_and_
         expected = nn.functional.conv2d(maps[index].double(), fused.weight.double(), padding=rate, dilation=rate)
         with torch.inference_mode():
             assert error(fused(maps[index]), expected) < 1e-2
+
+
+def wide() -> FusedConv2d:
+    """One that goes tap by tap in bfloat16."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(WIDE, 6, 3, padding=FAR, dilation=FAR).requires_grad_(False)
+    return FusedConv2d(conv, nn.ReLU()).bfloat16()
+
+
+def some_map(seed: int) -> Tensor:
+    numbers = torch.Generator().manual_seed(seed)
+    return channels_last(torch.randn(1, WIDE, 17, 13, generator=numbers), torch.bfloat16)
+
+
+def of_torch(fused: FusedConv2d, x: Tensor) -> Tensor:
+    """The truth in float64, from the weights as they are in the state dict."""
+    state = {name: tensor.double() for name, tensor in fused.state_dict().items()}
+    rate = fused.dilation[0]
+    return nn.functional.conv2d(x.double(), state["weight"], state["bias"], padding=rate, dilation=rate).relu()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_changed_bias_changes_the_answer(dtype: torch.dtype) -> None:
+    fused, x = wide().to(dtype), some_map(0).to(dtype)
+    assert set(fused.state_dict()) == {"weight", "bias"}
+    with torch.inference_mode():
+        before = fused(x)
+    fused.bias.data.add_(300)  # type: ignore[union-attr]
+    with torch.inference_mode():
+        assert error(fused(x), of_torch(fused, x)) < 1e-2
+        assert error(fused(x), before.double() + 300) < 0.5
+    other = FusedConv2d(nn.Conv2d(WIDE, 6, 3, padding=FAR, dilation=FAR), nn.ReLU()).to(dtype)
+    other.load_state_dict(fused.state_dict())
+    with torch.inference_mode():
+        assert torch.equal(other(x), fused(x))
+
+
+def test_the_bias_keeps_its_numbers_in_bfloat16() -> None:
+    conv = nn.Conv2d(8, 8, 3)
+    exact = conv.bias.detach().clone()  # type: ignore[union-attr]
+    fused = FusedConv2d(conv).bfloat16()
+    assert torch.equal(fused.bias, exact)  # type: ignore[arg-type]
+    assert fused.weight.dtype == torch.bfloat16
+
+
+def test_a_used_layer_can_be_copied_and_saved(tmp_path: Path) -> None:
+    fused, x = wide(), some_map(0)
+    products = Products()
+    with torch.inference_mode(), remembering(products):
+        expected = fused(x)
+        torch.save(fused, tmp_path / "layer.pt")
+        for other in (copy.deepcopy(fused), torch.load(tmp_path / "layer.pt", weights_only=False)):
+            assert torch.equal(other(x), expected)
+    assert products.nbytes > 0
+    assert copy.deepcopy(products).nbytes == 0
+    assert pickle.loads(pickle.dumps(products)).nbytes == 0
+
+
+def test_threads_with_maps_of_their_own_do_not_mix_what_is_remembered() -> None:
+    """Without taking turns: each has the products of its own photo."""
+    fused = wide()
+    maps = [some_map(seed) for seed in range(4)]
+    expected = [of_torch(fused, x) for x in maps]
+
+    def visit(visitor: int) -> float:
+        products = Products()
+        with torch.inference_mode(), remembering(products):
+            return max(error(fused(maps[visitor]), expected[visitor]) for _ in range(30))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(visit, range(4))) < 1e-2
+
+
+def test_what_is_remembered_of_a_map_answers_for_no_other_and_goes_with_the_layer() -> None:
+    fused, products = wide(), Products()
+    with torch.inference_mode(), remembering(products):
+        for seed in (0, 1, 0):
+            x = some_map(seed)
+            assert error(fused(x), of_torch(fused, x)) < 1e-2
+    assert products.nbytes == 9 * 17 * 13 * 6 * 2
+    del fused
+    gc.collect()
+    assert products.nbytes == 0
+
+
+@pytest.fixture
+def probed_anew() -> Iterator[None]:
+    can_fuse.cache_clear()
+    yield
+    can_fuse.cache_clear()
+
+
+def renamed(*arguments: Any) -> Tensor:
+    raise AttributeError("no such operator")
+
+
+def of_other_meaning(x: Tensor, *arguments: Any) -> Tensor:
+    return nn.functional.conv2d(x, arguments[0], padding=1)  # neither bias nor activation
+
+
+@pytest.mark.usefixtures("probed_anew")
+@pytest.mark.parametrize("operator", ["_convolution_pointwise", "_convolution_pointwise_"])
+@pytest.mark.parametrize("instead", [renamed, of_other_meaning])
+def test_where_an_operator_was_changed_torchs_own_is_used(
+    operator: str, instead: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, operator, instead)
+    assert not can_fuse(torch.float32)
+    card = zoo.card(zoo.DEFAULT_MODEL)
+    segmenter = Segmenter(zoo.build(card.name), card, "cpu", "float32")
+    assert segmenter(np.zeros((64, 64, 3), dtype=np.uint8)).shares
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX is x86's")
+def test_a_processor_without_avx512_segments_in_either_precision() -> None:
+    """oneDNN is told so by an environment variable that it reads once: in a process of its own."""
+    script = """
+import numpy as np, torch, segmodels
+from segmodels import zoo
+photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+assert segmodels.load(zoo.DEFAULT_MODEL, device="cpu").precision == "float32"
+labels = [segmodels.load(zoo.DEFAULT_MODEL, device="cpu", precision=precision)(photo, rate).labels
+          for precision in ("float32", "bfloat16") for rate in (6, 2)]
+print((labels[0] == labels[2]).mean(), (labels[1] == labels[3]).mean())
+"""
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert min(map(float, done.stdout.split())) > 0.9
 
 
 def test_a_fused_convolution_can_be_differentiated() -> None:

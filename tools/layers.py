@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.speed.bench import table
-from segmodels.speed.fused import FusedConv2d, GlobalAveragePooling
+from segmodels.speed.fused import FusedConv2d, GlobalAveragePooling, Products, remembering
 
 TURNS = 15
 
@@ -39,15 +39,15 @@ def layers() -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]
         yield name, *both(conv, random_map(maps, height, width))
     for rate in (12, 24, 36):
         conv, x = convolution(2048, 256, 3, rate), random_map(2048, 65, 87)
-        own, again = both(conv, x)
-        yield f"3x3, 2048 to 256, rate {rate}, by taps", own, forgetting(conv, x)
-        yield f"the same map once more, after rate {rate} was moved", own, again
+        own, anew = both(conv, x)
+        yield f"3x3, 2048 to 256, rate {rate}, by taps", own, anew
+        yield f"the same map once more, after rate {rate} was moved", own, again(conv, x)
     yield "3x3, 2048 to 512, in halves", *both(convolution(2048, 512, 3, 1), random_map(2048, 65, 87))
     conv, x, summand = convolution(512, 2048, 1), random_map(512, 65, 87), random_map(2048, 65, 87)
     yield (
         "1x1, 512 to 2048, and a sum, in place",
         lambda: torch.ops.mkldnn._convolution_pointwise(
-            x, summand, conv.weight, conv.bias, [0, 0], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
+            x, summand, conv.weight, conv._bias_like(x), [0, 0], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
         ),
         lambda: conv(x, summand),
     )
@@ -72,12 +72,13 @@ def both(conv: FusedConv2d, x: Tensor) -> tuple[Callable[[], object], Callable[[
     return lambda: conv._one_pass(x, padding), lambda: conv(x)
 
 
-def forgetting(conv: FusedConv2d, x: Tensor) -> Callable[[], object]:
-    """The convolution on a map that it has not seen."""
+def again(conv: FusedConv2d, x: Tensor) -> Callable[[], object]:
+    """The convolution on a map that it has seen."""
+    products = Products()
 
     def run() -> None:
-        conv._remembered = None
-        conv(x)
+        with remembering(products):
+            conv(x)
 
     return run
 

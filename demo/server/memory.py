@@ -115,7 +115,7 @@ class Display:
 
 _segmenters: Remembered[Segmenter] = Remembered(12)
 _displays: Remembered[Display] = Remembered(DISPLAY_BYTES, lambda display: pixel_bytes(display.photo))
-_features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: sum(map_.nbytes for map_ in features.maps))
+_features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: features.nbytes)
 _decoded: ContextVar[dict[str, Photo] | None] = ContextVar("decoded", default=None)
 
 

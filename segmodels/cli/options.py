@@ -10,6 +10,7 @@ from .. import zoo
 from ..loading import load
 from ..segmenter import Segmenter
 from ..settings import check_settings
+from ..speed.precision import PRECISIONS
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
@@ -34,7 +35,9 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--atrous-rate", type=int, metavar="R", help="DeepLab: the ASPP looks at R, 2R and 3R")
     command.add_argument("--output-stride", type=int, metavar="S", help="DeepLab: 8, 16 or 32")
     command.add_argument("--working-size", type=int, metavar="PIXELS", help="longer side the network sees")
-    command.add_argument("--precision", choices=("float32", "bfloat16"), help="in place of what suits the machine")
+    command.add_argument(
+        "--precision", choices=PRECISIONS, help="in place of what suits the machine; float16 on graphics cards"
+    )
     command.add_argument(
         "--device", type=device, metavar="NAME", help="cpu, cuda, cuda:1 or mps, in place of the machine's best"
     )

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..speed.fused import Products
+
 
 @dataclass(frozen=True)
 class Features:
@@ -23,6 +25,13 @@ class Features:
     milliseconds: float
     backbone: str
     """The hash of the backbone's weights: only a decoder that goes with it can read the maps."""
+    products: Products = field(default_factory=Products, init=False, repr=False, compare=False)
+    """What a decoder has made of the maps and will need again at another rate."""
+
+    @property
+    def nbytes(self) -> int:
+        """What the maps take, with all that is remembered of them."""
+        return sum(map_.nbytes for map_ in self.maps) + self.products.nbytes
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,14 @@ a gradient is asked for, or the tensor is not on a processor that oneDNN knows, 
 """
 
 import copy
+import functools
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
-from typing import cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +29,58 @@ DIRECT_PADDING = 7
 """The padding, in cells, up to which oneDNN has a fast depthwise convolution in bfloat16; beyond it the map is padded first."""
 
 
+class Products:
+    """What convolutions that go tap by tap made of one photo's maps, by layer: it belongs to the photo's features.
+
+    Copies begin empty.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: weakref.WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = weakref.WeakKeyDictionary()
+
+    def get(self, layer: nn.Module, x: Tensor) -> Tensor | None:
+        """What ``layer`` made of ``x``, if that is known."""
+        with self._lock:
+            known = self._known.get(layer)
+        return None if known is None or known[0] is not x else known[1]
+
+    def put(self, layer: nn.Module, x: Tensor, products: Tensor) -> None:
+        """Remember what ``layer`` made of ``x``."""
+        with self._lock:
+            self._known[layer] = (x, products)
+
+    @property
+    def nbytes(self) -> int:
+        """What is remembered takes, without the maps."""
+        with self._lock:
+            return sum(products.nbytes for _, products in self._known.values())
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+
+_products: ContextVar[Products | None] = ContextVar("products", default=None)
+
+
+@contextmanager
+def remembering(products: Products) -> Iterator[None]:
+    """Inside, in this thread, what goes tap by tap is looked up in ``products`` and remembered there."""
+    token = _products.set(products)
+    try:
+        yield
+    finally:
+        _products.reset(token)
+
+
 class FusedConv2d(nn.Conv2d):
     """A convolution and the activation behind it in one pass over the map: (N, in, H, W) -> (N, out, H', W').
 
     In bfloat16 some go another way, since oneDNN is slow at them. Depthwise ones at large rates get a map that is padded
-    beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell does not depend on the rate, so it is remembered
-    for the map seen last, and another rate on it costs only sums.
+    beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell does not depend on the rate, so where it is
+    remembered (``remembering``) another rate costs only sums.
+
+    The bias stays in float32, whatever the precision: it is added to a sum in float32 anyway.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
@@ -45,19 +95,24 @@ class FusedConv2d(nn.Conv2d):
             device="meta",
         )
         self.weight, self.bias = conv.weight, conv.bias
-        self.exact_bias = None if conv.bias is None else conv.bias.detach().clone()
-        """In float32 whatever the precision: it is added to a sum in float32 anyway."""
         self.activation = copy.copy(activation)
         if isinstance(self.activation, nn.ReLU | nn.Hardtanh | nn.Hardswish):
             self.activation.inplace = False
         self._post_op = _post_op(activation)
-        self._remembered: tuple[weakref.ref[Tensor], list[Tensor]] | None = None
-        """The map seen last, and its products with the nine taps."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move and cast as torch does, but for the bias, which keeps its numbers."""
+        exact = None if self.bias is None else self.bias.detach()
+        super()._apply(fn, recurse)
+        if self.bias is not None and exact is not None and self.bias.dtype != exact.dtype:
+            self.bias.data = exact.to(self.bias.device)
+        return self
 
     def forward(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
         """``activation(conv(x) + summand)``; without a gradient it is written over the summand, which is faster."""
         if not x.is_cpu or x.is_meta or (torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)):
-            out = super().forward(x)
+            bias = self._bias_like(x)
+            out = nn.functional.conv2d(x, self.weight, bias, self.stride, self.padding, self.dilation, self.groups)
             return self._activated(out if summand is None else out + summand)
         padding = cast("tuple[int, int]", self.padding)  # the other way to write it, a word, is not used here
         if x.dtype != torch.bfloat16 or summand is not None:
@@ -74,15 +129,24 @@ class FusedConv2d(nn.Conv2d):
         where = (list(padding), list(self.stride), list(self.dilation), self.groups)
         name, scalars = self._post_op
         if summand is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.exact_bias, *where, name, scalars, "")
-        return torch.ops.mkldnn._convolution_pointwise_(  # which wants the bias in the map's precision
-            summand, x, self.weight, self.bias, *where, "add", 1.0, None if name == "none" else name, scalars, ""
+            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *where, name, scalars, "")
+        return torch.ops.mkldnn._convolution_pointwise_(
+            summand,
+            x,
+            self.weight,
+            self._bias_like(x),
+            *where,
+            "add",
+            1.0,
+            None if name == "none" else name,
+            scalars,
+            "",
         )
 
     def _in_halves(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         """One half of the output's maps, then the other."""
         where = (list(padding), list(self.stride), list(self.dilation), 1)
-        biases = (None, None) if self.exact_bias is None else self.exact_bias.chunk(2)
+        biases = (None, None) if self.bias is None else self.bias.chunk(2)
         halves = [
             torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *where, *self._post_op, "")
             for weight, bias in zip(self.weight.chunk(2), biases, strict=True)
@@ -101,8 +165,8 @@ class FusedConv2d(nn.Conv2d):
         """What each tap makes of the cells, shifted by the rate. The sum is in float32."""
         height, width = x.shape[-2:]
         total = torch.zeros(x.shape[0], height, width, self.out_channels)
-        if self.exact_bias is not None:
-            total += self.exact_bias
+        if self.bias is not None:
+            total += self.bias
         products = self._products(x)
         for tap, here, there in self._taps_on(height, width):
             total[here].add_(products[tap][there])
@@ -117,13 +181,21 @@ class FusedConv2d(nn.Conv2d):
                 if rows.start < rows.stop and columns.start < columns.stop:
                     yield 3 * row + column, (slice(None), rows, columns), (slice(None), seen_rows, seen_columns)
 
-    def _products(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) -> for each of the nine taps (N, H, W, out), whatever the rate."""
-        if self._remembered is None or self._remembered[0]() is not x:
+    def _products(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (9, N, H, W, out): what each of the nine taps makes of each cell, whatever the rate."""
+        known = _products.get()
+        products = None if known is None else known.get(self, x)
+        if products is None:
             cells = x.permute(0, 2, 3, 1)
-            taps = self.weight.flatten(2).unbind(2)
-            self._remembered = (weakref.ref(x), [nn.functional.linear(cells, tap) for tap in taps])
-        return self._remembered[1]
+            products = x.new_empty(9, *cells.shape[:3], self.out_channels)  # one block, which leaves the heap whole
+            for tap, product in zip(self.weight.flatten(2).unbind(2), products, strict=True):
+                product.copy_(nn.functional.linear(cells, tap))
+            if known is not None:
+                known.put(self, x, products)
+        return products
+
+    def _bias_like(self, x: Tensor) -> Tensor | None:
+        return None if self.bias is None else self.bias.to(x.dtype)
 
     def _activated(self, x: Tensor) -> Tensor:
         return x if self.activation is None else self.activation(x)
@@ -183,9 +255,46 @@ class GlobalAveragePooling(nn.Module):
         return nn.functional.avg_pool2d(x, (x.shape[-2], x.shape[-1]))
 
 
-def can_fuse() -> bool:
-    """Whether this build of torch has oneDNN's convolutions with an activation inside."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+@functools.cache
+def can_fuse(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's convolutions with an activation inside are here, for ``dtype``, and give what torch's own give.
+
+    They are torch's private operators, and the processor may not do with every ``dtype``: so each is run once.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        with torch.inference_mode():
+            return all(_says_the_same(dtype, *case) for case in _PROBES)
+    except Exception:  # an operator that is gone or was changed says so in many ways
+        return False
+
+
+_PROBES: tuple[tuple[nn.Module | None, bool], ...] = (
+    *((activation, False) for activation in (None, nn.ReLU(), nn.ReLU6(), nn.Hardswish())),
+    *((activation, True) for activation in (None, nn.ReLU())),
+)
+"""Each activation, and whether there is a summand."""
+
+
+def _says_the_same(dtype: torch.dtype, activation: nn.Module | None, summed: bool) -> bool:
+    """Whether a small fused convolution agrees with torch's own in float64, up to the rounding of ``dtype``."""
+    numbers = torch.Generator().manual_seed(0)  # of its own, so that nobody's seed moves
+
+    def draw(*shape: int) -> Any:
+        return (4 * torch.rand(shape, generator=numbers) - 2).to(dtype)
+
+    conv = nn.Conv2d(8, 8, 3, padding=1, device="meta")
+    conv.weight, conv.bias = nn.Parameter(draw(8, 8, 3, 3)), nn.Parameter(draw(8).float())
+    x, summand = (draw(1, 8, 6, 5).to(memory_format=torch.channels_last) for _ in range(2))
+    expected = nn.functional.conv2d(x.double(), conv.weight.double(), conv.bias.double(), padding=1)
+    if summed:
+        expected += summand.double()
+    if activation is not None:
+        expected = activation(expected)
+    answer = FusedConv2d(conv, activation)(x, summand.clone() if summed else None)
+    close = 3 * torch.finfo(dtype).eps * float(expected.abs().max())
+    return answer.dtype == dtype and float((answer.double() - expected).abs().max()) <= close
 
 
 def fuse_activations(module: nn.Module) -> None:
