@@ -20,7 +20,7 @@ from .server.settings import chosen, sentence
 
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
-DEFAULT_MODEL = "deeplabv3plus_lite0"
+DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
 Upload = dict[str, Any] | None
 """An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
 

@@ -1,7 +1,7 @@
 """A small zoo of segmentation networks: FCN, U-Net and DeepLab on one backbone, with weights to compare them by.
 
 >>> import segmodels
->>> segmenter = segmodels.load("deeplabv3plus_lite0")
+>>> segmenter = segmodels.load("deeplabv3plus_mobilenetv2")
 >>> result = segmenter(photo, atrous_rate=6)
 >>> result.shares
 {'background': 0.69, 'cat': 0.31}

@@ -15,6 +15,7 @@ from .inference.label_map import best_cells, label_map, mean_confidence
 from .inference.photo import as_photo
 from .inference.segmentation import Features, Segmentation
 from .insight.parts import without
+from .networks.layers import Grid
 from .networks.network import SegmentationNetwork
 from .record import backbone_hash
 from .settings import WORKING_SIZES, apply, check_settings
@@ -100,7 +101,7 @@ class Segmenter:
             synchronise(self.device)
             milliseconds = 1000 * (time.perf_counter() - started)
         size = (pixels.shape[-1], pixels.shape[-2])
-        return Features(maps, image.size, size, stride, milliseconds, self._backbone)
+        return Features(maps, image.size, size, stride, milliseconds, self._backbone, self._network.grid)
 
     def pixels(self, photo: Image.Image | NDArray[np.uint8], working_size: int | None = None) -> Tensor:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
@@ -112,7 +113,7 @@ class Segmenter:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
         if working_size is None and self.card.short_side:
             return fit_short_side(size, self.card.short_side)
-        return fit_working_size(size, working_size or self.card.working_size)
+        return fit_working_size(size, working_size or self.card.working_size, self._network.grid)
 
     def decode(
         self, features: Features, atrous_rate: int | None = None, size: tuple[int, int] | None = None
@@ -129,7 +130,7 @@ class Segmenter:
         started = time.perf_counter()
         width, height = size or features.photo_size
         winners = best_cells(logits)
-        labels = label_map(logits, (height, width), winners)
+        labels = label_map(logits, (height, width), winners, features.corners)
         confidence = mean_confidence(logits, self.card.classes, winners)
         resizing = 1000 * (time.perf_counter() - started)
         times = {"encode": features.milliseconds, "decode": milliseconds, "resize": resizing}
@@ -256,9 +257,19 @@ class Turns:
                 self._holder = None
 
 
-def fit_working_size(size: tuple[int, int], working_size: int) -> tuple[int, int]:
-    """(width, height) scaled so that the longer side is ``working_size``; neither side falls below 32 pixels."""
+CORNER_STRIDE = 16
+"""On a grid of corners sides are a multiple of this plus 1, so that at this stride the last cell lies on the last pixel."""
+
+
+def fit_working_size(size: tuple[int, int], working_size: int, grid: Grid = "centre") -> tuple[int, int]:
+    """(width, height) scaled so that the longer side is ``working_size``; neither side falls below 32 pixels.
+
+    On a grid of corners both sides become ``16 k + 1``, the nearest.
+    """
     scale = working_size / max(size)
+    if grid == "corner":
+        width, height = (max(round((side * scale - 1) / CORNER_STRIDE), 2) * CORNER_STRIDE + 1 for side in size)
+        return width, height
     return max(round(size[0] * scale), 32), max(round(size[1] * scale), 32)
 
 

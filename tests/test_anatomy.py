@@ -24,7 +24,7 @@ from .helpers import parameters_used
 
 SIZES = [(32, 32), (97, 130), (384, 512)]
 DEEPLABS = [name for name, card in zoo.CARDS.items() if card.atrous_rate is not None]
-SMALL = ["fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0", "unet_resnet18"]
+SMALL = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2", "unet_resnet18"]
 
 
 def kinds(found: Anatomy, kind: str) -> list[Part]:
@@ -78,7 +78,7 @@ def test_shapes_are_those_of_a_real_run(name: str, size: tuple[int, int]) -> Non
     assert found.cost.parameters == sum(tensor.numel() for tensor in network.parameters())
 
 
-@pytest.mark.parametrize("name", ["fcn_lite0", "unet_resnet18"])
+@pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_resnet18"])
 def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     torch.manual_seed(0)
     network = zoo.build(name).eval()
@@ -147,7 +147,9 @@ def test_skips_of_each_family() -> None:
     # FCN-8s: two maps, to their scores and from there; v3+: the low-level map, to its 1x1 and from there; the compact
     # U-Net: four maps, to their batch norms and from there.
     assert [skips(name) for name in ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")] == [0, 2, 4]
-    assert [skips(name) for name in ("unet", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0")] == [4, 8, 0, 2]
+    assert [
+        skips(name) for name in ("unet", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
+    ] == [4, 8, 0, 2]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -166,11 +168,11 @@ def test_boxes_do_not_cover_one_another(name: str, size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize(("side", "expected"), [(512, 32), (33, 32), (481, 32)])
 def test_strides_are_right_at_sizes_that_are_no_multiples(side: int, expected: int) -> None:
-    found = anatomy("fcn_lite0", side, side)
+    found = anatomy("fcn_mobilenetv2", side, side)
     assert [stride(found, part) for part in kinds(found, "backbone")] == [2, 4, 8, 16, expected]
 
 
-@pytest.mark.parametrize("name", ["unet", "deeplabv3plus_lite0", "deeplabv3plus_xception65"])
+@pytest.mark.parametrize("name", ["unet", "deeplabv3plus_mobilenetv2", "deeplabv3plus_xception65"])
 def test_the_tables_hold_every_layer(name: str) -> None:
     found = anatomy(name, 97, 130)
     table = layers_table(found)
@@ -187,16 +189,16 @@ def test_the_tables_hold_every_layer(name: str) -> None:
 
 
 def test_all_networks_are_beside_the_chosen_one() -> None:
-    table = compare("deeplabv3_lite0", 130, 97, 6, 8)
+    table = compare("deeplabv3_mobilenetv2", 130, 97, 6, 8)
     rows = re.findall(r"<tr( class=chosen aria-current=true)?><th scope=\"row\"><code>(.*?)</code>", table)
     assert [name for _, name in rows] == list(zoo.CARDS)
-    assert [name for chosen, name in rows if chosen] == ["deeplabv3_lite0"]
+    assert [name for chosen, name in rows if chosen] == ["deeplabv3_mobilenetv2"]
 
 
 def test_settings_are_left_out_where_there_are_none() -> None:
     drawn = show("unet", 128, 96, None, "no stride")[0]
     assert drawn == show("unet", 128, 96, 6, 16)[0]
-    about, rate, output_stride = adapt_settings("unet_lite0")
+    about, rate, output_stride = adapt_settings("unet_mobilenetv2")
     assert "no rate or stride to set" in about
     assert not rate["interactive"]
     assert not output_stride["interactive"]
@@ -224,10 +226,10 @@ def test_networks_without_weights_are_marked() -> None:
         (("unet", True, 384, 6, 16), "width must be a whole number"),
         (("unet", "<b>512</b>", 384, 6, 16), "width must be a whole number"),
         (("unet", None, 384, 6, 16), "width must be a whole number"),
-        (("deeplabv3_lite0", 512, 384, 0, 16), "atrous rate must be a whole number"),
-        (("deeplabv3_lite0", 512, 384, [6], 16), "atrous rate must be a whole number"),
-        (("deeplabv3_lite0", 512, 384, 6, 12), "8, 16 or 32"),
-        (("deeplabv3_lite0", 512, 384, 6, "16"), "output stride must be 8, 16 or 32"),
+        (("deeplabv3_mobilenetv2", 512, 384, 0, 16), "atrous rate must be a whole number"),
+        (("deeplabv3_mobilenetv2", 512, 384, [6], 16), "atrous rate must be a whole number"),
+        (("deeplabv3_mobilenetv2", 512, 384, 6, 12), "8, 16 or 32"),
+        (("deeplabv3_mobilenetv2", 512, 384, 6, "16"), "output stride must be 8, 16 or 32"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(settings: tuple[Any, ...], sentence: str) -> None:

@@ -71,16 +71,16 @@ def test_another_network_changes_diagram_and_tables(page: Page) -> None:
 def test_settings_are_idle_where_there_are_none(page: Page) -> None:
     slider = page.locator("#anatomy-rate input[type=range]")
     expect(slider).to_be_disabled()
-    choose(page, "deeplabv3plus_lite0")
+    choose(page, "deeplabv3plus_mobilenetv2")
     expect(slider).to_be_enabled()
-    choose(page, "fcn_lite0")
+    choose(page, "fcn_mobilenetv2")
     expect(slider).to_be_disabled()
     expect(page.locator("#anatomy-stride input").first).to_be_disabled()
     expect(page.locator("#anatomy-about")).to_contain_text("no rate or stride to set")
 
 
 def test_rate_stride_and_size_are_drawn(page: Page) -> None:
-    choose(page, "deeplabv3_lite0")
+    choose(page, "deeplabv3_mobilenetv2")
     drawing = page.locator("#anatomy-diagram svg")
     page.locator("#anatomy-stride").get_by_text("8", exact=True).click()
     expect(drawing).to_contain_text("320 × 48 × 64")
@@ -103,7 +103,7 @@ def test_the_last_of_many_choices_stays(page: Page) -> None:
 def test_the_layers_can_be_saved(page: Page, tmp_path: Path) -> None:
     with page.expect_download() as download:
         page.get_by_role("link", name="Layers (CSV)").click()
-    assert download.value.suggested_filename == "unet_lite0_512x384.csv"
+    assert download.value.suggested_filename == "unet_mobilenetv2_513x385.csv"
     download.value.save_as(tmp_path / "layers.csv")
     assert (tmp_path / "layers.csv").read_text().startswith("layer,kind,channels,")
 

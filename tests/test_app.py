@@ -53,13 +53,13 @@ def test_a_phones_upright_photo(client: Client, tmp_path: Path) -> None:
     exif[0x0112] = 6
     file = tmp_path / "phone.jpg"
     Image.open(CAT).resize((4000, 3000)).rotate(90).save(file, exif=exif)
-    labels, overlay, report = segment(client, file, model="fcn_lite0")
+    labels, overlay, report = segment(client, file, model="fcn_mobilenetv2")
     assert labels.size == overlay.size == (3000, 4000)
     assert report["size"] == [3000, 4000]
 
 
 def test_the_report_is_the_command_lines(client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = {"model": "deeplabv3_lite0", "atrous_rate": 3, "output_stride": 8}
+    settings = {"model": "deeplabv3_mobilenetv2", "atrous_rate": 3, "output_stride": 8}
     *_, report = segment(client, CAT, **settings)
     capsys.readouterr()
     main(
@@ -67,7 +67,7 @@ def test_the_report_is_the_command_lines(client: Client, tmp_path: Path, capsys:
             "segment",
             str(CAT),
             "--model",
-            "deeplabv3_lite0",
+            "deeplabv3_mobilenetv2",
             "--atrous-rate",
             "3",
             "--output-stride",
@@ -84,11 +84,11 @@ def test_the_report_is_the_command_lines(client: Client, tmp_path: Path, capsys:
 
 
 def test_the_atrous_rate_changes_the_answer(client: Client) -> None:
-    maps = [np.asarray(segment(client, CAT, model="deeplabv3_lite0", atrous_rate=rate)[0]) for rate in (1, 6)]
+    maps = [np.asarray(segment(client, CAT, model="deeplabv3_mobilenetv2", atrous_rate=rate)[0]) for rate in (1, 6)]
     assert (maps[0] != maps[1]).any()
 
 
-@pytest.mark.parametrize("name", ["fcn_lite0", "unet_lite0"])
+@pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_mobilenetv2"])
 def test_settings_are_idle_where_there_are_none(client: Client, name: str) -> None:
     *_, report = segment(client, CAT, model=name, atrous_rate=12, output_stride=8)
     assert report["atrous_rate"] is None
@@ -100,12 +100,12 @@ def test_settings_are_idle_where_there_are_none(client: Client, name: str) -> No
     [
         ({"model": "nonesuch"}, "did you mean"),
         ({"model": "../../etc/passwd"}, "did you mean"),
-        ({"model": "deeplabv3_lite0", "atrous_rate": -1}, "whole number"),
-        ({"model": "deeplabv3_lite0", "atrous_rate": 2.5}, "whole number"),
-        ({"model": "deeplabv3_lite0", "atrous_rate": "six"}, "whole number"),
-        ({"model": "deeplabv3_lite0", "atrous_rate": 10**9}, "whole number"),
-        ({"model": "deeplabv3_lite0", "output_stride": 7}, "8, 16 or 32"),
-        ({"model": "deeplabv3_lite0", "output_stride": [16]}, "whole number"),
+        ({"model": "deeplabv3_mobilenetv2", "atrous_rate": -1}, "whole number"),
+        ({"model": "deeplabv3_mobilenetv2", "atrous_rate": 2.5}, "whole number"),
+        ({"model": "deeplabv3_mobilenetv2", "atrous_rate": "six"}, "whole number"),
+        ({"model": "deeplabv3_mobilenetv2", "atrous_rate": 10**9}, "whole number"),
+        ({"model": "deeplabv3_mobilenetv2", "output_stride": 7}, "8, 16 or 32"),
+        ({"model": "deeplabv3_mobilenetv2", "output_stride": [16]}, "whole number"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(client: Client, settings: dict[str, Any], sentence: str) -> None:

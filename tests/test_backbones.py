@@ -8,17 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models import resnet18, vgg16
+from torchvision.models import mobilenet_v2, resnet18, vgg16
 
-from segmodels.networks.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65, XceptionBlock, convolutions
+from segmodels import zoo
+from segmodels.networks.backbones import VGG16, MobileNetV2, ResNet18, Xception65, XceptionBlock, convolutions
 from segmodels.networks.layers import ConvBNReLU
+from segmodels.weights import load_mobilenet
 
 from .helpers import parameters, randomise_norms
 
-DILATING = (EfficientNetLite0, ResNet18, Xception65)
+DILATING = (MobileNetV2, ResNet18, Xception65)
 BACKBONES = (*DILATING, VGG16)
 
-Dilating = EfficientNetLite0 | ResNet18 | Xception65
+Dilating = MobileNetV2 | ResNet18 | Xception65
 
 
 def assert_same_features(ours: list[Tensor], theirs: list[Tensor]) -> None:
@@ -63,7 +65,7 @@ def test_dilation_computes_the_same_cells_and_those_between(
         torch.testing.assert_close(sampled / kept.std(), kept / kept.std(), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("backbone", [EfficientNetLite0, ResNet18])
+@pytest.mark.parametrize("backbone", [MobileNetV2, ResNet18])
 def test_output_stride_can_be_changed_back_and_leaves_the_weights(backbone: Callable[[], Dilating]) -> None:
     torch.manual_seed(0)
     network = backbone().eval()
@@ -204,12 +206,12 @@ def test_xception65_is_timms(output_stride: int) -> None:
 
 
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
-def test_efficientnet_lite0_is_timms_with_its_norms_folded(output_stride: int) -> None:
+def test_mobilenet_v2_is_timms_with_its_norms_folded(output_stride: int) -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
-    theirs = timm.create_model("efficientnet_lite0", features_only=True, output_stride=output_stride).eval()
+    theirs = timm.create_model("mobilenetv2_100", features_only=True, output_stride=output_stride).eval()
     randomise_norms(theirs)
-    ours = EfficientNetLite0(output_stride).eval()
+    ours = MobileNetV2(output_stride).eval()
     modules = convs_and_norms(theirs)
     pairs = zip(modules[::2], modules[1::2], strict=True)
     mine = [module for module in ours.modules() if isinstance(module, nn.Conv2d)]
@@ -223,7 +225,22 @@ def test_efficientnet_lite0_is_timms_with_its_norms_folded(output_stride: int) -
 
 
 def test_freezing_keeps_the_weights_up_to_stride_4() -> None:
-    network = EfficientNetLite0()
+    network = MobileNetV2()
     network.freeze_fine_stages()
     features = network(torch.randn(1, 3, 32, 32))
     assert [x.requires_grad for x in features] == [False, False, True, True, True]
+
+
+def test_the_imagenet_start_is_torchvisions_for_pixels_normalised_our_way() -> None:
+    torch.manual_seed(0)
+    theirs = mobilenet_v2(weights=None).eval()
+    randomise_norms(theirs)
+    card = zoo.card("fcn_mobilenetv2")
+    ours = MobileNetV2(32).eval()
+    load_mobilenet(ours, theirs.state_dict(), card.mean, card.std)
+    pixels = torch.randint(0, 256, (1, 3, 97, 129)).float()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.inference_mode():
+        found = ours((pixels - torch.tensor(card.mean).view(3, 1, 1)) / torch.tensor(card.std).view(3, 1, 1))[0]
+        inner = theirs.features[:2]((pixels / 255 - mean) / std)[..., 3:-3, 3:-3]
+    torch.testing.assert_close(found[..., 3:-3, 3:-3], inner, rtol=1e-3, atol=1e-3)  # but for what pads the photo

@@ -18,13 +18,13 @@ from .test_cli import fails
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    return bench.bench(["deeplabv3plus_lite0", "deeplabv3_mobilenet_v3_large"], quick=True)
+    return bench.bench(["deeplabv3plus_mobilenetv2", "deeplabv3_mobilenet_v3_large"], quick=True)
 
 
 def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     (same,) = report["same_network"]
     (compact,) = report["compact_zoo"]
-    assert (same["model"], compact["model"]) == ("deeplabv3_mobilenet_v3_large", "deeplabv3plus_lite0")
+    assert (same["model"], compact["model"]) == ("deeplabv3_mobilenet_v3_large", "deeplabv3plus_mobilenetv2")
     for row in (same, compact):
         assert row["ours"] > 0
         assert row["theirs"] > 0
@@ -43,7 +43,7 @@ def test_both_sides_do_the_same(report: dict[str, Any]) -> None:
 
 def test_the_tables_name_every_network(report: dict[str, Any]) -> None:
     text = bench.markdown(report)
-    for name in ("deeplabv3plus_lite0", "deeplabv3_mobilenet_v3_large"):
+    for name in ("deeplabv3plus_mobilenetv2", "deeplabv3_mobilenet_v3_large"):
         assert text.count(f"`{name}`") >= 3
     widths = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert len(widths) > 10
@@ -89,8 +89,8 @@ def test_what_was_not_made_for_speed_is_not_beside_what_was() -> None:
 
 
 def test_bench_prints_json_and_refuses_a_network_without_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["bench", "--quick", "--model", "fcn_lite0", "--json"])
+    main(["bench", "--quick", "--model", "fcn_mobilenetv2", "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert report["compact_zoo"][0]["model"] == "fcn_lite0"
+    assert report["compact_zoo"][0]["model"] == "fcn_mobilenetv2"
     assert report["same_network"] == report["atrous_rate"] == []
     assert "no trained weights" in fails(capsys, "bench", "--model", "unet_resnet18")

@@ -46,7 +46,7 @@ def test_three_panels_side_by_side(page: Page) -> None:
     assert len({round(box["y"]) for box in boxes if box}) == 1
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
     expect(page.locator("#table")).to_contain_text("Mean confidence")
-    expect(page.locator("#ran")).to_contain_text("deeplabv3plus_lite0")
+    expect(page.locator("#ran")).to_contain_text("deeplabv3plus_mobilenetv2")
 
 
 def test_panels_are_stacked_on_a_phone(browser: Browser, url: str) -> None:
@@ -70,11 +70,11 @@ def test_an_upload_is_segmented(page: Page) -> None:
 def test_each_network_can_be_chosen_and_settings_are_idle_where_there_are_none(page: Page) -> None:
     slider = page.locator("#rate input[type=range]")
     for title, name, active in [
-        ("FCN", "fcn_lite0", False),
-        ("U-Net", "unet_lite0", False),
+        ("FCN", "fcn_mobilenetv2", False),
+        ("U-Net", "unet_mobilenetv2", False),
         ("U-Net from scratch", "unet_width24", False),
-        ("DeepLab v3", "deeplabv3_lite0", True),
-        ("DeepLab v3+", "deeplabv3plus_lite0", True),
+        ("DeepLab v3", "deeplabv3_mobilenetv2", True),
+        ("DeepLab v3+", "deeplabv3plus_mobilenetv2", True),
     ]:
         page.locator("#model").get_by_text(title, exact=True).click()
         expect(page.locator("#ran")).to_contain_text(name)

@@ -56,7 +56,7 @@ def test_probabilities_are_those_of_interpolated_logits() -> None:
 
 
 def test_a_segmenter_s_logits_are_what_its_label_map_is_made_of(cat: Image.Image) -> None:
-    segmenter = segmodels.load("deeplabv3_lite0")
+    segmenter = segmodels.load("deeplabv3_mobilenetv2")
     features = segmenter.encode(cat)
     result = segmenter.decode(features, 3)
     likely = probabilities(segmenter.logits(features, 3), (300, 451))
@@ -72,8 +72,8 @@ def test_colours_run_from_the_least_to_the_most_and_stay_there_beyond() -> None:
 
 
 def test_the_page_says_the_means_and_describes_the_pictures() -> None:
-    figures, table = page.show(CAT, "deeplabv3plus_lite0", 6, 16)
-    found = page.certainty(CAT["path"], checked("deeplabv3plus_lite0", 6, 16, ["deeplabv3plus_lite0"]))
+    figures, table = page.show(CAT, "deeplabv3plus_mobilenetv2", 6, 16)
+    found = page.certainty(CAT["path"], checked("deeplabv3plus_mobilenetv2", 6, 16, ["deeplabv3plus_mobilenetv2"]))
     assert f"Mean confidence {found.confidence.mean():.1%}" in figures
     assert all(alt or position == 0 for position, alt in enumerate(re.findall(r'alt="([^"]*)"', figures)))
     assert ">cat<" in table or "cat</th>" in table
@@ -82,9 +82,9 @@ def test_the_page_says_the_means_and_describes_the_pictures() -> None:
 
 
 def test_the_mask_is_the_segment_tab_s() -> None:
-    found = page.certainty(CAT["path"], checked("fcn_lite0", None, None, ["fcn_lite0"]))
+    found = page.certainty(CAT["path"], checked("fcn_mobilenetv2", None, None, ["fcn_mobilenetv2"]))
     height, width = found.labels.shape
-    expected = segmodels.load("fcn_lite0")(segmodels.read_photo(CAT["path"]).image).labels
+    expected = segmodels.load("fcn_mobilenetv2")(segmodels.read_photo(CAT["path"]).image).labels
     resized = np.asarray(Image.fromarray(expected).resize((width, height), Image.Resampling.NEAREST))
     assert (resized == found.labels).mean() > 0.98
 
@@ -94,10 +94,10 @@ def test_the_mask_is_the_segment_tab_s() -> None:
     [
         (("none", 6, 16), "There is no model"),
         (("unet", 6, 16), "The network unet cannot be looked at here"),
-        (("deeplabv3_lite0", 0, 16), "The atrous rate must be"),
-        (("deeplabv3_lite0", "6", 16), "The atrous rate must be"),
-        (("deeplabv3_lite0", 6, 7), "The output stride must be"),
-        (("deeplabv3_lite0", 6, None), "The output stride must be"),
+        (("deeplabv3_mobilenetv2", 0, 16), "The atrous rate must be"),
+        (("deeplabv3_mobilenetv2", "6", 16), "The atrous rate must be"),
+        (("deeplabv3_mobilenetv2", 6, 7), "The output stride must be"),
+        (("deeplabv3_mobilenetv2", 6, None), "The output stride must be"),
         (([], 6, 16), "There is no model"),
     ],
 )
@@ -109,16 +109,16 @@ def test_wrong_settings_are_answered_with_a_sentence(settings: tuple[Any, Any, A
 
 
 def test_without_a_photo_or_with_a_broken_one_there_is_a_sentence(tmp_path: Any) -> None:
-    assert "Drop in a photo" in page.show(None, "fcn_lite0", None, None)[0]
+    assert "Drop in a photo" in page.show(None, "fcn_mobilenetv2", None, None)[0]
     (tmp_path / "broken.jpg").write_text("not a photo")
-    assert "not a photo" in page.show({"path": str(tmp_path / "broken.jpg")}, "fcn_lite0", None, None)[0]
+    assert "not a photo" in page.show({"path": str(tmp_path / "broken.jpg")}, "fcn_mobilenetv2", None, None)[0]
 
 
 def test_another_network_brings_its_trained_settings_or_idle_ones() -> None:
-    rate, stride, name = adapt("deeplabv3_lite0")
-    assert (rate["value"], stride["value"], name) == (6, 16, "deeplabv3_lite0")
+    rate, stride, name = adapt("deeplabv3_mobilenetv2")
+    assert (rate["value"], stride["value"], name) == (6, 16, "deeplabv3_mobilenetv2")
     assert rate["interactive"]
-    rate, stride, name = adapt("unet_lite0")
+    rate, stride, name = adapt("unet_mobilenetv2")
     assert not rate["interactive"]
     assert not stride["interactive"]
     assert adapt(["none"])[2] == "['none']"

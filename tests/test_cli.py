@@ -34,20 +34,24 @@ def test_list_names_all_networks(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     main(["list", "--json"])
     rows = json.loads(capsys.readouterr().out)
-    assert {"fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0"} <= {row["name"] for row in rows}
+    assert {"fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"} <= {
+        row["name"] for row in rows
+    }
     assert all(row["name"] in shown for row in rows)
     assert all(row["parameters"] > 0 and row["macs"] > 0 for row in rows)
 
 
 def test_segment_writes_three_pictures_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["segment", CAT, "--model", "deeplabv3plus_lite0", "--atrous-rate", "6", "--out", str(tmp_path), "--json"])
+    main(
+        ["segment", CAT, "--model", "deeplabv3plus_mobilenetv2", "--atrous-rate", "6", "--out", str(tmp_path), "--json"]
+    )
     report = json.loads(capsys.readouterr().out)
     labels = Image.open(tmp_path / "cat_labels.png")
     assert (labels.mode, labels.size) == ("P", (451, 300))
     assert Image.open(tmp_path / "cat_overlay.png").size == (451, 300)
     assert Image.open(tmp_path / "cat_figure.png").width > 900
     assert report["file"] == CAT
-    assert report["model"] == "deeplabv3plus_lite0"
+    assert report["model"] == "deeplabv3plus_mobilenetv2"
     assert report["size"] == [451, 300]
     assert report["classes"]["cat"] == pytest.approx((np.asarray(labels) == 8).mean(), abs=1e-5)
     assert report["outputs"]["labels"] == str(tmp_path / "cat_labels.png")
@@ -59,7 +63,17 @@ def test_segment_says_that_an_upright_photo_was_turned(tmp_path: Path, capsys: p
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(CAT).save(tmp_path / "turned.jpg", exif=exif)
-    main(["segment", str(tmp_path / "turned.jpg"), "--model", "fcn_lite0", "--out", str(tmp_path / "out"), "--json"])
+    main(
+        [
+            "segment",
+            str(tmp_path / "turned.jpg"),
+            "--model",
+            "fcn_mobilenetv2",
+            "--out",
+            str(tmp_path / "out"),
+            "--json",
+        ]
+    )
     report = json.loads(capsys.readouterr().out)
     assert report["size"] == [300, 451]
     assert report["atrous_rate"] is None
@@ -69,20 +83,24 @@ def test_segment_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = tmp_path / "text.jpg"
     text.write_text("not a picture")
     to = ["--out", str(tmp_path)]
-    assert "none.jpg" in fails(capsys, "segment", str(tmp_path / "none.jpg"), "--model", "fcn_lite0", *to)
-    assert "text.jpg" in fails(capsys, "segment", str(text), "--model", "fcn_lite0", *to)
-    assert "fcn_lite0" in fails(capsys, "segment", CAT, "--model", "fcn_lite", *to)
-    assert "atrous" in fails(capsys, "segment", CAT, "--model", "unet_lite0", "--atrous-rate", "2", *to)
-    assert "whole number" in fails(capsys, "segment", CAT, "--model", "deeplabv3_lite0", "--atrous-rate", "-2", *to)
-    assert "8, 16 or 32" in fails(capsys, "segment", CAT, "--model", "deeplabv3_lite0", "--output-stride", "7", *to)
+    assert "none.jpg" in fails(capsys, "segment", str(tmp_path / "none.jpg"), "--model", "fcn_mobilenetv2", *to)
+    assert "text.jpg" in fails(capsys, "segment", str(text), "--model", "fcn_mobilenetv2", *to)
+    assert "fcn_mobilenetv2" in fails(capsys, "segment", CAT, "--model", "fcn_lite", *to)
+    assert "atrous" in fails(capsys, "segment", CAT, "--model", "unet_mobilenetv2", "--atrous-rate", "2", *to)
+    assert "whole number" in fails(
+        capsys, "segment", CAT, "--model", "deeplabv3_mobilenetv2", "--atrous-rate", "-2", *to
+    )
+    assert "8, 16 or 32" in fails(
+        capsys, "segment", CAT, "--model", "deeplabv3_mobilenetv2", "--output-stride", "7", *to
+    )
     assert "--model" in fails(capsys, "segment", CAT, *to)
-    assert "two photos are called cat" in fails(capsys, "segment", CAT, CAT, "--model", "fcn_lite0", *to)
+    assert "two photos are called cat" in fails(capsys, "segment", CAT, CAT, "--model", "fcn_mobilenetv2", *to)
     assert "invalid choice" in fails(capsys, "paint")
 
 
 def test_evaluate_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a photo whose true labels are the network's own, but for a part that is made wrong on purpose."""
-    main(["segment", CAT, "--model", "deeplabv3plus_lite0", "--out", str(tmp_path)])
+    main(["segment", CAT, "--model", "deeplabv3plus_mobilenetv2", "--out", str(tmp_path)])
     truth = np.array(Image.open(tmp_path / "cat_labels.png"))
     background = int((truth == 0).sum())
     cats = int((truth == 8).sum())
@@ -97,9 +115,9 @@ def test_evaluate_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
             Image.fromarray(wrong).save(tmp_path / part / name)
     (tmp_path / "val.txt").write_text("cat\n")
     capsys.readouterr()
-    main(["evaluate", str(tmp_path), "--model", "deeplabv3plus_lite0", "--json"])
+    main(["evaluate", str(tmp_path), "--model", "deeplabv3plus_mobilenetv2", "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert (report["model"], report["split"], report["images"]) == ("deeplabv3plus_lite0", "val", 1)
+    assert (report["model"], report["split"], report["images"]) == ("deeplabv3plus_mobilenetv2", "val", 1)
     assert report["iou"]["cat"] == pytest.approx((cats - cats // 2) / cats)
     assert report["iou"]["dog"] == 0
     assert report["iou"]["train"] is None
@@ -108,14 +126,14 @@ def test_evaluate_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_evaluate_errors_are_one_line(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "images" in fails(capsys, "evaluate", str(tmp_path), "--model", "fcn_lite0")
-    assert "none" in fails(capsys, "evaluate", str(tmp_path / "none"), "--model", "fcn_lite0")
-    assert "test.txt" in fails(capsys, "evaluate", str(data_folder), "--split", "test", "--model", "fcn_lite0")
+    assert "images" in fails(capsys, "evaluate", str(tmp_path), "--model", "fcn_mobilenetv2")
+    assert "none" in fails(capsys, "evaluate", str(tmp_path / "none"), "--model", "fcn_mobilenetv2")
+    assert "test.txt" in fails(capsys, "evaluate", str(data_folder), "--split", "test", "--model", "fcn_mobilenetv2")
     assert "did you mean" in fails(capsys, "evaluate", str(data_folder), "--model", "unet_lit0")
 
 
 def test_train_errors_are_one_line(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["train", str(data_folder), "--model", "fcn_lite0"]
+    arguments = ["train", str(data_folder), "--model", "fcn_mobilenetv2"]
     assert "safetensors" in fails(capsys, *arguments, "--out", str(tmp_path / "weights.pt"))
     assert "at least 1" in fails(capsys, *arguments, "--out", str(tmp_path / "w.safetensors"), "--epochs", "0")
 

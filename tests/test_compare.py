@@ -15,8 +15,8 @@ from segmodels.inference.pictures import overlay
 from .conftest import EXAMPLES
 
 CAT = {"path": str(EXAMPLES / "cat.jpg")}
-FCN = ("fcn_lite0", 6, 16)
-DEEPLAB = ("deeplabv3_lite0", 6, 16)
+FCN = ("fcn_mobilenetv2", 6, 16)
+DEEPLAB = ("deeplabv3_mobilenetv2", 6, 16)
 NONE = ("", 6, 16)
 
 
@@ -48,7 +48,7 @@ def test_the_same_setting_twice_agrees_everywhere() -> None:
 
 
 def test_slots_keep_their_letters_and_settings() -> None:
-    answer = last(DEEPLAB, ("deeplabv3_lite0", 1, 32), NONE, FCN)
+    answer = last(DEEPLAB, ("deeplabv3_mobilenetv2", 1, 32), NONE, FCN)
     assert "B: DeepLab v3 <small>rate 1, stride 32</small>" in answer
     assert "D: FCN" in answer
     assert "C: " not in answer
@@ -69,10 +69,10 @@ def test_no_photo_is_no_error() -> None:
         (("no_such", 6, 16), "There is no model called"),
         ((None, 6, 16), "There is no model called"),
         (("unet", 6, 16), "not at hand"),
-        (("deeplabv3_lite0", 0, 16), "The atrous rate must be a whole number from 1 to 64"),
-        (("deeplabv3_lite0", 6, [8]), "The output stride must be 8, 16 or 32"),
-        (("deeplabv3_lite0", 6, 9), "The output stride must be 8, 16 or 32"),
-        (("deeplabv3_lite0", "<b>", 16), "&lt;b&gt;"),
+        (("deeplabv3_mobilenetv2", 0, 16), "The atrous rate must be a whole number from 1 to 64"),
+        (("deeplabv3_mobilenetv2", 6, [8]), "The output stride must be 8, 16 or 32"),
+        (("deeplabv3_mobilenetv2", 6, 9), "The output stride must be 8, 16 or 32"),
+        (("deeplabv3_mobilenetv2", "<b>", 16), "&lt;b&gt;"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(slot: tuple[Any, ...], sentence: str) -> None:
@@ -89,14 +89,14 @@ def test_a_bad_photo_is_answered_with_a_sentence(tmp_path: Path) -> None:
 
 def test_the_sheet_has_every_network_side_by_side(tmp_path: Path) -> None:
     path, file = str(EXAMPLES / "cat.jpg"), tmp_path / "compared.png"
-    slots: list[Any] = ["fcn_lite0", 6, 16, "deeplabv3_lite0", 6, 16, "", 6, 16]
+    slots: list[Any] = ["fcn_mobilenetv2", 6, 16, "deeplabv3_mobilenetv2", 6, 16, "", 6, 16]
     compare.write_sheet(path, file, *slots)
     two = Image.open(file).convert("RGB")
-    compare.write_sheet(path, file, *slots, "unet_lite0", 6, 16)
+    compare.write_sheet(path, file, *slots, "unet_mobilenetv2", 6, 16)
     three = Image.open(file)
     assert three.height == two.height
     assert three.width > 1.4 * two.width > two.height
-    fcn = overlay(memory.display(path).photo, segmented(path, "fcn_lite0", None, None, (451, 300)).labels)
+    fcn = overlay(memory.display(path).photo, segmented(path, "fcn_mobilenetv2", None, None, (451, 300)).labels)
     colours = np.asarray(two)
     top = next(row for row in range(200) if (colours[row, 16 : 16 + 451] == np.asarray(fcn)[0]).all())
     assert (colours[top : top + 300, 16 : 16 + 451] == np.asarray(fcn)).all()

@@ -12,7 +12,7 @@ from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv
 
 from segmodels import zoo
 from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
-from segmodels.networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
+from segmodels.networks.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
 from segmodels.networks.unet import unet
 
 from .helpers import parameters, parameters_used
@@ -112,7 +112,7 @@ def test_layers_tell_what_they_are() -> None:
 
 def test_a_chosen_output_stride_and_atrous_rate_are_counted() -> None:
     with torch.device("meta"):
-        network = deeplabv3plus_lite0(21)
+        network = deeplabv3plus_mobilenetv2(21)
     sparse = count(network, 128, 128)
     network.backbone.set_output_stride(8)
     dense = count(network, 128, 128)
@@ -139,7 +139,7 @@ def test_counting_leaves_the_network_alone() -> None:
 
 
 def test_a_network_in_half_precision_and_one_in_use_can_be_counted() -> None:
-    network = deeplabv3_lite0(5)
+    network = deeplabv3_mobilenetv2(5)
     expected = count(network, 64, 64)
     network = network.bfloat16()
     with torch.inference_mode():

@@ -10,8 +10,8 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from segmodels.networks.deeplab import (
     DeepLabV3Decoder,
     DeepLabV3PlusDecoder,
-    deeplabv3_lite0,
-    deeplabv3plus_lite0,
+    deeplabv3_mobilenetv2,
+    deeplabv3plus_mobilenetv2,
     deeplabv3plus_xception65,
 )
 from segmodels.networks.network import SegmentationNetwork
@@ -31,7 +31,7 @@ def test_the_v3_decoder_is_torchvisions_head(rates: tuple[int, int, int]) -> Non
     torch.manual_seed(0)
     theirs = DeepLabHead(40, 21, rates).eval()
     randomise_norms(theirs)
-    ours = DeepLabV3Decoder(40, 21, rates).eval()
+    ours = DeepLabV3Decoder(40, 21, rates, refine=True).eval()
     names = {"0": "aspp", "1": "refine.0", "2": "refine.1", "4": "classifier"}
     state = {}
     for name, tensor in theirs.state_dict().items():
@@ -43,7 +43,7 @@ def test_the_v3_decoder_is_torchvisions_head(rates: tuple[int, int, int]) -> Non
         torch.testing.assert_close(ours([x]), theirs(x), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("builder", [deeplabv3_lite0, deeplabv3plus_lite0, deeplabv3plus_xception65])
+@pytest.mark.parametrize("builder", [deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2, deeplabv3plus_xception65])
 @pytest.mark.parametrize("size", [(33, 65), (1, 1), (100, 224)])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_any_size_comes_back_at_any_output_stride(
@@ -59,14 +59,14 @@ def test_v3_logits_come_at_the_output_stride_and_v3plus_at_4() -> None:
     with torch.device("meta"):
         x = torch.empty(1, 3, 129, 65)
         for network, shape in (
-            (deeplabv3_lite0(5).eval(), (9, 5)),
-            (deeplabv3plus_lite0(5).eval(), (33, 17)),
+            (deeplabv3_mobilenetv2(5).eval(), (9, 5)),
+            (deeplabv3plus_mobilenetv2(5).eval(), (33, 17)),
             (deeplabv3plus_xception65(5).eval(), (33, 17)),
         ):
             assert network.decode(network.encode(x)).shape[-2:] == shape
 
 
-@pytest.mark.parametrize("builder", [deeplabv3_lite0, deeplabv3plus_lite0])
+@pytest.mark.parametrize("builder", [deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2])
 def test_a_rate_changes_the_scores_and_not_the_weights(builder: Callable[[int], SegmentationNetwork]) -> None:
     torch.manual_seed(0)
     network = builder(5).eval()
@@ -128,7 +128,7 @@ def test_the_v3plus_decoder_has_the_parameters_of_figure_2(low_level: int, deepe
 def test_the_low_level_features_have_stride_4() -> None:
     """Moving the photo by four pixels moves the low-level features by one cell (v3+, figure 2)."""
     torch.manual_seed(0)
-    network = deeplabv3plus_lite0(3).eval()
+    network = deeplabv3plus_mobilenetv2(3).eval()
     assert isinstance(network.decoder, DeepLabV3PlusDecoder)
     photo = torch.randn(1, 3, 96, 96)
     with torch.inference_mode():

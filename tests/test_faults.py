@@ -104,7 +104,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "one bit", "another network's", "a pickle"])
 def test_damaged_weights_are_named_and_others_still_work(url: str, weights: Path, damage: str) -> None:
-    file = weights / "unet_lite0.safetensors"
+    file = weights / "unet_mobilenetv2.safetensors"
     whole = file.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -112,16 +112,16 @@ def test_damaged_weights_are_named_and_others_still_work(url: str, weights: Path
         "empty": b"",
         "cut": whole[: len(whole) // 2],
         "one bit": bytes(flipped),
-        "another network's": (weights / "fcn_lite0.safetensors").read_bytes(),
+        "another network's": (weights / "fcn_mobilenetv2.safetensors").read_bytes(),
         "a pickle": b"\x80\x04\x95cposix\nsystem\n(X\x02\0\0\0lstR.",
     }
     file.unlink() if damage == "missing" else file.write_bytes(broken[damage])
     with Visitor(url) as visitor:
-        with pytest.raises(Refused, match=r"The weights file .*unet_lite0\.safetensors is (missing|damaged)"):
-            visitor.segment_file(CAT, model="unet_lite0")
-        assert visitor.segment_file(CAT, model="fcn_lite0")[2]["classes"]["cat"] > 0.2
+        with pytest.raises(Refused, match=r"The weights file .*unet_mobilenetv2\.safetensors is (missing|damaged)"):
+            visitor.segment_file(CAT, model="unet_mobilenetv2")
+        assert visitor.segment_file(CAT, model="fcn_mobilenetv2")[2]["classes"]["cat"] > 0.2
         file.write_bytes(whole)
-        assert visitor.segment_file(CAT, model="unet_lite0")[2]["model"] == "unet_lite0"
+        assert visitor.segment_file(CAT, model="unet_mobilenetv2")[2]["model"] == "unet_mobilenetv2"
 
 
 def test_a_cache_that_cannot_be_written_is_explained(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_training_that_is_killed_goes_on_with_the_same_curve(data_folder: Path
     def command(out: Path, *more: str) -> list[str]:
         settings = ["batch=2", "crop=64", "warmup=2"]
         options = [part for setting in settings for part in ("--set", setting)]
-        base = [sys.executable, "-m", "segmodels", "train", str(data_folder), "--model", "fcn_lite0"]
+        base = [sys.executable, "-m", "segmodels", "train", str(data_folder), "--model", "fcn_mobilenetv2"]
         return [*base, "--out", str(out), "--epochs", "12", "--workers", "0", *options, *more]
 
     def curve(out: Path) -> list[float]:

@@ -16,7 +16,7 @@ from segmodels.networks.fcn import (
     fcn8s_vgg16,
     fcn16s_vgg16,
     fcn32s_vgg16,
-    fcn_lite0,
+    fcn_mobilenetv2,
     load_vgg16,
     vgg16_head,
 )
@@ -124,7 +124,7 @@ def test_the_scores_come_at_every_stride_down_to_the_networks_own(
     assert [tuple(side.shape) for side in sides] == [(1, 21, -(-225 // s), 160 // s) for s in strides]
 
 
-@pytest.mark.parametrize("builder", [fcn_lite0, fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16])
+@pytest.mark.parametrize("builder", [fcn_mobilenetv2, fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16])
 @pytest.mark.parametrize("size", [(33, 65), (1, 1), (224, 100)])
 def test_any_size_comes_back(builder: Callable[[int], FCN], size: tuple[int, int]) -> None:
     with torch.device("meta"):
@@ -143,35 +143,44 @@ def small_features() -> list[Tensor]:
 
 def test_without_the_skips_the_coarse_scores_are_interpolated() -> None:
     decoder, features = small_decoder(), small_features()
-    for score in (decoder.score16, decoder.score8):
-        assert score is not None
-        nn.init.zeros_(score.weight)
-        assert score.bias is not None
-        nn.init.zeros_(score.bias)
-    logits = decoder.score32(features[-1])
+    for parameter in decoder.skip_scores.parameters():
+        nn.init.zeros_(parameter)
+    logits = decoder.score(features[-1])
     for _ in range(2):
         logits = functional.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
     torch.testing.assert_close(interior(decoder(features), 6), interior(logits, 6), atol=1e-5, rtol=0)
 
 
+def test_on_a_grid_of_corners_the_coarse_scores_are_interpolated_from_corner_to_corner() -> None:
+    torch.manual_seed(0)
+    decoder = FCNDecoder((4, 5, 6), nn.Identity(), 6, num_classes=3, grid="corner").eval()
+    for parameter in decoder.skip_scores.parameters():
+        nn.init.zeros_(parameter)
+    features = [torch.randn(1, 4, 25, 33), torch.randn(1, 5, 13, 17), torch.randn(1, 6, 7, 9)]
+    expected = functional.interpolate(decoder.score(features[-1]), (25, 33), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(decoder(features), expected, atol=1e-5, rtol=0)
+
+
 def test_every_skip_is_added_at_its_own_scale() -> None:
     decoder, (stride8, stride16, stride32) = small_decoder(), small_features()
-    assert decoder.score8 is not None
     other = torch.randn_like(stride8)
     change = decoder([other, stride16, stride32]) - decoder([stride8, stride16, stride32])
-    assert decoder.score8.bias is not None
-    expected = torch.einsum("nchw,oc->nohw", other - stride8, decoder.score8.weight[:, :, 0, 0])
+    weight = decoder.state_dict()["skip_scores.8.weight"]
+    expected = torch.einsum("nchw,oc->nohw", other - stride8, weight[:, :, 0, 0])
     torch.testing.assert_close(change, expected, atol=1e-5, rtol=0)
 
 
 def test_the_prediction_can_be_taken_at_a_coarser_stride() -> None:
     decoder, features = small_decoder(), small_features()
     predictions = decoder.all_strides(features)
-    for stride in FCNDecoder.STRIDES:
-        decoder.stride = stride
-        assert torch.equal(decoder(features), predictions[stride])
+    for count in (1, 2, 3):
+        coarser = FCNDecoder((4, 5, 6), nn.Identity(), 6, 3, (32, 16, 8)[:count], (-1, -2, -3)[:count]).eval()
+        own = coarser.state_dict()
+        coarser.load_state_dict({name: tensor for name, tensor in decoder.state_dict().items() if name in own})
+        assert torch.equal(coarser(features), predictions[32 >> (count - 1)])
 
 
-def test_other_strides_are_refused() -> None:
-    with pytest.raises(ValueError, match="8, 16 or 32"):
-        FCNDecoder((4, 5, 6), nn.Identity(), 6, num_classes=3, stride=4)
+@pytest.mark.parametrize("strides", [(32, 8), (8, 16), (32, 16)])
+def test_other_strides_are_refused(strides: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must halve"):
+        FCNDecoder((4, 5, 6), nn.Identity(), 6, 3, strides, levels=(-1, -2, -3)[: 3 if strides == (32, 16) else 2])

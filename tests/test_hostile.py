@@ -23,7 +23,7 @@ from .conftest import EXAMPLES
 from .test_photo import BOMBS, as_stored, encoded, heic, png_chunk, wide_gamut_profile
 from .visitor import UPLOADED, Refused, Visitor
 
-MODEL = "fcn_lite0"
+MODEL = "fcn_mobilenetv2"
 SMALL = (240, 160)
 """(width, height) of the photos here."""
 
@@ -389,9 +389,9 @@ def test_no_such_event(visitor: Visitor, event: int, capsys: pytest.CaptureFixtu
         ({"model": "nonesuch"}, "did you mean"),
         ({"model": "../../etc/passwd"}, "did you mean"),
         ({"model": "/etc/passwd\0.safetensors"}, "did you mean"),
-        ({"model": "fcn_lite0.safetensors"}, "did you mean fcn_lite0"),
+        ({"model": "fcn_mobilenetv2.safetensors"}, "did you mean fcn_mobilenetv2"),
         ({"model": "<script>alert(1)</script>"}, "&lt;script&gt;"),
-        ({"model": ["fcn_lite0"]}, "did you mean"),
+        ({"model": ["fcn_mobilenetv2"]}, "did you mean"),
         ({"model": None}, "did you mean"),
         ({"model": "unet"}, "no trained weights"),
     ],
@@ -400,7 +400,7 @@ def test_no_such_event(visitor: Visitor, event: int, capsys: pytest.CaptureFixtu
 def test_wrong_settings(visitor: Visitor, settings: dict[str, Any], words: str) -> None:
     photo = visitor.upload(encoded(scene(), "PNG"))
     with pytest.raises(Refused, match=words):
-        visitor.segment(photo, **{"model": "deeplabv3_lite0"} | settings)
+        visitor.segment(photo, **{"model": "deeplabv3_mobilenetv2"} | settings)
 
 
 def test_a_rate_that_json_cannot_say(visitor: Visitor) -> None:

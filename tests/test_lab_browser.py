@@ -114,16 +114,16 @@ def test_weights_that_fit_are_beside_weights_that_were_moved(page: Page, url: st
 
 
 def test_a_link_brings_back_photo_network_settings_and_tab(page: Page, url: str) -> None:
-    query = "?photo=astronaut&model=deeplabv3_lite0&rate=12&stride=8&tab=lab"
+    query = "?photo=astronaut&model=deeplabv3_mobilenetv2&rate=12&stride=8&tab=lab"
     page.goto(url + query)
     expect(page.get_by_role("tab", name="Lab", exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW)
     page.wait_for_selector(FULL)
-    expect(page.locator("#grid-model input:checked")).to_have_value("deeplabv3_lite0")
+    expect(page.locator("#grid-model input:checked")).to_have_value("deeplabv3_mobilenetv2")
     expect(page.locator("#photo-in-use")).to_contain_text("512 × 512", timeout=SLOW)
     expect(page.locator("#link a")).to_have_attribute("href", f"{query}&section=grid")
     page.get_by_role("tab", name="Segment").click()
     expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36 at output stride 8", timeout=SLOW)
-    expect(page.locator("#ran")).to_contain_text("deeplabv3_lite0")
+    expect(page.locator("#ran")).to_contain_text("deeplabv3_mobilenetv2")
     expect(page.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
 
 
@@ -134,7 +134,7 @@ def test_a_link_can_be_copied_and_followed(lab: Page, url: str) -> None:
     lab.get_by_role("button", name="Copy link").click()
     expect(lab.locator("#link")).to_contain_text("Copied.")
     copied = lab.evaluate("navigator.clipboard.readText()")
-    assert copied == url + "?photo=cat&model=deeplabv3plus_lite0&rate=6&stride=16&tab=lab&section=compare"
+    assert copied == url + "?photo=cat&model=deeplabv3plus_mobilenetv2&rate=6&stride=16&tab=lab&section=compare"
     lab.goto(copied)
     lab.wait_for_selector("#compare table")
 

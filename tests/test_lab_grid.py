@@ -21,7 +21,7 @@ from segmodels.segmenter import Segmenter
 
 from .conftest import EXAMPLES
 
-MODEL = "deeplabv3_lite0"
+MODEL = "deeplabv3_mobilenetv2"
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_changes_are_counted_by_pair_largest_first() -> None:
     assert grid.changes(trained, trained) == {}
 
 
-@pytest.mark.parametrize("model", ["fcn_lite0", "unknown", "<b>", None, ["deeplabv3_lite0"]])
+@pytest.mark.parametrize("model", ["fcn_mobilenetv2", "unknown", "<b>", None, ["deeplabv3_mobilenetv2"]])
 def test_a_network_without_an_aspp_is_answered_with_a_sentence(photo: str, model: str) -> None:
     (answer,) = grid.show({"path": photo}, model)
     assert "no network with an ASPP" in answer

@@ -116,7 +116,7 @@ def test_what_is_drawn_can_be_chosen_and_saved(page: Page, url: str, tmp_path: P
         page.get_by_role("checkbox", name="Taps").set_checked(not hidden)
         with page.expect_download() as download:
             page.locator("#pixel").get_by_role("button", name="Save as PNG").click()
-        assert download.value.suggested_filename == "deeplabv3plus_lite0_pixel.png"
+        assert download.value.suggested_filename == "deeplabv3plus_mobilenetv2_pixel.png"
         download.value.save_as(tmp_path / f"{hidden}.png")
         files.append(Image.open(tmp_path / f"{hidden}.png").convert("RGB"))
     assert max(files[0].size) >= 1600
@@ -179,7 +179,7 @@ def test_a_picture_is_saved_as_it_looks(page: Page, url: str, title: str, name: 
     open_section(page, url, title)
     figures = page.locator("#parts figure, #certainty figure")
     figure = figures.first if name == "full" else figures.last
-    assert saved_as_seen(figure, figure.locator(".picture"), tmp_path) == f"deeplabv3plus_lite0_{name}.png"
+    assert saved_as_seen(figure, figure.locator(".picture"), tmp_path) == f"deeplabv3plus_mobilenetv2_{name}.png"
 
 
 def test_every_picture_has_a_text_and_a_phone_need_not_scroll_sideways(browser: Browser, url: str) -> None:

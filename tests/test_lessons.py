@@ -220,7 +220,7 @@ def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
     assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
         stride: (-(-341 // stride), -(-512 // stride)) for stride in (32, 16, 8)
     }
-    assert (label_map(found[8], (300, 451)) == memory.segmenter("fcn_lite0")(cat).labels).mean() > 0.999
+    assert (label_map(found[8], (300, 451)) == memory.segmenter("fcn_mobilenetv2")(cat).labels).mean() > 0.999
 
 
 def test_how_many_pixels_differ_is_counted() -> None:
@@ -381,7 +381,7 @@ def test_multiplications_by_running_both() -> None:
 
 # 9: what the ImageNet start is worth
 
-TWO = ("unet_lite0", "unet_width24")
+TWO = ("unet_mobilenetv2", "unet_width24")
 
 
 @pytest.mark.parametrize("seen", list(from_scratch.sizes()))
@@ -404,7 +404,7 @@ def logged(file: str) -> dict[str, Any]:
 
 def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
     """Crops from the logs of all runs that led to the weights, sizes from the networks themselves."""
-    runs = (("start", "fcn_lite0", "unet_lite0"), ("unet_width24",))
+    runs = (("start", "fcn_mobilenetv2", "unet_mobilenetv2"), ("unet_width24",))
     crops = [
         sum(log["history"][-1]["step"] * log["recipe"]["batch"] for log in (logged(f"{run}.log.json") for run in each))
         for each in runs

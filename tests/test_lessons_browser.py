@@ -88,7 +88,9 @@ def test_the_answer_waits_until_it_is_asked_for(lessons: Page) -> None:
 
 def test_links_go_to_anatomy_and_the_lab_and_back(lessons: Page) -> None:
     open_lesson(lessons, 8).get_by_role("button", name="(Anatomy)").click()
-    expect(lessons.locator('#anatomy-diagram svg[aria-label*="(deeplabv3plus_lite0)"]')).to_be_visible(timeout=SLOW)
+    expect(lessons.locator('#anatomy-diagram svg[aria-label*="(deeplabv3plus_mobilenetv2)"]')).to_be_visible(
+        timeout=SLOW
+    )
     lessons.get_by_role("button", name="4 U-Net's path").click()
     expect(lessons.locator("#lesson-4 figure.drawing")).to_be_visible(timeout=SLOW)
     open_lesson(lessons, 6).get_by_role("button", name="(Lab)").click()

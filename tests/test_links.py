@@ -18,8 +18,8 @@ def reading(query: str) -> Linked:
 
 
 def test_a_whole_link() -> None:
-    query = "photo=cat&model=deeplabv3_lite0&rate=12&stride=8&tab=lab&section=compare"
-    assert reading(query) == Linked("cat", "deeplabv3_lite0", 12, 8, "lab", "compare")
+    query = "photo=cat&model=deeplabv3_mobilenetv2&rate=12&stride=8&tab=lab&section=compare"
+    assert reading(query) == Linked("cat", "deeplabv3_mobilenetv2", 12, 8, "lab", "compare")
 
 
 def test_an_empty_query_asks_for_nothing_and_foreign_names_are_left_alone() -> None:
@@ -40,7 +40,7 @@ def test_an_empty_query_asks_for_nothing_and_foreign_names_are_left_alone() -> N
         ("rate=" + "9" * 5000, "from 1 to 24"),
         ("stride=4", "must be 8, 16 or 32"),
         ("stride=12", "must be 8, 16 or 32"),
-        ("model=unet_lite0&rate=6", "unet_lite0 has no atrous rate"),
+        ("model=unet_mobilenetv2&rate=6", "unet_mobilenetv2 has no atrous rate"),
         ("tab=home", "no tab called 'home', only segment, lab, lessons, anatomy"),
         ("tab=lab&section=home", "no section of that tab called 'home', only grid, compare"),
         ("tab=segment&section=grid", "no section of that tab called 'grid'"),
@@ -67,7 +67,9 @@ def test_sentences_are_escaped() -> None:
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "astronaut.jpg", "rocket.jpg"])
-@pytest.mark.parametrize(("model", "rate", "stride"), [("deeplabv3_lite0", 3, 32), ("fcn_lite0", None, None)])
+@pytest.mark.parametrize(
+    ("model", "rate", "stride"), [("deeplabv3_mobilenetv2", 3, 32), ("fcn_mobilenetv2", None, None)]
+)
 def test_a_written_link_reads_as_what_it_was_written_from(
     name: str, model: str, rate: int | None, stride: int | None
 ) -> None:
@@ -81,7 +83,7 @@ def test_an_example_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> N
     other.write_bytes((EXAMPLES / "coffee.jpg").read_bytes()[:-1])
 
     def photo(file: Path) -> Any:
-        return reading(write(named({"path": str(file)}), "fcn_lite0", 6, 16, "segment")[1:]).photo
+        return reading(write(named({"path": str(file)}), "fcn_mobilenetv2", 6, 16, "segment")[1:]).photo
 
     assert photo(same) == "cat"
     assert photo(other) is None

@@ -16,7 +16,7 @@ from segmodels.many.local_engine import AHEAD, Job, done_before, photos_in, segm
 
 from .test_cli import fails
 
-MODEL = "fcn_lite0"
+MODEL = "fcn_mobilenetv2"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,9 @@ def test_a_second_run_skips_what_is_done_and_says_the_same(
             assert before.report["classes"] == after.report["classes"]
 
 
-@pytest.mark.parametrize("setting", [{"working_size": 128}, {"model": "deeplabv3_lite0"}, {"precision": "float32"}])
+@pytest.mark.parametrize(
+    "setting", [{"working_size": 128}, {"model": "deeplabv3_mobilenetv2"}, {"precision": "float32"}]
+)
 def test_other_settings_are_not_done_yet(
     folder: Path, tmp_path: Path, segmenter: Segmenter, setting: dict[str, Any]
 ) -> None:

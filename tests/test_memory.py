@@ -87,9 +87,9 @@ def test_a_value_that_could_not_be_made_is_made_by_the_next_who_asks() -> None:
 
 
 def test_a_network_in_use_answers_while_another_is_loading(monkeypatch: pytest.MonkeyPatch) -> None:
-    ready, started, finish = memory.segmenter("fcn_lite0"), threading.Event(), threading.Event()
+    ready, started, finish = memory.segmenter("fcn_mobilenetv2"), threading.Event(), threading.Event()
     fresh: Remembered[Segmenter] = Remembered(12)
-    fresh.get("fcn_lite0", lambda: ready)
+    fresh.get("fcn_mobilenetv2", lambda: ready)
 
     def slow(name: str) -> Segmenter:
         started.set()
@@ -99,17 +99,17 @@ def test_a_network_in_use_answers_while_another_is_loading(monkeypatch: pytest.M
     monkeypatch.setattr(memory, "_segmenters", fresh)
     monkeypatch.setattr(memory, "load", slow)
     with ThreadPoolExecutor(2) as pool:
-        loading = pool.submit(memory.segmenter, "unet_lite0")
+        loading = pool.submit(memory.segmenter, "unet_mobilenetv2")
         assert started.wait(30)
         try:
-            assert pool.submit(memory.segmenter, "fcn_lite0").result(10) is ready
+            assert pool.submit(memory.segmenter, "fcn_mobilenetv2").result(10) is ready
         finally:
             finish.set()
         loading.result(30)
 
 
 def test_a_stride_left_out_and_the_same_by_its_number_are_one_set_of_features() -> None:
-    name = "deeplabv3_lite0"
+    name = "deeplabv3_mobilenetv2"
     stride = zoo.card(name).output_stride
     assert memory.features(CAT, name, None) is memory.features(CAT, name, stride)
     assert memory.has_features(CAT, name, stride)
@@ -132,9 +132,9 @@ def test_what_is_remembered_lies_apart_from_the_heap() -> None:
 
 
 def test_remembered_features_lie_apart_and_are_computed_once() -> None:
-    first = memory.features(CAT, "fcn_lite0", None)
+    first = memory.features(CAT, "fcn_mobilenetv2", None)
     assert all(map_.data_ptr() % mmap.PAGESIZE == 0 for map_ in first.maps)
-    assert memory.features(CAT, "fcn_lite0", None) is first
+    assert memory.features(CAT, "fcn_mobilenetv2", None) is first
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -179,7 +179,7 @@ def test_a_photo_is_decoded_once_a_request_and_then_forgotten(tmp_path: Path, mo
     monkeypatch.setattr(memory, "_displays", Remembered(1, lambda display: 1))
     monkeypatch.setattr(memory, "_features", Remembered(1, lambda features: 1))
     with memory.decoding_once():
-        assert memory.display(large).size == memory.features(large, "fcn_lite0", None).photo_size
+        assert memory.display(large).size == memory.features(large, "fcn_mobilenetv2", None).photo_size
         assert memory.photo(large).image is decoded[0]()
         assert len(decoded) == 1
     gc.collect()

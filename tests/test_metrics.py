@@ -16,9 +16,9 @@ def test_scores_of_a_case_computed_by_hand() -> None:
     assert scores.miou((1, 3)) == pytest.approx(2 / 3)
 
 
-def test_a_class_that_is_only_predicted_scores_zero() -> None:
+def test_a_class_that_is_only_predicted_is_not_scored() -> None:
     truth, labels = np.zeros((2, 2), dtype=np.uint8), np.array([[0, 0], [0, 1]], dtype=np.uint8)
-    assert Scores(confusion_matrix(truth, labels, 2)).iou == [3 / 4, 0.0]
+    assert Scores(confusion_matrix(truth, labels, 2)).iou == [3 / 4, None]
 
 
 def test_maps_of_different_size_are_refused() -> None:

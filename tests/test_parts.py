@@ -27,7 +27,7 @@ from .helpers import randomise_norms
 
 CAT = str(EXAMPLES / "cat.jpg")
 
-DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
+DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 BRANCHES = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
 SKIPS = ["skip 16", "skip 8", "skip 4", "skip 2"]
 SCORES = ["score 16", "score 8"]
@@ -68,9 +68,9 @@ def deafened(built: SegmentationNetwork, part: str) -> SegmentationNetwork:
 
 CASES = [
     *((name, part) for name in DEEPLABS for part in BRANCHES),
-    ("deeplabv3plus_lite0", "low-level path"),
-    *(("unet_lite0", part) for part in SKIPS),
-    *(("fcn_lite0", part) for part in SCORES),
+    ("deeplabv3plus_mobilenetv2", "low-level path"),
+    *(("unet_mobilenetv2", part) for part in SKIPS),
+    *(("fcn_mobilenetv2", part) for part in SCORES),
 ]
 
 
@@ -84,7 +84,7 @@ def test_a_part_that_is_off_equals_weights_that_do_not_read_it(name: str, part: 
     assert not torch.allclose(found, built.decode(seen), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [*DEEPLABS, "unet_lite0", "fcn_lite0"])
+@pytest.mark.parametrize("name", [*DEEPLABS, "unet_mobilenetv2", "fcn_mobilenetv2"])
 def test_all_parts_can_be_off_at_once(name: str) -> None:
     built = network(name)
     seen, names = features(built), [part for case, part in CASES if case == name]
@@ -97,7 +97,7 @@ def test_all_parts_can_be_off_at_once(name: str) -> None:
 
 
 def test_without_branches_and_low_level_features_the_photo_no_longer_matters() -> None:
-    built = network("deeplabv3plus_lite0")
+    built = network("deeplabv3plus_mobilenetv2")
     with without(built, [*BRANCHES, "low-level path"]):
         first, second = built.decode(features(built)), built.decode(features(built))
     assert torch.equal(first, second)
@@ -105,7 +105,7 @@ def test_without_branches_and_low_level_features_the_photo_no_longer_matters() -
 
 @pytest.mark.parametrize("leave", [lambda: None, lambda: (_ for _ in ()).throw(KeyError)])
 def test_all_is_as_before_afterwards(leave: Callable[[], None]) -> None:
-    built = network("unet_lite0")
+    built = network("unet_mobilenetv2")
     seen = features(built)
     before = built.decode(seen)
     try:
@@ -133,7 +133,7 @@ def test_other_networks_have_the_parts_that_their_papers_draw(name: str, expecte
 
 
 def test_an_unknown_part_is_refused_and_nothing_stays_off() -> None:
-    built = network("unet_lite0")
+    built = network("unet_mobilenetv2")
     seen = features(built)
     before = built.decode(seen)
     with pytest.raises(ValueError, match="no part called 'image pooling' here; there are: skip 16, skip 8"):  # noqa: SIM117
@@ -144,7 +144,7 @@ def test_an_unknown_part_is_refused_and_nothing_stays_off() -> None:
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    return segmodels.load("deeplabv3plus_lite0", device="cpu", precision="float32")
+    return segmodels.load("deeplabv3plus_mobilenetv2", device="cpu", precision="float32")
 
 
 def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Segmenter) -> None:
@@ -168,7 +168,7 @@ def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
 
 
 def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
-    card = zoo.card("deeplabv3plus_lite0")
+    card = zoo.card("deeplabv3plus_mobilenetv2")
     usual = memory.segmenter(card.name)
     seen = usual.encode(read_photo(CAT).image)
     for off in ([], ["1x1"], ["low-level path", "rate r"]):
@@ -183,27 +183,27 @@ def test_the_full_network_is_what_the_segment_tab_shows() -> None:
 
 
 def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride(astronaut: Image.Image) -> None:
-    segmenter = segmodels.load("fcn_lite0")
+    segmenter = segmodels.load("fcn_mobilenetv2")
     features = segmenter.encode(astronaut)
-    path, card = str(EXAMPLES / "astronaut.jpg"), zoo.card("fcn_lite0")
+    path, card = str(EXAMPLES / "astronaut.jpg"), zoo.card("fcn_mobilenetv2")
     found = page.fcn_predictions(path, card, (512, 512))
     assert list(found) == ["FCN-32s", "FCN-16s"]
     for stride in (32, 16):
         with segmenter.turn() as network:
             network.decoder.stride = stride  # type: ignore[assignment]
         assert (segmenter.decode(features).labels == found[f"FCN-{stride}s"]).mean() > 0.999
-    assert page.fcn_predictions(path, zoo.card("unet_lite0"), (512, 512)) == {}
+    assert page.fcn_predictions(path, zoo.card("unet_mobilenetv2"), (512, 512)) == {}
 
 
 def test_the_page_says_what_is_zero_and_what_changes() -> None:
-    names = list(page._parts(zoo.card("unet_lite0")))
-    shown = page.show({"path": CAT}, "unet_lite0", names[1:], None)
-    full, rest = (page.labels_without(CAT, zoo.card("unet_lite0"), off, (451, 300)) for off in ([], names[:1]))
+    names = list(page._parts(zoo.card("unet_mobilenetv2")))
+    shown = page.show({"path": CAT}, "unet_mobilenetv2", names[1:], None)
+    full, rest = (page.labels_without(CAT, zoo.card("unet_mobilenetv2"), off, (451, 300)) for off in ([], names[:1]))
     assert "Without skip at stride 16" in shown
     assert "features at stride 16, as they enter the concatenation" in shown
     assert f"{(full != rest).mean():.1%} of the pixels change" in shown
-    assert "All parts are on" in page.show({"path": CAT}, "unet_lite0", names, None)
-    overview = page.show_each({"path": CAT}, "fcn_lite0", None)
+    assert "All parts are on" in page.show({"path": CAT}, "unet_mobilenetv2", names, None)
+    overview = page.show_each({"path": CAT}, "fcn_mobilenetv2", None)
     assert all(name in overview for name in ("without scores at stride 8", "FCN-32s", "FCN-16s"))
 
 
@@ -223,13 +223,13 @@ def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> 
     truth = np.full((300, 451), 255, dtype=np.uint8)
     truth[:, :200] = 8
     upload = save_labels(tmp_path / "truth.png", truth, mode)
-    names = list(page._parts(zoo.card("fcn_lite0")))
-    shown = page.show({"path": CAT}, "fcn_lite0", names, upload)
-    labels = page.labels_without(CAT, zoo.card("fcn_lite0"), [], (451, 300))
+    names = list(page._parts(zoo.card("fcn_mobilenetv2")))
+    shown = page.show({"path": CAT}, "fcn_mobilenetv2", names, upload)
+    labels = page.labels_without(CAT, zoo.card("fcn_mobilenetv2"), [], (451, 300))
     hit = (labels[:, :200] == 8).mean()
     others = len(np.unique(labels[:, :200])) - 1  # each a class with no true pixel: IoU 0
     assert f"Full network: mIoU {hit / (1 + others):.3f}" in shown
-    assert "mIoU" in page.show_each({"path": CAT}, "fcn_lite0", upload)
+    assert "mIoU" in page.show_each({"path": CAT}, "fcn_mobilenetv2", upload)
 
 
 def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path
 def test_a_wrong_label_map_is_answered_with_a_sentence_beside_the_pictures(
     tmp_path: Path, labels: np.ndarray, mode: str, sentence: str
 ) -> None:
-    shown = page.show({"path": CAT}, "fcn_lite0", [], save_labels(tmp_path / "truth.png", labels, mode))
+    shown = page.show({"path": CAT}, "fcn_mobilenetv2", [], save_labels(tmp_path / "truth.png", labels, mode))
     assert sentence in shown
     assert "Full network" in shown
     assert "mIoU" not in shown
@@ -271,9 +271,9 @@ def test_a_label_map_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -
     [
         ("none", [], "There is no model"),
         ("unet", [], "cannot be taken apart here"),
-        ("unet_lite0", "skip 8", "must be a list of names"),
-        ("unet_lite0", [["skip 8"]], "must be a list of names"),
-        ("unet_lite0", None, "must be a list of names"),
+        ("unet_mobilenetv2", "skip 8", "must be a list of names"),
+        ("unet_mobilenetv2", [["skip 8"]], "must be a list of names"),
+        ("unet_mobilenetv2", None, "must be a list of names"),
     ],
 )
 def test_wrong_choices_are_answered_with_a_sentence(model: Any, on: Any, sentence: str) -> None:

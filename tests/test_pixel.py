@@ -47,7 +47,7 @@ def apart(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).sum() / expected.sum())
 
 
-@pytest.mark.parametrize("model", ["unet_lite0", "deeplabv3plus_lite0"])
+@pytest.mark.parametrize("model", ["unet_mobilenetv2", "deeplabv3plus_mobilenetv2"])
 def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
     chosen = settings(model)
     looked = page.look(CAT, chosen, 0.3, 0.4)
@@ -67,26 +67,26 @@ def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
 
 
 def test_the_gradient_is_of_the_rate_and_stride_chosen_and_of_the_class_followed() -> None:
-    chosen = settings("deeplabv3_lite0", 2, 32)
-    person = zoo.card("deeplabv3_lite0").classes.index("person")
+    chosen = settings("deeplabv3_mobilenetv2", 2, 32)
+    person = zoo.card("deeplabv3_mobilenetv2").classes.index("person")
     looked = page.look(CAT, chosen, 0.9, 0.2, person)
-    seen = pixels("deeplabv3_lite0").requires_grad_()
-    bare("deeplabv3_lite0", 2, 32)(seen)[0, person, looked.row, looked.column].backward()
+    seen = pixels("deeplabv3_mobilenetv2").requires_grad_()
+    bare("deeplabv3_mobilenetv2", 2, 32)(seen)[0, person, looked.row, looked.column].backward()
     assert seen.grad is not None
     gradient = seen.grad[0].abs().sum(0).numpy()
     assert apart(page.effective(CAT, chosen, looked), gradient) < 1e-3
 
 
 def test_looking_leaves_the_network_that_segments_alone() -> None:
-    segmenter = memory.segmenter("deeplabv3_lite0")
+    segmenter = memory.segmenter("deeplabv3_mobilenetv2")
     photo = read_photo(CAT).image
     before = segmenter(photo).labels
-    chosen = settings("deeplabv3_lite0", 1, 8)
+    chosen = settings("deeplabv3_mobilenetv2", 1, 8)
     page.effective(CAT, chosen, page.look(CAT, chosen, 0.1, 0.1))
     assert (segmenter(photo).labels == before).all()
 
 
-@pytest.mark.parametrize("model", ["fcn_lite0", "unet_lite0"])
+@pytest.mark.parametrize("model", ["fcn_mobilenetv2", "unet_mobilenetv2"])
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.0, 1.0), (0.02, 0.6)])
 def test_the_effective_field_is_zero_outside_the_theoretical_one(model: str, x: float, y: float) -> None:
     looked = page.look(CAT, settings(model), x, y)
@@ -98,7 +98,7 @@ def test_the_effective_field_is_zero_outside_the_theoretical_one(model: str, x: 
     assert heat[looked.row, looked.column] > 0
 
 
-@pytest.mark.parametrize("model", ["deeplabv3_lite0", "deeplabv3plus_lite0"])
+@pytest.mark.parametrize("model", ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"])
 @pytest.mark.parametrize(("rate", "stride"), [(6, 16), (1, 16), (12, 8), (3, 32)])
 def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate: int, stride: int) -> None:
     looked = page.look(CAT, settings(model, rate, stride), 0.8, 0.3)
@@ -125,7 +125,7 @@ def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate
 
 
 def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() -> None:
-    looked = page.look(CAT, settings("deeplabv3_lite0", 1, 8), 0, 0)
+    looked = page.look(CAT, settings("deeplabv3_mobilenetv2", 1, 8), 0, 0)
     rights = [branch.box.right for branch in looked.branches]
     assert rights[0] < rights[1] < rights[2] < rights[3] == looked.box.right < rights[4] == 511
 
@@ -134,7 +134,7 @@ def test_the_size_of_the_field_is_that_of_the_closed_form() -> None:
     """The closed form is a mean over positions, here up to half a cell to each side of the exact one."""
     from segmodels.insight.cost import count
 
-    for model in ("fcn_lite0", "unet_lite0"):
+    for model in ("fcn_mobilenetv2", "unet_mobilenetv2"):
         card = zoo.card(model)
         with torch.device("meta"):
             network = zoo.build(model)
@@ -159,8 +159,8 @@ def svg(html: str) -> ET.Element:
 
 
 def test_the_picture_has_a_mark_for_every_tap_hollow_off_the_map() -> None:
-    *_, (picture, facts) = page.show({"path": CAT}, "deeplabv3plus_lite0", 6, 16, 90, 10, page.WINNER)
-    looked = page.look(CAT, settings("deeplabv3plus_lite0"), 0.9, 0.1)
+    *_, (picture, facts) = page.show({"path": CAT}, "deeplabv3plus_mobilenetv2", 6, 16, 90, 10, page.WINNER)
+    looked = page.look(CAT, settings("deeplabv3plus_mobilenetv2"), 0.9, 0.1)
     drawn = svg(picture)
     for branch in looked.branches[1:4]:
         (group,) = drawn.findall(f".//*[@data-branch='{branch.name}']")
@@ -174,7 +174,7 @@ def test_the_picture_has_a_mark_for_every_tap_hollow_off_the_map() -> None:
 
 
 def test_the_bars_are_the_best_classes_in_order() -> None:
-    *_, (_, facts) = page.show({"path": CAT}, "fcn_lite0", None, None, 50, 50, page.WINNER)
+    *_, (_, facts) = page.show({"path": CAT}, "fcn_mobilenetv2", None, None, 50, 50, page.WINNER)
     shares = [float(share) for share in re.findall(r"</span>([\d.]+)%", facts)]
     assert len(shares) == page.BARS
     assert shares == sorted(shares, reverse=True)
@@ -182,7 +182,7 @@ def test_the_bars_are_the_best_classes_in_order() -> None:
 
 
 def test_the_heat_map_comes_after_all_else_and_is_remembered() -> None:
-    where = ({"path": CAT}, "fcn_lite0", None, None, 12.5, 77, "dog")
+    where = ({"path": CAT}, "fcn_mobilenetv2", None, None, 12.5, 77, "dog")
     first, second = page.show(*where)
     assert "Computing it" in first[0]
     assert "effective" not in [each.get("class") for each in svg(first[0])]
@@ -195,15 +195,15 @@ def test_the_heat_map_comes_after_all_else_and_is_remembered() -> None:
     [
         ("none", 6, 16, 50, 50, page.WINNER, "There is no model"),
         ("fcn_resnet50", 6, 16, 50, 50, page.WINNER, "cannot be looked at here"),
-        ("deeplabv3_lite0", 1.5, 16, 50, 50, page.WINNER, "The atrous rate must be"),
-        ("deeplabv3_lite0", 6, 5, 50, 50, page.WINNER, "The output stride must be"),
-        ("fcn_lite0", 6, 16, -1, 50, page.WINNER, "How far across the pixel lies"),
-        ("fcn_lite0", 6, 16, 50, 101, page.WINNER, "How far down the pixel lies"),
-        ("fcn_lite0", 6, 16, float("nan"), 50, page.WINNER, "How far across the pixel lies"),
-        ("fcn_lite0", 6, 16, "50", 50, page.WINNER, "How far across the pixel lies"),
-        ("fcn_lite0", 6, 16, 50, None, page.WINNER, "How far down the pixel lies"),
-        ("fcn_lite0", 6, 16, 50, 50, "unicorn", "There is no class called 'unicorn'"),
-        ("fcn_lite0", 6, 16, 50, 50, ["cat"], "There is no class called"),
+        ("deeplabv3_mobilenetv2", 1.5, 16, 50, 50, page.WINNER, "The atrous rate must be"),
+        ("deeplabv3_mobilenetv2", 6, 5, 50, 50, page.WINNER, "The output stride must be"),
+        ("fcn_mobilenetv2", 6, 16, -1, 50, page.WINNER, "How far across the pixel lies"),
+        ("fcn_mobilenetv2", 6, 16, 50, 101, page.WINNER, "How far down the pixel lies"),
+        ("fcn_mobilenetv2", 6, 16, float("nan"), 50, page.WINNER, "How far across the pixel lies"),
+        ("fcn_mobilenetv2", 6, 16, "50", 50, page.WINNER, "How far across the pixel lies"),
+        ("fcn_mobilenetv2", 6, 16, 50, None, page.WINNER, "How far down the pixel lies"),
+        ("fcn_mobilenetv2", 6, 16, 50, 50, "unicorn", "There is no class called 'unicorn'"),
+        ("fcn_mobilenetv2", 6, 16, 50, 50, ["cat"], "There is no class called"),
     ],
 )
 def test_what_cannot_be_is_answered_with_a_sentence(
@@ -215,5 +215,5 @@ def test_what_cannot_be_is_answered_with_a_sentence(
 
 
 def test_without_a_photo_there_is_an_invitation() -> None:
-    ((picture, _),) = page.show(None, "fcn_lite0", None, None, 50, 50, page.WINNER)
+    ((picture, _),) = page.show(None, "fcn_mobilenetv2", None, None, 50, 50, page.WINNER)
     assert "Drop in a photo" in picture

@@ -10,7 +10,7 @@ from segmodels.speed.precision import keep_depthwise_in_float32, optimise
 from .helpers import randomise_norms
 
 
-@pytest.mark.parametrize("name", ["unet_resnet18", "fcn_resnet50", "deeplabv3_lite0"])
+@pytest.mark.parametrize("name", ["unet_resnet18", "fcn_resnet50", "deeplabv3_mobilenetv2"])
 def test_folding_leaves_no_batch_norm_and_the_same_answer(name: str) -> None:
     torch.manual_seed(0)
     network = segmodels.build(name).eval()
@@ -25,7 +25,7 @@ def test_folding_leaves_no_batch_norm_and_the_same_answer(name: str) -> None:
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="must be one of"):
-        optimise(segmodels.build("fcn_lite0"), torch.device("cpu"), "float16")
+        optimise(segmodels.build("fcn_mobilenetv2"), torch.device("cpu"), "float16")
 
 
 def test_a_depthwise_convolution_kept_in_float32_is_not_touched_by_autocast() -> None:

@@ -72,7 +72,7 @@ def choose_torchvisions(page: Page) -> None:
 def go_on_with_bundled_weights(page: Page) -> None:
     page.locator("#source").get_by_text("Bundled").click()
     expect(page.locator("#pictures .legend")).to_contain_text("cat", timeout=SLOW)
-    expect(page.locator("#ran")).to_contain_text("deeplabv3plus_lite0", timeout=SLOW)
+    expect(page.locator("#ran")).to_contain_text("deeplabv3plus_mobilenetv2", timeout=SLOW)
 
 
 def served(server: Server, monkeypatch: pytest.MonkeyPatch, content: bytes, sha256: str | None = None) -> None:
@@ -146,7 +146,7 @@ def test_what_goes_wrong_is_one_sentence_and_the_page_goes_on(
     sentence = problem.inner_text()
     assert sentence.count(". ") == 0
     assert sentence.endswith(".")
-    assert "deeplabv3plus_lite0" in sentence
+    assert "deeplabv3plus_mobilenetv2" in sentence
     assert "/models/tiny-" in sentence
     with pytest.raises(ValueError, match="fetched on first use"):  # what would run it says the same and asks nobody
         memory.segmenter(MOBILENET)

@@ -18,7 +18,7 @@ from segmodels.many.local_engine import Job, photos_in, segment_many
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
 pytestmark = pytest.mark.ray
 
-MODEL = "fcn_lite0"
+MODEL = "fcn_mobilenetv2"
 
 
 @pytest.fixture

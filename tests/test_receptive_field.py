@@ -21,12 +21,12 @@ from segmodels.insight.receptive_field import (
     taps,
 )
 from segmodels.loading import assemble
-from segmodels.networks.backbones import VGG16, EfficientNetLite0, ResNet18, Xception65
-from segmodels.networks.deeplab import deeplabv3_lite0, deeplabv3plus_lite0
-from segmodels.networks.fcn import fcn_lite0, vgg16_head
+from segmodels.networks.backbones import VGG16, MobileNetV2, ResNet18, Xception65
+from segmodels.networks.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
+from segmodels.networks.fcn import fcn_mobilenetv2, vgg16_head
 from segmodels.networks.layers import BilinearUpsampling
 from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.unet import ContractingPath, UpBlock, unet, unet_lite0
+from segmodels.networks.unet import ContractingPath, UpBlock, unet, unet_mobilenetv2
 from segmodels.weights import read_state
 
 
@@ -112,8 +112,8 @@ def traced(network: Callable[[Tensor], Any], x: Tensor) -> ReceptiveField:
     return field
 
 
-def dilated_efficientnet() -> EfficientNetLite0:
-    return EfficientNetLite0(8)
+def dilated_mobilenet() -> MobileNetV2:
+    return MobileNetV2(8)
 
 
 def dilated_resnet() -> ResNet18:
@@ -127,8 +127,8 @@ def classic_path() -> nn.Module:
 @pytest.mark.parametrize(
     ("backbone", "level", "height"),
     [
-        (EfficientNetLite0, 4, 1600),
-        (dilated_efficientnet, 4, 1600),
+        (MobileNetV2, 4, 800),
+        (dilated_mobilenet, 4, 800),
         (ResNet18, 4, 704),
         (dilated_resnet, 4, 704),
         (Xception65, 2, 256),
@@ -226,7 +226,7 @@ def test_a_fully_connected_layer_sees_all() -> None:
 
 def test_image_pooling_sees_all() -> None:
     with torch.device("meta"):
-        layers = {layer.name: layer.receptive_field for layer in count(deeplabv3_lite0(3), 65, 97).layers}
+        layers = {layer.name: layer.receptive_field for layer in count(deeplabv3_mobilenetv2(3), 65, 97).layers}
     backbone = layers["backbone.stages.6.0.project"]
     for branch, rate in ((1, 6), (2, 12), (3, 18)):
         assert layers[f"decoder.aspp.convs.{branch}.0"] == backbone + 2 * rate * 16
@@ -322,11 +322,11 @@ def test_the_effective_field_leaves_the_network_alone_and_works_in_inference_mod
 @pytest.mark.parametrize(
     ("build", "off", "height"),
     [
-        (fcn_lite0, [], 1003),
-        (unet_lite0, [], 1203),
-        (unet_lite0, ["skip 16", "skip 2"], 1203),
-        (deeplabv3_lite0, ["image pooling", "rate 2r", "rate 3r"], 1500),
-        (deeplabv3plus_lite0, ["image pooling", "rate r", "rate 2r", "rate 3r"], 1003),
+        (fcn_mobilenetv2, [], 1003),
+        (unet_mobilenetv2, [], 1203),
+        (unet_mobilenetv2, ["skip 16", "skip 2"], 1203),
+        (deeplabv3_mobilenetv2, ["image pooling", "rate 2r", "rate 3r"], 1500),
+        (deeplabv3plus_mobilenetv2, ["image pooling", "rate r", "rate 2r", "rate 3r"], 1003),
     ],
 )
 def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
@@ -349,7 +349,7 @@ def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
 
 
 def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
-    card = segmodels.card("fcn_lite0")
+    card = segmodels.card("fcn_mobilenetv2")
     network = assemble(card, read_state(card.weights_file())).eval()
     pixels = torch.randn(1, 3, 64, 1200)
     box = reach(network, 64, 1200, ())[0].columns[600]
@@ -363,7 +363,7 @@ def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
 
 def test_image_pooling_reaches_everything_and_a_network_without_branches_nothing() -> None:
     with torch.device("meta"):
-        network = deeplabv3_lite0().eval()
+        network = deeplabv3_mobilenetv2().eval()
     branches = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
     everything, nothing = reach(network, 320, 2048, (), branches)
     assert (everything.columns == [0, 2047]).all()

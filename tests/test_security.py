@@ -33,7 +33,7 @@ from .conftest import EXAMPLES
 from .visitor import UPLOADED, Refused, Visitor
 
 CAT = EXAMPLES / "cat.jpg"
-MODEL = "fcn_lite0"
+MODEL = "fcn_mobilenetv2"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from segmodels.inference.label_map import label_map, mean_confidence
 from segmodels.segmenter import fit_working_size, resized
 from segmodels.weights import read_state, save_state
 
-DEEPLABS = ["deeplabv3_lite0", "deeplabv3plus_lite0"]
+DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 
 
 @pytest.fixture(scope="module", params=zoo.bundled_models())
@@ -24,7 +24,7 @@ def segmenter(request: pytest.FixtureRequest) -> Segmenter:
 
 @pytest.fixture(scope="module")
 def deeplab() -> Segmenter:
-    return segmodels.load("deeplabv3plus_lite0")
+    return segmodels.load("deeplabv3plus_mobilenetv2")
 
 
 def test_finds_the_cat(segmenter: Segmenter, cat: Image.Image) -> None:
@@ -116,7 +116,7 @@ def test_visitors_with_different_settings_do_not_mix(deeplab: Segmenter, cat: Im
         assert all(pool.map(visit, range(4)))
 
 
-@pytest.mark.parametrize("name", ["fcn_lite0", "unet_lite0"])
+@pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_mobilenetv2"])
 @pytest.mark.parametrize("setting", [{"atrous_rate": 6}, {"output_stride": 16}])
 def test_networks_without_atrous_convolutions_refuse_them(name: str, setting: dict[str, int], cat: Image.Image) -> None:
     with pytest.raises(ValueError, match=r"has no (atrous rate|output stride)"):
@@ -189,23 +189,23 @@ def test_a_small_working_size_is_quicker_and_coarser(deeplab: Segmenter, cat: Im
 
 
 def test_other_weights_can_be_loaded(tmp_path: Path, cat: Image.Image) -> None:
-    network = zoo.build("fcn_lite0")
+    network = zoo.build("fcn_mobilenetv2")
     save_state(network, tmp_path / "mine.safetensors")
     torch.save(network.state_dict(), tmp_path / "mine.pt")
-    theirs = segmodels.load("fcn_lite0")(cat).labels
+    theirs = segmodels.load("fcn_mobilenetv2")(cat).labels
     for file in ("mine.safetensors", "mine.pt"):
-        assert (segmodels.load("fcn_lite0", weights=tmp_path / file)(cat).labels != theirs).mean() > 0.1
+        assert (segmodels.load("fcn_mobilenetv2", weights=tmp_path / file)(cat).labels != theirs).mean() > 0.1
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="belong to another network"):
-        segmodels.load("unet_lite0", weights=zoo.card("fcn_lite0").weights_file())
+        segmodels.load("unet_mobilenetv2", weights=zoo.card("fcn_mobilenetv2").weights_file())
     with pytest.raises(FileNotFoundError, match="missing"):
-        segmodels.load("unet_lite0", weights=tmp_path / "none.safetensors")
+        segmodels.load("unet_mobilenetv2", weights=tmp_path / "none.safetensors")
     for name in ("bad.safetensors", "bad.pt"):
         (tmp_path / name).write_bytes(b"no weights at all")
         with pytest.raises(ValueError, match="no weights that can be read"):
-            segmodels.load("unet_lite0", weights=tmp_path / name)
+            segmodels.load("unet_mobilenetv2", weights=tmp_path / name)
 
 
 def test_forty_megapixels_stay_within_memory(segmenter: Segmenter) -> None:

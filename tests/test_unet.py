@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.unet import UNet, UNetDecoder, unet, unet_lite0, unet_resnet18
+from segmodels.networks.unet import UNet, UNetDecoder, unet, unet_mobilenetv2, unet_resnet18
 
 from .helpers import parameters
 
@@ -74,7 +74,7 @@ def test_the_base_width_scales_every_step() -> None:
     assert network.backbone.out_channels == (24, 48, 96, 192, 384)
 
 
-@pytest.mark.parametrize("builder", [unet_lite0, unet_resnet18, unet])
+@pytest.mark.parametrize("builder", [unet_mobilenetv2, unet_resnet18, unet])
 @pytest.mark.parametrize("size", [(33, 65), (17, 16), (1, 1), (100, 224)])
 def test_any_size_comes_back(builder: Callable[[int], SegmentationNetwork], size: tuple[int, int]) -> None:
     with torch.device("meta"):
@@ -162,7 +162,7 @@ def test_unet_resnet18_has_resnets_parameters_and_the_decoders() -> None:
     encoder = parameters(classifier) - (512 * 1000 + 1000)
 
     def block(below: int, width: int) -> int:
-        up = 4 * below * width + width
+        up = 9 * below * width + width  # 3x3, see UpBlock
         return up + 9 * (2 * width) * width + 9 * width * width + 2 * 2 * width
 
     decoder = block(512, 256) + block(256, 128) + block(128, 64) + block(64, 64) + 64 * 21 + 21
@@ -170,19 +170,19 @@ def test_unet_resnet18_has_resnets_parameters_and_the_decoders() -> None:
 
 
 def test_the_compact_unet_predicts_at_every_step() -> None:
-    network = unet_lite0(num_classes=5).eval()
+    network = unet_mobilenetv2(num_classes=5).eval()
     with torch.no_grad():
         features = network.encode(torch.randn(1, 3, 65, 96))
         steps = network.side_logits(features)
-        assert [tuple(logits.shape[1:]) for logits in steps] == [(5, 5, 6), (5, 9, 12), (5, 17, 24), (5, 33, 48)]
+        assert [tuple(logits.shape[1:]) for logits in steps] == [(5, 9, 12), (5, 17, 24)]
         assert torch.equal(steps[-1], network.decode(features))
 
 
-def test_normed_inputs_do_not_let_a_loud_skip_drown_the_others() -> None:
+def test_normed_skips_do_not_let_a_loud_skip_drown_the_others() -> None:
     torch.manual_seed(0)
     features = [torch.randn(2, channels, size, size) for channels, size in ((3, 16), (4, 8), (5, 4))]
     loud = [100 * features[0], *features[1:]]
-    for norm_inputs in (True, False):
-        decoder = UNetDecoder((3, 4, 5), (6, 6), 2, norm_inputs=norm_inputs).train()
+    for norm_skips in (True, False):
+        decoder = UNetDecoder((3, 4, 5), (6, 6), 2, norm_skips=norm_skips).train()
         same = torch.allclose(decoder(features), decoder(loud), atol=1e-3)
-        assert same == norm_inputs
+        assert same == norm_skips

@@ -9,7 +9,7 @@ import segmodels
 from segmodels import zoo
 from segmodels.labels import VOC_CLASSES
 
-COMPACT = ["fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0"]
+COMPACT = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 
 
 def test_the_compact_zoo_is_there_with_weights() -> None:
@@ -56,13 +56,13 @@ def test_bundled_weights_are_what_their_card_says(name: str) -> None:
 
 
 def test_the_one_from_scratch_scores_lower_as_it_says_and_better_than_a_network_that_sees_nothing() -> None:
-    scratch, started = (zoo.card(name).measured["scores"] for name in ("unet_width24", "unet_lite0"))
+    scratch, started = (zoo.card(name).measured["scores"] for name in ("unet_width24", "unet_mobilenetv2"))
     assert "scores lower" in zoo.card("unet_width24").summary
     nothing_but_background = scratch["pixels"]["background"] / sum(scratch["pixels"].values()) / 7
     assert 2 * nothing_but_background < scratch["miou7"] < started["miou7"]
 
 
-@pytest.mark.parametrize("name", ["deeplabv3", "DeepLabV3Plus_lite0", "../fcn_lite0", "", "x" * 10_000, None])
+@pytest.mark.parametrize("name", ["deeplabv3", "DeepLabV3Plus_lite0", "../fcn_mobilenetv2", "", "x" * 10_000, None])
 def test_an_unknown_name_is_answered_with_the_near_ones(name: str) -> None:
     with pytest.raises(ValueError, match="did you mean") as caught:
         segmodels.card(name)
@@ -70,10 +70,10 @@ def test_an_unknown_name_is_answered_with_the_near_ones(name: str) -> None:
 
 
 def test_near_names_are_near() -> None:
-    with pytest.raises(ValueError, match="did you mean unet_lite0"):
+    with pytest.raises(ValueError, match="did you mean unet_mobilenetv2"):
         segmodels.build("unet_lite")
 
 
 def test_a_network_needs_a_class() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        segmodels.build("unet_lite0", num_classes=0)
+        segmodels.build("unet_mobilenetv2", num_classes=0)

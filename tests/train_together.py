@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from segmodels import zoo
-from segmodels.networks.fcn import FCN, fcn_lite0
+from segmodels.networks.fcn import FCN, fcn_mobilenetv2
 from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.recipe import Recipe
@@ -18,7 +18,7 @@ RECIPE = Recipe(epochs=2, batch=4, crop=64, warmup=2, lovasz_weight=0)
 
 def without_dropout(num_classes: int) -> FCN:
     """An FCN in which nothing is drawn at random, so that a team of two can be compared with one."""
-    network = fcn_lite0(num_classes)
+    network = fcn_mobilenetv2(num_classes)
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0
@@ -27,8 +27,8 @@ def without_dropout(num_classes: int) -> FCN:
 
 def main(data: Path, out: Path) -> None:
     """Train on ``data`` and write ``out``, from the same random weights in every process."""
-    start.load_imagenet = lambda *parts: None  # type: ignore[attr-defined]
-    card = replace(zoo.card("fcn_lite0"), builder=without_dropout)
+    start._start_from_imagenet = lambda *parts: "random"
+    card = replace(zoo.card("fcn_mobilenetv2"), builder=without_dropout)
     train(card, [SegmentationFolder(data, "train")], out, RECIPE, workers=0)
 
 

@@ -95,7 +95,7 @@ class Visitor:
         return Image.open(io.BytesIO(self.http.get(f"/gradio_api/file={file['path']}").raise_for_status().content))
 
     def segment(
-        self, photo: dict[str, Any] | None, model: Any = "fcn_lite0", rate: Any = None, stride: Any = None
+        self, photo: dict[str, Any] | None, model: Any = "fcn_mobilenetv2", rate: Any = None, stride: Any = None
     ) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
         """Label map, overlay and report from ``/segment``."""
         labels, overlay, report = self.ask(self.event("segment"), [photo, model, rate, stride])

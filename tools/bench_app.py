@@ -30,7 +30,7 @@ from segmodels.inference.pictures import label_image, overlay
 from segmodels.speed.bench import Row, table
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = "deeplabv3plus_lite0"
+MODEL = "deeplabv3plus_mobilenetv2"
 MEGAPIXELS = (1, 12)
 VISITORS = (1, 4, 16)
 SHOWN = "#pictures figure:first-child img"

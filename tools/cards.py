@@ -22,13 +22,20 @@ MARKS = ("<!-- zoo table: written by tools/cards.py -->", "<!-- end of the zoo t
 
 LICENCE = (
     "Apache-2.0 for the weights and the code. The photos and label maps they were trained on belong to their makers and "
-    "were published for research (one redistribution of CamVid says CC BY-NC 4.0), so check before commercial use."
+    "were published for research, so check before commercial use."
 )
 LIMITS = (
-    "Knows the twenty Pascal VOC classes and nothing else. Animals and people were taught from hand-drawn masks; vehicles, "
-    "furniture and bottles lean on labels that another network made, and bus, train and bicycle are thin. Scored on 225 "
-    "photos with many pixels of only seven classes. Not for decisions about people."
+    "Knows the twenty Pascal VOC classes and nothing else. Scored on 225 photos with many pixels of only seven classes. "
+    "Not for decisions about people."
 )
+PUBLISHED = {
+    "summary": "Published by Google with the Coral test data; ImageNet, 118,000 COCO photos and Pascal VOC 2012",
+    "data": {"ImageNet": None, "COCO 2017": 118_000, "Pascal VOC 2012 (train with SBD)": None},
+    "start": "deeplabv3_mnv2_pascal_quant.tflite",
+    "commands": ["python -m tools.convert_google deeplabv3_mnv2_pascal_quant.tflite"],
+    "note": "These are the 8-bit weights of quantisation-aware training, multiplied by their scales.",
+}
+"""What is known of the network that was not trained here."""
 
 
 def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, Any]:
@@ -74,6 +81,10 @@ def facts(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, A
 
 def training(card: zoo.Card) -> dict[str, Any]:
     """What the logs of the run, and of the run it started from, say."""
+    if card.name.endswith("_google"):
+        return PUBLISHED
+    if card.name in zoo.COMPACT:
+        return trained_together()
     log = json.loads((zoo.WEIGHTS / f"{card.name}.log.json").read_text(encoding="utf-8"))
     logs = [log]
     while logs[0]["start"].endswith(".safetensors"):
@@ -94,6 +105,23 @@ def training(card: zoo.Card) -> dict[str, Any]:
     }
 
 
+def trained_together() -> dict[str, Any]:
+    """What the log of the compact zoo's one run says."""
+    log = json.loads((zoo.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
+    photos, crops = sum(log["data"].values()), log["steps"] * log["recipe"]["batch"]
+    return {
+        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops in all, from Google's published DeepLab v3",
+        "data": log["data"],
+        "crops": crops,
+        "start": log["start"],
+        "commands": [log["command"]],
+        "note": "All four networks of the compact zoo learned in this one run, on one backbone. The weights lie "
+        f"{log['share']:.0%} of the way from the beginning, which is the public network's answer, to what was learned.",
+        "recipe": log["recipe"],
+        "losses": log["losses"],
+    }
+
+
 def command(log: dict[str, Any]) -> str:
     """What was typed to make the run that ``log`` is of."""
     start = f" --start {log['start']}" if log["start"].endswith(".safetensors") else ""
@@ -110,9 +138,11 @@ def markdown(card: zoo.Card, measured: dict[str, Any]) -> str:
         f"| {name} | {'-' if value is None else f'{value:.3f}'} | {scores['pixels'][name]:,} |"
         for name, value in scores["iou"].items()
     )
-    recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in trained["recipe"].items())
+    recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in trained.get("recipe", {}).items())
+    plot = f"![Loss and validation scores over the run]({card.name}.png)" if "history" in trained else ""
+    crops = f": {trained['crops']:,} crops" if "crops" in trained else ""
     commands = "\n".join(trained["commands"])
-    data = ", ".join(f"{name} {count:,}" for name, count in trained["data"].items())
+    data = ", ".join(name if count is None else f"{name} {count:,} photos" for name, count in trained["data"].items())
     return f"""# {card.title}: `{card.name}`
 
 {card.summary}
@@ -122,9 +152,9 @@ def markdown(card: zoo.Card, measured: dict[str, Any]) -> str:
 | File | `{measured["file"]}`, {measured["bytes"] / 1e6:.1f} MB, half precision, SHA-256 `{measured["sha256"]}` |
 | Parameters | {measured["parameters"]:,} |
 | Multiply-accumulates | {measured["macs"] / 1e9:.2f} G at {measured["macs_at"]} |
-| Trained on | {data} photos: {trained["crops"]:,} crops |
+| Trained on | {data}{crops} |
 | Started from | {trained["start"]} |
-| Settings | {recipe} |
+| Settings | {recipe or "those of the published network"} |
 | Atrous rate, output stride | {card.atrous_rate or "none"}, {card.output_stride} |
 
 Made by
@@ -133,7 +163,7 @@ Made by
 {commands}
 ```
 {f"{chr(10)}{trained['note']}{chr(10)}" if trained["note"] else ""}
-![Loss and validation scores over the run]({card.name}.png)
+{plot}
 
 ## Scores
 On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}):

@@ -26,12 +26,12 @@ from tests.visitor import Refused, Visitor
 
 EXAMPLES = sorted(files.EXAMPLES.glob("*.jpg"))
 SETTINGS: tuple[dict[str, Any], ...] = (
-    {"model": "fcn_lite0"},
-    {"model": "unet_lite0"},
-    {"model": "deeplabv3_lite0", "rate": 6, "stride": 16},
-    {"model": "deeplabv3_lite0", "rate": 3, "stride": 32},
-    {"model": "deeplabv3plus_lite0"},
-    {"model": "deeplabv3plus_lite0", "rate": 12, "stride": 8},
+    {"model": "fcn_mobilenetv2"},
+    {"model": "unet_mobilenetv2"},
+    {"model": "deeplabv3_mobilenetv2", "rate": 6, "stride": 16},
+    {"model": "deeplabv3_mobilenetv2", "rate": 3, "stride": 32},
+    {"model": "deeplabv3plus_mobilenetv2"},
+    {"model": "deeplabv3plus_mobilenetv2", "rate": 12, "stride": 8},
 )
 AGREEMENT = 0.995
 """Share of the pixels: in bfloat16 a few on the edges may differ with the machine's load."""

@@ -1,6 +1,6 @@
 """Score DeepLab v3's decoders at the rates they were trained at and at others: ``python -m tools.rates DATA``.
 
-DATA is the folder with the ``val`` list. Writes ``assets/weights/deeplabv3_lite0.rates.json`` for programs and ``.md`` for
+DATA is the folder with the ``val`` list. Writes ``assets/weights/deeplabv3_mobilenetv2.rates.json`` for programs and ``.md`` for
 people. The decoders share a backbone, so every photo goes through it once a stride.
 """
 

@@ -103,14 +103,16 @@ class Soak:
 
     def wrong_settings(self, visitor: Visitor, rng: np.random.Generator) -> str:
         wrong: Any = (-1, 10**9, "NaN", [1], {"path": "/etc/passwd"}, "../..", 7.5)[rng.integers(7)]
-        answer = outcome(visitor, visitor.upload(png(Image.new("RGB", (64, 64)))), model="deeplabv3_lite0", rate=wrong)
+        answer = outcome(
+            visitor, visitor.upload(png(Image.new("RGB", (64, 64)))), model="deeplabv3_mobilenetv2", rate=wrong
+        )
         assert answer == "refused", f"{wrong} was taken"
         return answer
 
     def leave(self, visitor: Visitor, rng: np.random.Generator) -> str:
         """Ask, and do not wait for the answer."""
         with Visitor(self.app.url) as leaver:
-            leaver.join(leaver.event("segment"), [leaver.upload(self.photo(rng)), "fcn_lite0", None, None])
+            leaver.join(leaver.event("segment"), [leaver.upload(self.photo(rng)), "fcn_mobilenetv2", None, None])
             address, session = "/gradio_api/queue/data", {"session_hash": leaver.session}
             with leaver.http.stream("GET", address, params=session) as stream:
                 next(stream.iter_lines())

@@ -17,7 +17,7 @@ from ..server.settings import chosen, updates, whole
 from .diagram import draw, field
 from .facts import Anatomy, Part, anatomy
 
-DEFAULT_MODEL = "unet_lite0"
+DEFAULT_MODEL = "unet_mobilenetv2"
 SIDES = (32, 1024)
 """The least and the largest height and width of a photo here, in pixels."""
 RATES = (1, 24)

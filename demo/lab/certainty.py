@@ -91,9 +91,9 @@ def certainty(path: str, settings: Settings) -> Certainty:
     features = memory.features(path, settings.card.name, settings.stride)
     logits = memory.segmenter(settings.card.name).logits(features, settings.rate)
     width, height = features.working_size
-    likely = probabilities(logits, (height, width))
+    likely = probabilities(logits, (height, width), features.corners)
     return Certainty(
-        label_map(logits, (height, width)),
+        label_map(logits, (height, width), corners=features.corners),
         entropy(likely).numpy(force=True),
         margin(likely).numpy(force=True),
         likely.amax(0).numpy(force=True),

@@ -25,7 +25,7 @@ from .sheet import Picture, sheet
 
 TITLE = "Compare"
 LETTERS = "ABCD"
-START = ("fcn_lite0", "unet_lite0", "deeplabv3_lite0", "deeplabv3plus_lite0")
+START = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
 NOTHING = ""
 """What a slot without a network holds."""
 LEAST = 2

@@ -14,7 +14,7 @@ from ..server import fetching
 from ..server.settings import chosen, updates, words
 
 PROGRESS = gr.Progress()
-DEFAULT_MODEL = "deeplabv3plus_lite0"
+DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
 
 
 @dataclass(frozen=True)

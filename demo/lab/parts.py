@@ -156,8 +156,9 @@ def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int,
     """The label map, (width, height) ``size``, of the photo at ``path`` with the parts ``off``; by the decoder alone."""
 
     def make() -> Labels:
-        logits = memory.segmenter(card.name).logits(_features(path, card), off=off)
-        return label_map(logits, (size[1], size[0]))
+        features = _features(path, card)
+        logits = memory.segmenter(card.name).logits(features, off=off)
+        return label_map(logits, (size[1], size[0]), corners=features.corners)
 
     return _labels.get((path, card.name, frozenset(off), size), make)
 
@@ -169,14 +170,17 @@ def _features(path: str, card: Card) -> Features:
 def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, Labels]:
     """What an FCN says on the way: ``{"FCN-32s": ..., "FCN-16s": ...}``; empty for other networks."""
     segmenter = memory.segmenter(card.name)
-    maps = segmenter.maps(_features(path, card))
+    features = _features(path, card)
+    maps = segmenter.maps(features)
     with segmenter.turn() as network, torch.inference_mode():
         if not isinstance(network, FCN):
             return {}
         found = network.decoder.all_strides(maps)
         predictions = {f"FCN-{stride}s": logits[0].float().cpu() for stride, logits in found.items()}
-        del predictions[f"FCN-{network.decoder.stride}s"]
-    return {name: label_map(logits, (size[1], size[0])) for name, logits in predictions.items()}
+        del predictions[f"FCN-{network.decoder.strides[-1]}s"]
+    return {
+        name: label_map(logits, (size[1], size[0]), corners=features.corners) for name, logits in predictions.items()
+    }
 
 
 def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:

@@ -204,7 +204,7 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
     width, height = features.working_size
     row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
     logits = memory.segmenter(card.name).logits(features, settings.rate)
-    scores = resize_logits(logits[None], (height, width))[0, :, row, column]
+    scores = resize_logits(logits[None], (height, width), features.grid)[0, :, row, column]
     probabilities = tuple(scores.softmax(0).tolist())
     rows, columns = features.maps[-1].shape[-2:]
     reaches = _reaches(card.name, height, width, settings.rate, settings.stride)

@@ -17,7 +17,7 @@ from ..server.memory import Remembered
 from ..server.settings import whole
 from .lesson import Lesson, See, slider
 
-MODEL = "fcn_lite0"
+MODEL = "fcn_mobilenetv2"
 OWN_SIZE = 224
 """The side of the photos that the classifier was made for, in pixels; they leave a map of 7 x 7."""
 STRIDE, KERNEL = 32, 7
@@ -64,7 +64,7 @@ def last_map(photo: str, side: int) -> Tensor:
 def trained_classifier() -> nn.Linear:
     """The ``classifier`` with the weights of the trained FCN."""
     with memory.segmenter(MODEL).turn() as network:
-        return classifier(fcn(network).score32)
+        return classifier(fcn(network).score)
 
 
 def fcn(network: SegmentationNetwork) -> FCNDecoder:

@@ -16,7 +16,7 @@ from ..server import memory
 from ..server.settings import whole
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
 
-MODEL = "deeplabv3_lite0"
+MODEL = "deeplabv3_mobilenetv2"
 RATES = (1, 24)
 MARKS = ("circle", "square", "triangle")
 """How the taps of the three atrous branches are drawn: to be told apart without colours."""
@@ -54,7 +54,7 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     small = [
         panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
     ]
-    labels = label_map(logits, (shown.height, shown.width))
+    labels = label_map(logits, (shown.height, shown.width), corners=memory.features(photo, MODEL, None).corners)
     found = contents(labels, memory.segmenter(MODEL).card.classes)
     tall = PANEL * shown.height / shown.width
     answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, labels), 0, 0, PANEL, tall))

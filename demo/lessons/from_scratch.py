@@ -11,7 +11,7 @@ from ..figures import PANEL, contents, figure, labelled, panel, photograph, rect
 from ..server import memory
 from .lesson import Lesson, See, chosen, radio, small_photo
 
-NETWORKS = {"ImageNet": "unet_lite0", "random": "unet_width24"}
+NETWORKS = {"ImageNet": "unet_mobilenetv2", "random": "unet_width24"}
 """The network by what it started from, which is also what its bars are called."""
 OWN = "each at its own size"
 FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops seen in training")
@@ -107,7 +107,7 @@ things apart from **1.28 million ImageNet photos** before it saw the first label
 theirs began with **random numbers**, and so does the second network here, their own at 3/8 of its width. The bars are
 both networks' cards: about as many weights, and the same seven thousand photos.
 
-It is no clean experiment, for more differs than the start. The first has another backbone: EfficientNet-Lite0, deep, of
+It is no clean experiment, for more differs than the start. The first has another backbone: MobileNet v2, deep, of
 separable convolutions, down to stride 32; the second has plain 3 × 3 convolutions, two a step, down to stride 16. Its
 first ones run at every pixel, so a photo of the same size costs it five times as much; it was trained in
 smaller crops, with other numbers of passes, and sees the photo at half the size.

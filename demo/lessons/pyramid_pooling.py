@@ -75,5 +75,5 @@ cells (the shaded ones) rather than leave one out. There are still 21 maxima a c
         slider("Channels", 256, 1, 512),
     ],
     figure=draw,
-    see=See("anatomy", "What DeepLab made of it: the ASPP", "deeplabv3_lite0"),
+    see=See("anatomy", "What DeepLab made of it: the ASPP", "deeplabv3_mobilenetv2"),
 )

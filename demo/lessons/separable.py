@@ -103,5 +103,5 @@ at 3 × 3 it never gets below 1/9, at 5 × 5 below 1/25. With a 1 × 1 kernel th
         slider("Kernel", 5, 1, 7),
     ],
     figure=draw,
-    see=See("anatomy", "Count it in DeepLab v3+", "deeplabv3plus_lite0"),
+    see=See("anatomy", "Count it in DeepLab v3+", "deeplabv3plus_mobilenetv2"),
 )

@@ -17,11 +17,11 @@ from ..server.settings import whole
 from .lesson import Lesson, See, chosen, radio, slider, small_photo
 
 CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"
-MODEL = "fcn_lite0"
+MODEL = "fcn_mobilenetv2"
 
 
 def predictions(photo: str) -> dict[int, Tensor]:
-    """The logits of FCN-32s, 16s and 8s of the photo at this path: stride -> (classes, h, w)."""
+    """The logits of FCN-16s, 8s and 4s of the photo at this path: stride -> (classes, h, w)."""
     segmenter = memory.segmenter(MODEL)
     maps = segmenter.maps(memory.features(photo, MODEL, None))
     with segmenter.turn() as network, torch.inference_mode():
@@ -35,14 +35,16 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
     shown = small_photo(photo)
     size = (shown.height, shown.width)
     found = predictions(photo)
-    maps = {stride: label_map(logits, size) for stride, logits in found.items()}
+    corners = memory.features(photo, MODEL, None).corners
+    maps = {stride: label_map(logits, size, corners=corners) for stride, logits in found.items()}
+    finest = min(found)
     box = _middle(size, zoom)
     under = shown.resize(_fitted(size), Image.Resampling.BILINEAR, box=box)
     panels = []
     for stride, logits in found.items():
         labels = maps[stride] if enlarged == SMOOTH else _cells(logits, size)
-        different = (maps[stride] != maps[8]).mean()
-        note = f"{different:.1%} of the pixels differ from FCN-8s" if stride > 8 else "both skips added"
+        different = (maps[stride] != maps[finest]).mean()
+        note = f"{different:.1%} of the pixels differ from FCN-{finest}s" if stride > finest else "both skips added"
         shape = f"{logits.shape[1]} × {logits.shape[2]} cells"
         panels.append(panel(f"FCN-{stride}s: {shape}", _picture(under, labels, box, f"FCN-{stride}s"), note))
     classes = memory.segmenter(MODEL).card.classes
@@ -81,15 +83,12 @@ LESSON = Lesson(
     name="Skips",
     title="What the coarse map knows, where the fine one does",
     text="""
-After five halvings, a cell of FCN's last map stands for 32 × 32 pixels. It has seen a lot of the photo and knows *what*
-is there, but *where* the edge runs inside its cell it cannot say: that is **FCN-32s**. So FCN asks the maps on the way,
-too. It scores the finer map at stride 16 with a 1 × 1 convolution, doubles the coarse scores with a transposed
-convolution and adds both: **FCN-16s**. Once more at stride 8: **FCN-8s**.
-
-These are the three predictions of one network, ours on EfficientNet-Lite0, on the photo of the Segment tab. All three
-had a part in its training, so the comparison is fair.
+A cell of FCN's deepest map has seen a lot of the photo and knows *what* is there, but *where* the edge runs inside its
+cell it cannot say. So FCN asks the maps on the way, too: it scores a finer map with a 1 × 1 convolution, doubles the
+coarse scores with a transposed convolution and adds both. The paper goes from stride 32 to 16 and 8. Ours, on
+MobileNet v2, keeps its deepest map at stride 16: **FCN-16s**, then **8s**, then **4s**. All three were trained.
 """,
-    question="From 32s to 8s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
+    question="From 16s to 4s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
     answer="""
 Mostly the edges: most pixels that differ lie along them (zoom in to see it). What is large
 stays what it was; what comes and goes are specks, for sixteen times as many cells can err sixteen times as often, each

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.networks.layers import crop_like
 from segmodels.networks.unet import Padding, unet
 
 from ..figures import PANEL, arrow, figure, panel, photograph, rect, svg, text
@@ -48,7 +47,7 @@ def path(height: int, width: int, padding: Padding) -> Path:
 
     def record(block: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         x, skip = inputs
-        below.append(_shape(crop_like(block.up(x), skip)))  # type: ignore[operator]
+        below.append(_shape(block.raised(x, skip)))  # type: ignore[operator]
         up.append(_shape(output))
 
     with torch.device("meta"), torch.no_grad():

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..networks.layers import factor_between
+
 STRIP_VALUES = 4_000_000
 """Logits that are held at once while a label map is made at the photo's size: 16 MB in float32."""
 
@@ -20,7 +22,13 @@ def best_cells(logits: Tensor) -> Tensor:
     return logits.max(0).indices
 
 
-def label_map(logits: Tensor, size: tuple[int, int], winners: Tensor | None = None) -> NDArray[np.uint8]:
+Corners = tuple[int, int]
+"""(height, width), in pixels, of a network's input whose cells lie on corners: cell i at pixel ``stride * i``."""
+
+
+def label_map(
+    logits: Tensor, size: tuple[int, int], winners: Tensor | None = None, corners: Corners | None = None
+) -> NDArray[np.uint8]:
     """The best class of every pixel of a photo of ``size`` (height, width), from (C, h, w) logits.
 
     The logits are interpolated bilinearly, so edges are smooth at any size, and only those of classes that win
@@ -28,7 +36,8 @@ def label_map(logits: Tensor, size: tuple[int, int], winners: Tensor | None = No
     wins there too, since interpolation is a weighted mean, so only pixels along borders are interpolated. It is done in
     strips, so that memory does not grow with the number of classes times the size of the photo.
 
-    ``winners`` are the ``best_cells``, if they are known already.
+    ``winners`` are the ``best_cells``, if they are known already. ``corners`` is the size at which the network saw the
+    photo, if its cells lie on corners; without it they lie in the middle of what they cover.
     """
     logits = logits.cpu()  # a few megabytes, whatever the photo's size
     winners = best_cells(logits) if winners is None else winners.cpu()
@@ -37,7 +46,7 @@ def label_map(logits: Tensor, size: tuple[int, int], winners: Tensor | None = No
         return np.full(size, present.item(), dtype=np.uint8)
     height, width = size
     names = present.to(torch.uint8)
-    rows, columns = _Between.cells(logits.shape[1], height), _Between.cells(logits.shape[2], width)
+    rows, columns = _between(logits, size, corners)
     cells = winners.to(torch.uint8).numpy()
     labels = cells[:, columns.first.numpy()].take(rows.first.numpy(), 0)  # five times as fast as indexing
     borders = _borders(cells)[:, columns.first.numpy()]
@@ -65,9 +74,16 @@ class _Between:
     share: Tensor
 
     @classmethod
-    def cells(cls, count: int, pixels: int) -> "_Between":
-        """``count`` cells spread over ``pixels`` pixels."""
-        position = ((torch.arange(pixels) + 0.5) * count / pixels - 0.5).clamp(0, count - 1)
+    def cells(cls, count: int, pixels: int, seen: int | None = None) -> "_Between":
+        """``count`` cells spread over ``pixels`` pixels, which the network saw as ``seen`` if they lie on corners.
+
+        A pixel's middle lies where resizing the photo put it, whatever the grid; a cell, where convolutions left it.
+        """
+        if seen is None:
+            position = (torch.arange(pixels) + 0.5) * count / pixels - 0.5
+        else:
+            position = ((torch.arange(pixels) + 0.5) * seen / pixels - 0.5) / factor_between(count, seen)
+        position = position.clamp(0, count - 1)
         first = position.long()
         return cls(first, (first + 1).clamp(max=count - 1), position - first)
 
@@ -77,6 +93,19 @@ def nearest_cells(count: int, pixels: int) -> NDArray[np.int64]:
     between = _Between.cells(count, pixels)
     nearest: NDArray[np.int64] = torch.where(between.share < 0.5, between.first, between.second).numpy()
     return nearest
+
+
+def _between(logits: Tensor, size: tuple[int, int], corners: Corners | None) -> tuple[_Between, _Between]:
+    """Between which rows and which columns of (C, h, w) logits the pixels of a photo of ``size`` (height, width) lie."""
+    seen = corners or (None, None)
+    return _Between.cells(logits.shape[1], size[0], seen[0]), _Between.cells(logits.shape[2], size[1], seen[1])
+
+
+def spread(logits: Tensor, size: tuple[int, int], corners: Corners | None = None) -> Tensor:
+    """(C, h, w) logits interpolated to a photo of ``size`` (height, width), just as ``label_map`` does: (C, height, width)."""
+    rows, columns = _between(logits, size, corners)
+    down = torch.lerp(logits[:, rows.first], logits[:, rows.second], rows.share[:, None])
+    return torch.lerp(down[..., columns.first], down[..., columns.second], columns.share)
 
 
 def _borders(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:

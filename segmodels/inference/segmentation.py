@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..networks.layers import Grid
 from ..speed.fused import Products
+from .label_map import Corners
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Features:
     milliseconds: float
     backbone: str
     """The hash of the backbone's weights: only a decoder that goes with it can read the maps."""
+    grid: Grid = "centre"
+    """Where the cells of the maps, and of the logits made of them, lie."""
     products: Products = field(default_factory=Products, init=False, repr=False, compare=False)
     """What a decoder has made of the maps and will need again at another rate."""
 
@@ -32,6 +36,11 @@ class Features:
     def nbytes(self) -> int:
         """What the maps take, with all that is remembered of them."""
         return sum(map_.nbytes for map_ in self.maps) + self.products.nbytes
+
+    @property
+    def corners(self) -> Corners | None:
+        """For ``label_map``: (height, width) of the network's input, if cells lie on its corners."""
+        return self.working_size[::-1] if self.grid == "corner" else None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import math
 import torch
 from torch import Tensor
 
-from ..networks.layers import resize_logits
+from ..inference.label_map import Corners, spread
 
 
-def probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """The softmax of (C, h, w) logits, interpolated bilinearly to ``size`` (height, width) first."""
-    return resize_logits(logits[None], size)[0].softmax(0)
+def probabilities(logits: Tensor, size: tuple[int, int], corners: Corners | None = None) -> Tensor:
+    """The softmax of (C, h, w) logits, interpolated bilinearly to ``size`` (height, width) first, as ``label_map`` does."""
+    return spread(logits, size, corners).softmax(0)
 
 
 def entropy(probabilities: Tensor) -> Tensor:

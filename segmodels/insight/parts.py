@@ -36,14 +36,16 @@ def parts(network: SegmentationNetwork) -> dict[str, Part]:
     """What can be switched off in ``network``, by name, in the order in which it is joined; empty if nothing can.
 
     ASPP: its branches ``1x1``, ``rate r``, ``rate 2r``, ``rate 3r`` and ``image pooling``, each zeroed behind its ReLU
-    (image pooling where it is spread out again), before the concatenation. DeepLab v3+ also ``low-level path``, behind its
+    (image pooling where it is spread out again), before the concatenation; FCN and U-Net on MobileNet v2 have the first
+    and the last of them in their head and at their bottom. DeepLab v3+ also ``low-level path``, behind its
     1x1 convolution's ReLU, before the concatenation. U-Net: ``skip 16`` and so on by stride, as it enters the
-    concatenation, behind the batch norm where there is one. FCN: ``score 16`` and ``score 8``, the scores that are added.
+    concatenation, behind the batch norm where there is one. FCN: ``score 8`` and so on by stride, the scores that are added.
     """
     decoder = network.decoder
     found: list[Part] = []
-    if isinstance(aspp := getattr(decoder, "aspp", None), ASPP):
-        found += _aspp_parts(aspp)
+    for aspp in decoder.modules():
+        if isinstance(aspp, ASPP):
+            found += _aspp_parts(aspp)
     if isinstance(decoder, DeepLabV3PlusDecoder):
         zeroed = (
             "the low-level features at stride 4, behind their 1x1 convolution and its ReLU, before the concatenation"
@@ -52,10 +54,9 @@ def parts(network: SegmentationNetwork) -> dict[str, Part]:
     if isinstance(decoder, UNetDecoder):
         found += _skips(decoder, network.backbone.output_stride)
     if isinstance(decoder, FCNDecoder):
-        for stride, score in ((16, decoder.score16), (8, decoder.score8)):
-            if score is not None:
-                zeroed = f"the scores of the features at stride {stride}, before they are added"
-                found.append(_output_part(f"score {stride}", zeroed, score))
+        for stride, score in decoder.skip_scores.items():
+            zeroed = f"the scores of the features at stride {stride}, before they are added"
+            found.append(_output_part(f"score {stride}", zeroed, score))
     return {part.name: part for part in found}
 
 
@@ -81,7 +82,7 @@ def without(network: SegmentationNetwork, names: Collection[str]) -> Iterator[No
 
 def _aspp_parts(aspp: ASPP) -> list[Part]:
     first, *atrous, pooling = aspp.convs
-    rates = ["rate r", *(f"rate {factor}r" for factor in range(2, len(atrous) + 1))]
+    rates = ["rate r", *(f"rate {factor}r" for factor in range(2, len(atrous) + 1))][: len(atrous)]
     where = "behind its ReLU, before the concatenation"
     return [
         _output_part("1x1", f"the output of the ASPP's 1x1 convolution, {where}", first),

@@ -170,6 +170,9 @@ def _behind(operation: Any, args: tuple[Any, ...], out: Tensor, field: Receptive
         kernel, stride, padding, *_ = (*args[1:], 0)  # torch leaves out a padding of zero
         return field.through(_vertical(kernel), _vertical(stride), _vertical(padding))
     if operation is aten.upsample_bilinear2d:
+        if args[2]:  # cells on corners
+            factor = round((out.shape[-2] - 1) / max(args[0].shape[-2] - 1, 1))
+            return field.upsampled(factor, 2, 0) if factor > 1 else field
         factor = round(out.shape[-2] / args[0].shape[-2])
         return field.upsampled(factor, 2, (0.5 / factor) - 0.5) if factor > 1 else field
     if operation is aten.slice and args[1] == 2:
@@ -212,7 +215,7 @@ def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collecti
         features = network.encode(x)
         for off in offs:
             with without(network, off):
-                found.append(tracer.of(resize_logits(network.decode(features), (height, width))))
+                found.append(tracer.of(resize_logits(network.decode(features), (height, width), network.grid)))
     return [each or Reach(_nothing(height), _nothing(width)) for each in found]
 
 
@@ -240,7 +243,10 @@ def _span_behind(operation: Any, args: tuple[Any, ...], out: Tensor, spans: list
         kernel, stride, padding, *_ = (*args[1:], 0)
         return _read(span, _window(size, _along(kernel, axis), _along(stride, axis), _along(padding, axis), 1))
     if operation is aten.upsample_bilinear2d:
-        return _read(span, _between(len(span), size))
+        return _read(span, _between(len(span), size, on_corners=args[2]))
+    if operation is aten.replication_pad2d:
+        before = args[1][0 if axis == -1 else 2]
+        return span[np.clip(np.arange(size) - before, 0, len(span) - 1)]
     if operation is aten.slice:
         start = args[2] or 0 if args[1] == out.ndim + axis else 0
         return span[start : start + size]
@@ -283,9 +289,12 @@ def _transposed(size: int, kernel: int, stride: int, padding: int, dilation: int
     return np.where(spread % stride == 0, spread // stride, -1)
 
 
-def _between(size: int, new_size: int) -> NDArray[np.int64]:
+def _between(size: int, new_size: int, on_corners: bool) -> NDArray[np.int64]:
     """The two positions of ``size`` that bilinear interpolation mixes for each of ``new_size``; one where it hits it."""
-    position = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
+    if on_corners:
+        position = np.arange(new_size) * (size - 1) / max(new_size - 1, 1)
+    else:
+        position = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
     return np.stack([np.floor(position), np.ceil(position)], axis=1).astype(np.int64)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from .layers import ConvBNReLU, DepthwiseSeparableConv
+from .layers import ConvBNReLU, DepthwiseSeparableConv, Grid
 
 
 class Backbone(Protocol):
@@ -17,6 +17,8 @@ class Backbone(Protocol):
 
     out_channels: tuple[int, ...]
     output_stride: int
+    grid: Grid
+    """Where the cells of its maps lie."""
 
     def set_output_stride(self, output_stride: int) -> None: ...
 
@@ -81,30 +83,30 @@ class InvertedResidual(nn.Module):
         return out + x if self.adds_input else out
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 without its classifier, batch norms folded into the convolutions.
+class MobileNetV2(nn.Module):
+    """MobileNet v2 without its classifier (Sandler et al. 2018: arXiv 1801.04381, table 2).
 
-    (N, 3, H, W) -> features at strides 2, 4, 8, 16, 32 with 16, 24, 40, 112, 320 channels; a map at stride s is
+    (N, 3, H, W) -> features at strides 2, 4, 8, 16, 32 with 16, 24, 32, 96, 320 channels; a map at stride s is
     ``ceil(H / s)`` high. With ``output_stride`` 16 or 8 the last stages keep that stride and are dilated instead.
 
-    The batch norms would stay frozen in training, so folding them loses nothing and makes a step faster. The padding is
-    symmetric (``kernel // 2``), unlike the original's, and fine-tuning adapts to it.
+    Batch norms are folded into the convolutions: they would stay frozen in training, so nothing is lost.
     """
 
-    # (expansion, kernel, stride, out_channels, blocks): EfficientNet, table 1, with the Lite variant's plain blocks.
+    # (expansion, kernel, stride, out_channels, blocks)
     STAGES = (
         (1, 3, 1, 16, 1),
         (6, 3, 2, 24, 2),
-        (6, 5, 2, 40, 2),
-        (6, 3, 2, 80, 3),
-        (6, 5, 1, 112, 3),
-        (6, 5, 2, 192, 4),
+        (6, 3, 2, 32, 3),
+        (6, 3, 2, 64, 4),
+        (6, 3, 1, 96, 3),
+        (6, 3, 2, 160, 3),
         (6, 3, 1, 320, 1),
     )
     STEM_CHANNELS = 32
     LEVELS = (0, 1, 2, 4, 6)  # the stages after which a feature map is handed out
 
-    out_channels: tuple[int, ...] = (16, 24, 40, 112, 320)
+    out_channels: tuple[int, ...] = (16, 24, 32, 96, 320)
+    grid: Grid = "corner"
 
     def __init__(self, output_stride: int = 32) -> None:
         super().__init__()
@@ -159,6 +161,7 @@ class VGG16(nn.Module):
 
     out_channels: tuple[int, ...] = (64, 128, 256, 512, 512)
     output_stride = 32
+    grid: Grid = "centre"
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,6 +217,7 @@ class ResNet18(nn.Module):
     """
 
     out_channels: tuple[int, ...] = (64, 64, 128, 256, 512)
+    grid: Grid = "corner"
 
     def __init__(self, output_stride: int = 32) -> None:
         super().__init__()
@@ -294,6 +298,7 @@ class Xception65(nn.Module):
     LAST = (1536, 1536, 2048)
 
     out_channels: tuple[int, ...] = (128, 256, 728, 1024, 2048)
+    grid: Grid = "corner"
 
     def __init__(self, output_stride: int = 32) -> None:
         super().__init__()

@@ -5,63 +5,73 @@ map and they give a map of scores. FCN upsamples that coarse map and adds the sc
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import cast
 
 from torch import Tensor, nn
 
 from ..labels import VOC_CLASSES
-from .backbones import VGG16, EfficientNetLite0
-from .layers import BilinearUpsampling, crop_like
+from .backbones import VGG16, MobileNetV2
+from .layers import BilinearUpsampling, Grid, upsample_like
 from .network import SegmentationNetwork
+from .pooling import ASPP
 
 
 class FCNDecoder(nn.Module):
-    """Scores at strides 8, 16 and 32, fused from coarse to fine (section 4.2, figure 3).
+    """Scores at several strides, fused from coarse to fine (section 4.2, figure 3).
 
-    Takes a list of features whose last three have strides 8, 16, 32 and ``in_channels`` channels. ``head`` is what the
-    classifier had between its last features and its scores, as convolutions; it gives ``head_channels`` maps.
+    ``strides`` are those of the predictions from coarse to fine, each half of the one before: (32, 16, 8) is FCN-8s,
+    (32, 16) FCN-16s, (32,) FCN-32s without a skip. ``in_channels`` are all the backbone's, from fine to coarse, and
+    ``levels`` the indices of the features at ``strides``, from coarse to fine. ``head`` is what the classifier had between
+    its last features and its scores, as convolutions; it gives ``head_channels`` maps.
 
-    ``stride`` chooses the prediction: 8 (FCN-8s, all skips), 16 (FCN-16s) or 32 (FCN-32s, no skip). The output is
-    (N, num_classes, H / stride, W / stride), rounded up; the last, fixed interpolation is the network's.
+    The output is (N, num_classes, H / stride, W / stride), rounded up, at the last of ``strides``; the fixed
+    interpolation to the photo's size is the network's.
 
     Raises:
-        ValueError: for another stride.
+        ValueError: if a stride is not half of the one before, or there is not one level a stride.
     """
 
-    STRIDES = (32, 16, 8)
-
     def __init__(
-        self, in_channels: Sequence[int], head: nn.Module, head_channels: int, num_classes: int, stride: int = 8
+        self,
+        in_channels: Sequence[int],
+        head: nn.Module,
+        head_channels: int,
+        num_classes: int,
+        strides: Sequence[int] = (32, 16, 8),
+        levels: Sequence[int] = (-1, -2, -3),
+        grid: Grid = "centre",
     ) -> None:
         super().__init__()
-        if stride not in self.STRIDES:
-            raise ValueError(f"stride must be 8, 16 or 32, got {stride!r}")
-        stride8, stride16, _ = in_channels
+        if len(levels) != len(strides) or any(coarse != 2 * fine for coarse, fine in pairwise(strides)):
+            raise ValueError(f"strides must halve from one to the next, one a level, got {strides} for {levels}")
+        self.strides = tuple(strides)
+        self.levels = tuple(levels)
         self.head = head
-        self.score32 = nn.Conv2d(head_channels, num_classes, 1)
-        self.score16 = nn.Conv2d(stride16, num_classes, 1) if stride <= 16 else None
-        self.score8 = nn.Conv2d(stride8, num_classes, 1) if stride <= 8 else None
-        self.upsample32 = BilinearUpsampling(num_classes, 2) if stride <= 16 else None
-        self.upsample16 = BilinearUpsampling(num_classes, 2) if stride <= 8 else None
-        self.stride = stride
+        self.score = nn.Conv2d(head_channels, num_classes, 1)
+        self.skip_scores = nn.ModuleDict(
+            {
+                str(stride): nn.Conv2d(in_channels[level], num_classes, 1)
+                for stride, level in zip(strides[1:], levels[1:], strict=True)
+            }
+        )
+        self.upsamples = nn.ModuleDict(
+            {str(stride): BilinearUpsampling(num_classes, 2, grid) for stride in strides[1:]}
+        )
 
     def all_strides(self, features: list[Tensor]) -> dict[int, Tensor]:
-        """The predictions on the way, from coarse to fine, each at its own stride: ``{32: ..., 16: ..., 8: ...}``.
-
-        There are three of an FCN-8s, two of an FCN-16s, one of an FCN-32s.
-        """
-        stride8, stride16, stride32 = features[-3:]
-        logits = self.score32(self.head(stride32))
-        predictions = {32: logits}
-        if self.score16 is not None and self.upsample32 is not None:
-            logits = crop_like(self.upsample32(logits), stride16) + self.score16(stride16)
-            predictions[16] = logits
-        if self.score8 is not None and self.upsample16 is not None:
-            logits = crop_like(self.upsample16(logits), stride8) + self.score8(stride8)
-            predictions[8] = logits
+        """The predictions on the way, from coarse to fine, each at its own stride: ``{32: ..., 16: ..., 8: ...}``."""
+        coarsest, *finer = (features[level] for level in self.levels)
+        logits: Tensor = self.score(self.head(coarsest))
+        predictions = {self.strides[0]: logits}
+        for stride, feature in zip(self.strides[1:], finer, strict=True):
+            raised = upsample_like(cast(BilinearUpsampling, self.upsamples[str(stride)]), logits, feature)
+            logits = raised + self.skip_scores[str(stride)](feature)
+            predictions[stride] = logits
         return predictions
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        return self.all_strides(features)[self.stride]
+        return self.all_strides(features)[self.strides[-1]]
 
 
 class FCN(SegmentationNetwork):
@@ -74,17 +84,22 @@ class FCN(SegmentationNetwork):
         return list(self.decoder.all_strides(features).values())
 
 
-def convolutional_head(in_channels: int, out_channels: int) -> nn.Sequential:
-    """EfficientNet's last layer before its classifier as a 1x1 convolution: (N, in, H, W) -> (N, out, H, W)."""
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU6(inplace=True), nn.Dropout(0.2))
+def fcn_mobilenetv2(num_classes: int = len(VOC_CLASSES)) -> FCN:
+    """FCN on MobileNet v2: (N, 3, H, W) -> (N, num_classes, H, W), with predictions at strides 16, 8 and 4.
+
+    The backbone keeps its deepest map at stride 16, as in the other networks of the compact zoo, so the skips are one
+    step finer than in the paper. The head is that of DeepLab on MobileNet v2, a 1x1 convolution beside image pooling.
+    """
+    backbone = MobileNetV2(output_stride=16)
+    head = ASPP(backbone.out_channels[-1], HEAD_WIDTH, (), dropout=0.1)
+    decoder = FCNDecoder(
+        backbone.out_channels, head, HEAD_WIDTH, num_classes, (16, 8, 4), levels=(-1, 2, 1), grid=backbone.grid
+    )
+    return FCN(backbone, decoder)
 
 
-def fcn_lite0(num_classes: int = len(VOC_CLASSES)) -> FCN:
-    """FCN on EfficientNet-Lite0: (N, 3, H, W) -> (N, num_classes, H, W)."""
-    backbone = EfficientNetLite0(output_stride=32)
-    head = convolutional_head(backbone.out_channels[-1], 1280)
-    return FCN(backbone, FCNDecoder(backbone.out_channels[-3:], head, 1280, num_classes))
-
+HEAD_WIDTH = 256
+"""The maps of the head on MobileNet v2 (section 6.3 of its paper: those of DeepLab v3)."""
 
 FC_WIDTH = 4096
 """The maps of VGG16's two hidden fully connected layers, fc6 and fc7."""
@@ -148,9 +163,10 @@ def load_vgg16(network: FCN, state: Mapping[str, Tensor]) -> None:
     head.load_state_dict({name: kernels[name] for name in head.state_dict()})
 
 
-def _fcn_vgg16(num_classes: int, stride: int) -> FCN:
+def _fcn_vgg16(num_classes: int, *strides: int) -> FCN:
     backbone = VGG16()
-    return FCN(backbone, FCNDecoder(backbone.out_channels[-3:], vgg16_head(), FC_WIDTH, num_classes, stride))
+    levels = range(-1, -1 - len(strides), -1)
+    return FCN(backbone, FCNDecoder(backbone.out_channels, vgg16_head(), FC_WIDTH, num_classes, strides, levels))
 
 
 def fcn32s_vgg16(num_classes: int = len(VOC_CLASSES)) -> FCN:
@@ -160,9 +176,9 @@ def fcn32s_vgg16(num_classes: int = len(VOC_CLASSES)) -> FCN:
 
 def fcn16s_vgg16(num_classes: int = len(VOC_CLASSES)) -> FCN:
     """The paper's FCN-16s on VGG16, with the scores of pool4 (section 4.2)."""
-    return _fcn_vgg16(num_classes, 16)
+    return _fcn_vgg16(num_classes, 32, 16)
 
 
 def fcn8s_vgg16(num_classes: int = len(VOC_CLASSES)) -> FCN:
     """The paper's FCN-8s on VGG16, with the scores of pool4 and pool3 (section 4.2)."""
-    return _fcn_vgg16(num_classes, 8)
+    return _fcn_vgg16(num_classes, 32, 16, 8)

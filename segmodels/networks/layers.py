@@ -4,9 +4,15 @@ Shapes are written (N, C, H, W). Everything here accepts any height and width.
 """
 
 from collections.abc import Callable
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+
+Grid = Literal["corner", "centre"]
+"""Where the cells of a map of stride s lie. After symmetric 3x3 convolutions of stride 2, cell i lies exactly at pixel
+``s * i``: the first on the first pixel, and at sizes ``s * k + 1`` the last on the last (``"corner"``). After 2x2 poolings it
+lies in the middle of its s pixels, at ``s * i + (s - 1) / 2`` (``"centre"``)."""
 
 
 class ConvBNReLU(nn.Sequential):
@@ -58,35 +64,48 @@ class DepthwiseSeparableConv(nn.Sequential):
         )
 
 
-def bilinear_kernel(factor: int) -> Tensor:
-    """The (2 * factor, 2 * factor) kernel that makes a transposed convolution of stride ``factor`` bilinear.
+def bilinear_kernel(factor: int, grid: Grid = "centre") -> Tensor:
+    """The square kernel that makes a transposed convolution of stride ``factor`` bilinear (FCN, section 3.3).
 
-    FCN, section 3.3: "deconvolution" filters start as bilinear interpolation. Only even kernels are made here, for even
-    or odd factors alike, with padding ``factor // 2`` when the factor is even.
+    Where the cells lie decides its size: ``2 * factor`` between cell centres, with padding ``factor // 2``, and
+    ``2 * factor - 1`` on corners, with padding ``factor - 1``, so that every cell keeps its own value.
     """
-    size = 2 * factor
-    centre = factor - 0.5
+    size = 2 * factor - (grid == "corner")
+    centre = (size - 1) / 2
     ramp = 1 - (torch.arange(size) - centre).abs() / factor
     return ramp[:, None] * ramp[None, :]
 
 
 class BilinearUpsampling(nn.ConvTranspose2d):
-    """Learned upsampling: (N, C, H, W) -> (N, C, factor * H, factor * W), starting as bilinear interpolation.
+    """Learned upsampling by ``factor``, starting as bilinear interpolation: one transposed convolution over all channels
+    (FCN, section 3.3). The kernel starts diagonal: each class is interpolated by itself, and training may mix them.
 
-    One transposed convolution of stride ``factor`` over all channels (FCN, section 3.3). The kernel starts diagonal:
-    each class is interpolated by itself, and training may mix them.
+    (N, C, H, W) -> (N, C, factor * H, factor * W) between cell centres, (N, C, factor * (H - 1) + 1, ...) on corners;
+    ``to`` makes it fit a finer map.
 
     Raises:
-        ValueError: if ``factor`` is odd (the kernel would not be centred).
+        ValueError: if ``factor`` is odd and the grid that of centres (the kernel would not be centred).
     """
 
-    def __init__(self, channels: int, factor: int) -> None:
-        if factor % 2:
+    def __init__(self, channels: int, factor: int, grid: Grid = "centre") -> None:
+        if factor % 2 and grid == "centre":
             raise ValueError(f"factor must be even to keep the map centred, got {factor}")
-        super().__init__(channels, channels, 2 * factor, stride=factor, padding=factor // 2, bias=False)
+        kernel = bilinear_kernel(factor, grid)
+        padding = factor // 2 if grid == "centre" else factor - 1
+        super().__init__(channels, channels, len(kernel), stride=factor, padding=padding, bias=False)
         with torch.no_grad():
             self.weight.zero_()
-            self.weight[range(channels), range(channels)] = bilinear_kernel(factor)
+            self.weight[range(channels), range(channels)] = kernel
+
+
+def upsample_like(upsampling: nn.ConvTranspose2d, x: Tensor, finer: Tensor) -> Tensor:
+    """``upsampling`` of ``x``, as high and wide as the ``finer`` map: cut where it is larger, grown by what its kernel
+    reaches beyond the last cell where it is smaller.
+    """
+    stride, padding = upsampling.stride[0], cast("tuple[int, int]", upsampling.padding)[0]
+    least = [(cells - 1) * stride - 2 * padding + upsampling.kernel_size[0] for cells in x.shape[-2:]]
+    wanted = [max(fewest, size) for fewest, size in zip(least, finer.shape[-2:], strict=True)]
+    return crop_like(upsampling(x, wanted), finer)
 
 
 def crop_like(x: Tensor, reference: Tensor) -> Tensor:
@@ -101,9 +120,33 @@ def crop_centre(x: Tensor, reference: Tensor) -> Tensor:
     return x[..., top : top + height, left : left + width]
 
 
-def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation to ``size`` (height, width), the last step of every network here."""
-    return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+def resize_logits(logits: Tensor, size: tuple[int, int], grid: Grid = "centre") -> Tensor:
+    """Bilinear interpolation to ``size`` (height, width), the last step of every network here.
+
+    On the grid of corners every cell keeps its place, ``factor`` pixels from its neighbour, whatever the size: beyond
+    the last cell, where the size is not ``factor * k + 1``, its value is repeated.
+    """
+    if grid == "centre" or logits.shape[-2:] == (1, 1):
+        return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    cells = (logits.shape[-2], logits.shape[-1])
+    reached = [factor_between(n, pixels) * (n - 1) + 1 for n, pixels in zip(cells, size, strict=True)]
+    fine = nn.functional.interpolate(logits, size=reached, mode="bilinear", align_corners=True)
+    bottom, right = size[0] - reached[0], size[1] - reached[1]
+    return nn.functional.pad(fine, (0, right, 0, bottom), mode="replicate") if bottom or right else fine
+
+
+def factor_between(cells: int, pixels: int) -> int:
+    """The power of two by which a map of ``pixels`` was halved to ``cells``, each time rounded up.
+
+    Raises:
+        ValueError: if it was not.
+    """
+    factor = 1
+    while -(-pixels // factor) > cells:
+        factor *= 2
+    if -(-pixels // factor) != cells:
+        raise ValueError(f"no halving leads from {pixels} pixels to {cells} cells")
+    return factor
 
 
 SeparableOrAtrous = Callable[[int, int, int], nn.Module]

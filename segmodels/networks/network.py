@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from .backbones import Backbone
-from .layers import resize_logits
+from .layers import Grid, resize_logits
 
 
 class SegmentationNetwork(nn.Module):
@@ -14,11 +14,14 @@ class SegmentationNetwork(nn.Module):
     """
 
     backbone: Backbone
+    grid: Grid
+    """Where the cells of its logits lie: as the backbone's, unless a published network was trained otherwise."""
 
     def __init__(self, backbone: Backbone, decoder: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.decoder = decoder
+        self.grid = backbone.grid
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """The backbone's feature maps, from fine to coarse."""
@@ -34,4 +37,4 @@ class SegmentationNetwork(nn.Module):
         return [self.decode(features)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return resize_logits(self.decode(self.encode(x)), (x.shape[-2], x.shape[-1]))
+        return resize_logits(self.decode(self.encode(x)), (x.shape[-2], x.shape[-1]), self.grid)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous, resize_logits
+from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous
 
 
 class SpatialPyramidPooling(nn.Module):
@@ -34,7 +34,7 @@ class ImagePooling(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(x)
-        return resize_logits(pooled, (x.shape[-2], x.shape[-1]))
+        return pooled.expand(-1, -1, x.shape[-2], x.shape[-1])
 
 
 class ASPP(nn.Module):
@@ -44,7 +44,9 @@ class ASPP(nn.Module):
     pooling. They are concatenated and projected by a 1x1 convolution. Module names and order are torchvision's, so
     that its weights load here.
 
-    ``conv`` is ``AtrousConv`` for v3 and ``DepthwiseSeparableConv`` for v3+ (section 3.1 of the v3+ paper).
+    ``conv`` is ``AtrousConv`` for v3 and ``DepthwiseSeparableConv`` for v3+ (section 3.1 of the v3+ paper). The atrous
+    branches are as wide as the others unless ``atrous_width`` says otherwise; without rates there are none, as in
+    DeepLab on MobileNet v2 (Sandler et al. 2018, section 6.3).
     """
 
     def __init__(
@@ -54,14 +56,16 @@ class ASPP(nn.Module):
         atrous_rates: Sequence[int],
         conv: SeparableOrAtrous = AtrousConv,
         dropout: float = 0.5,
+        atrous_width: int | None = None,
     ) -> None:
         super().__init__()
+        atrous_width = atrous_width or out_channels
         branches: list[nn.Module] = [ConvBNReLU(in_channels, out_channels, 1)]
-        branches += [conv(in_channels, out_channels, rate) for rate in atrous_rates]
+        branches += [conv(in_channels, atrous_width, rate) for rate in atrous_rates]
         branches.append(ImagePooling(in_channels, out_channels))
         self.convs = nn.ModuleList(branches)
         self.project = nn.Sequential(
-            *ConvBNReLU(len(branches) * out_channels, out_channels, 1),
+            *ConvBNReLU(2 * out_channels + len(atrous_rates) * atrous_width, out_channels, 1),
             nn.Dropout(dropout),
         )
 

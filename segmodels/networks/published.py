@@ -20,6 +20,7 @@ from ..labels import VOC_CLASSES
 from ..weights import Progress, cached_file, fetch
 from .backbones import strides_to_dilations
 from .deeplab import DeepLabV3Decoder
+from .layers import Grid
 from .network import SegmentationNetwork
 
 SHORT_SIDE = 520
@@ -49,6 +50,9 @@ class TorchvisionBackbone(nn.Sequential):
     The map is ``ceil(H / output_stride)`` high. Module names are those of torchvision's segmentation networks.
     ``blocks`` are all convolutions that strides and dilations concern, from stride ``reached`` on.
     """
+
+    grid: Grid = "centre"
+    """As torchvision interpolated in training; its convolutions would put the cells on corners."""
 
     def __init__(
         self,
@@ -111,7 +115,7 @@ def build(name: str, num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork
     channels = backbone.out_channels[-1]
     if family == "fcn":
         return SegmentationNetwork(backbone, FCNHeadDecoder(*FCNHead(channels, num_classes)))
-    return SegmentationNetwork(backbone, DeepLabV3Decoder(channels, num_classes, ATROUS_RATES))
+    return SegmentationNetwork(backbone, DeepLabV3Decoder(channels, num_classes, ATROUS_RATES, refine=True))
 
 
 def _resnet(name: str) -> TorchvisionBackbone:

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ..labels import VOC_CLASSES
-from .backbones import EfficientNetLite0, ResNet18, check_fixed_stride
-from .layers import crop_centre, crop_like
+from .backbones import MobileNetV2, ResNet18, check_fixed_stride
+from .fcn import HEAD_WIDTH
+from .layers import Grid, crop_centre, crop_like, upsample_like
 from .network import SegmentationNetwork
+from .pooling import ASPP
 
 Padding = Literal["same", "valid"]
 """``"valid"``: each 3x3 convolution loses a border of one pixel, as in the paper. ``"same"``: the size stays."""
@@ -43,6 +45,7 @@ class ContractingPath(nn.Module):
     """
 
     output_stride = 16
+    grid: Grid = "centre"
 
     def __init__(
         self, in_channels: int = 3, width: int = 64, padding: Padding = "same", batch_norm: bool = True
@@ -77,10 +80,13 @@ class ContractingPath(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """One step up (section 2): a 2x2 up-convolution, the skip concatenated, two 3x3 convolutions.
+    """One step up (section 2): an up-convolution of stride 2, the skip concatenated, two 3x3 convolutions.
 
     (N, in, h, w) and a skip of (N, skip, H, W) -> (N, out, H, W), where H is 2h or 2h - 1. Without padding the skip is
     larger than 2h; its middle is used, and the output is 4 smaller than 2h.
+
+    The up-convolution is 2x2 as in the paper where maps were halved by 2x2 poolings. On a grid of corners it is 3x3, so
+    that the cells it adds lie between those it has.
     """
 
     def __init__(
@@ -90,13 +96,20 @@ class UpBlock(nn.Module):
         out_channels: int,
         padding: Padding = "same",
         batch_norm: bool = True,
+        grid: Grid = "centre",
     ) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+        self.grid = grid
+        kernel, border = (2, 0) if grid == "centre" else (3, 1)
+        self.up = nn.ConvTranspose2d(in_channels, out_channels, kernel, stride=2, padding=border)
         self.convs = two_convs(out_channels + skip_channels, out_channels, padding, batch_norm)
 
+    def raised(self, x: Tensor, skip: Tensor) -> Tensor:
+        """The up-convolution of ``x``, no larger than the skip."""
+        return crop_like(self.up(x), skip) if self.grid == "centre" else upsample_like(self.up, x, skip)
+
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = crop_like(self.up(x), skip)
+        x = self.raised(x, skip)
         joined: Tensor = self.convs(torch.cat([x, crop_centre(skip, x)], dim=1))
         return joined
 
@@ -104,10 +117,12 @@ class UpBlock(nn.Module):
 class UNetDecoder(nn.Module):
     """The expanding path over any backbone: (N, num_classes, H, W) at the finest feature's stride.
 
-    ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine. The
-    last convolution is ``last_kernel`` wide: 1 in the paper. ``norm_inputs`` puts a batch norm before each feature: where
-    a backbone's features are not normalised, the skips are many times larger than what comes up from below, and drown it.
-    ``side_outputs`` lets every block but the last predict too (``all_steps``), so that training reaches the deep ones.
+    ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine, which
+    take the features called ``levels`` as skips, all but the deepest if None. ``bottom`` works on the deepest one, where
+    the contracting path turns; it gives ``bottom_channels`` maps. The last convolution is ``last_kernel`` wide: 1 in the
+    paper. ``norm_skips`` puts a batch norm before each skip: where a backbone's features are not normalised, they are many
+    times larger than what comes up from below, and drown it. ``side_outputs`` lets every block but the last predict too
+    (``all_steps``), so that training reaches the deep ones.
     """
 
     def __init__(
@@ -118,16 +133,22 @@ class UNetDecoder(nn.Module):
         padding: Padding = "same",
         batch_norm: bool = True,
         last_kernel: Literal[1, 3] = 1,
-        norm_inputs: bool = False,
+        norm_skips: bool = False,
         side_outputs: bool = False,
+        levels: Sequence[int] | None = None,
+        bottom: nn.Module | None = None,
+        bottom_channels: int | None = None,
+        grid: Grid = "centre",
     ) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in in_channels) if norm_inputs else None
-        *skips, deepest = in_channels
+        self.levels = tuple(range(len(in_channels) - 2, -1, -1) if levels is None else levels)
+        skips = [in_channels[level] for level in self.levels]
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in skips) if norm_skips else None
+        self.bottom = nn.Identity() if bottom is None else bottom
         self.blocks = nn.ModuleList()
-        below = deepest
-        for skip, width in zip(reversed(skips), widths, strict=True):
-            self.blocks.append(UpBlock(below, skip, width, padding, batch_norm))
+        below = bottom_channels or in_channels[-1]
+        for skip, width in zip(skips, widths, strict=True):
+            self.blocks.append(UpBlock(below, skip, width, padding, batch_norm, grid))
             below = width
         border = last_kernel // 2 if padding == "same" else 0
         self.classifier = nn.Conv2d(below, num_classes, last_kernel, padding=border)
@@ -136,11 +157,12 @@ class UNetDecoder(nn.Module):
 
     def steps(self, features: list[Tensor]) -> list[Tensor]:
         """What each block gives, from coarse to fine."""
+        skips = [features[level] for level in self.levels]
         if self.norms is not None:
-            features = [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
-        *skips, x = features
+            skips = [norm(skip) for norm, skip in zip(self.norms, skips, strict=True)]
+        x: Tensor = self.bottom(features[-1])
         outputs = []
-        for block, skip in zip(self.blocks, reversed(skips), strict=True):
+        for block, skip in zip(self.blocks, skips, strict=True):
             x = block(x, skip)
             outputs.append(x)
         return outputs
@@ -206,11 +228,23 @@ def unet(
     return network
 
 
-def unet_lite0(num_classes: int = len(VOC_CLASSES)) -> SupervisedUNet:
-    """U-Net whose contracting path is EfficientNet-Lite0; any input size."""
-    backbone = EfficientNetLite0(output_stride=32)
-    widths = (128, 64, 48, 32)
-    decoder = UNetDecoder(backbone.out_channels, widths, num_classes, norm_inputs=True, side_outputs=True)
+def unet_mobilenetv2(num_classes: int = len(VOC_CLASSES)) -> SupervisedUNet:
+    """U-Net whose contracting path is MobileNet v2 at output stride 16; any input size. Logits come at stride 4.
+
+    Where the path turns stands the head of DeepLab on MobileNet v2, a 1x1 convolution beside image pooling.
+    """
+    backbone = MobileNetV2(output_stride=16)
+    decoder = UNetDecoder(
+        backbone.out_channels,
+        (96, 64),
+        num_classes,
+        norm_skips=True,
+        side_outputs=True,
+        levels=(2, 1),
+        bottom=ASPP(backbone.out_channels[-1], HEAD_WIDTH, (), dropout=0.1),
+        bottom_channels=HEAD_WIDTH,
+        grid=backbone.grid,
+    )
     return SupervisedUNet(backbone, decoder)
 
 
@@ -221,4 +255,4 @@ def unet_resnet18(num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
     """
     backbone = ResNet18(output_stride=32)
     widths = backbone.out_channels[-2::-1]
-    return SegmentationNetwork(backbone, UNetDecoder(backbone.out_channels, widths, num_classes))
+    return SegmentationNetwork(backbone, UNetDecoder(backbone.out_channels, widths, num_classes, grid=backbone.grid))

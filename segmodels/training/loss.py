@@ -4,32 +4,50 @@ import torch
 from torch import Tensor, nn
 
 from ..labels import VOID
-from ..networks.layers import resize_logits
+from ..networks.layers import Grid, resize_logits
 
 LABEL_STRIDE = 4
 """Logits coarser than this are upsampled to it before the loss, and labels are sampled at it."""
 
 
-def segmentation_loss(logits: Tensor, labels: Tensor, smoothing: float, lovasz_weight: float) -> Tensor:
+def segmentation_loss(
+    logits: Tensor, labels: Tensor, smoothing: float, lovasz_weight: float, grid: Grid = "centre"
+) -> Tensor:
     """How wrong (N, C, h, w) logits are for (N, H, W) labels: cross entropy, plus ``lovasz_weight`` times the Lovász loss.
 
-    Both look at cells, each with the label of the pixel at its centre; void is ignored. Cross entropy takes cells at the
+    Both look at cells, each with the label of the pixel it lies at on the ``grid``; void is ignored. Cross entropy takes cells at the
     logits' own stride, at most 4; the Lovász loss, which sorts them, at stride 4.
     """
     stride = min(round(labels.shape[-1] / logits.shape[-1]), LABEL_STRIDE)
-    cells = cells_at(labels, stride)
-    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]))
-    loss = nn.functional.cross_entropy(fine, cells, ignore_index=VOID, label_smoothing=smoothing)
+    cells = cells_at(labels, stride, grid)
+    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]), grid)
+    summed = nn.functional.cross_entropy(fine, cells, ignore_index=VOID, label_smoothing=smoothing, reduction="sum")
+    loss = summed / (cells != VOID).sum().clamp(min=1)  # a batch may be void everywhere
     if lovasz_weight:
-        coarse_cells = cells_at(labels, LABEL_STRIDE)
-        coarse = resize_logits(fine, (coarse_cells.shape[-2], coarse_cells.shape[-1]))
+        coarse_cells = cells_at(labels, LABEL_STRIDE, grid)
+        coarse = fine
+        if coarse_cells.shape != cells.shape:
+            coarse = nn.functional.interpolate(fine, coarse_cells.shape[-2:], mode="bilinear")
         loss = loss + lovasz_weight * lovasz_softmax(coarse.softmax(1), coarse_cells)
     return loss
 
 
-def cells_at(labels: Tensor, stride: int) -> Tensor:
-    """(N, H, W) labels sampled at the centres of cells of ``stride`` pixels."""
-    return labels[:, stride // 2 :: stride, stride // 2 :: stride].long()
+def cells_at(labels: Tensor, stride: int, grid: Grid = "centre") -> Tensor:
+    """(N, H, W) labels sampled where the cells of a map of ``stride`` lie."""
+    first = stride // 2 if grid == "centre" else 0
+    return labels[:, first::stride, first::stride].long()
+
+
+def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """The Kullback-Leibler divergence of (N, C, h, w) logits from the ``teacher``'s (N, C, H, W), a mean over its cells.
+
+    Both on the grid of corners, where every cell of the coarser map is one of the finer: they are compared there, so
+    the borders between the teacher's cells are left to the labels (Hinton et al. 2015: arXiv 1503.02531, section 2).
+    """
+    step = -(-logits.shape[-1] // teacher.shape[-1])
+    student = logits[..., ::step, ::step].log_softmax(1)
+    divergence = nn.functional.kl_div(student, teacher.log_softmax(1), reduction="none", log_target=True)
+    return divergence.sum(1).mean()
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:

@@ -35,10 +35,11 @@ class Scores:
 
     @property
     def iou(self) -> list[float | None]:
-        """Intersection over union of each class; None where neither truth nor prediction has a pixel of it."""
+        """Intersection over union of each class; None where the truth has no pixel of it."""
         hits = np.diag(self.confusion)
         union = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) - hits
-        return [float(hit / size) if size else None for hit, size in zip(hits, union, strict=True)]
+        scored = zip(hits, union, self.pixels, strict=True)
+        return [float(hit / size) if pixels else None for hit, size, pixels in scored]
 
     @property
     def miou7(self) -> float:

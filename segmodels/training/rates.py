@@ -14,7 +14,7 @@ from ..loading import assemble
 from ..segmenter import Segmenter
 from ..weights import read_state
 
-NETWORK = "deeplabv3_lite0"
+NETWORK = "deeplabv3_mobilenetv2"
 """The network whose backbone the decoders share."""
 
 FITTED = ((1, 16), (3, 16), (6, 16), (12, 16), (12, 8))

@@ -33,13 +33,14 @@ class Recipe:
 
     epochs: int = 2
     batch: int = 8
-    crop: int = 384  # pixels: 24 cells at stride 16, so that every tap of the atrous rates 6, 12, 18 meets the map
+    crop: int = 385  # pixels: 25 cells at stride 16, so that every tap of the atrous rates 6, 12, 18 meets the map
     smallest_window: float = 0.4  # of the photo's area, shown in a crop
     backbone_rate: float = 1.5e-4  # 0 freezes the backbone, and the decoder alone is written
     decoder_rate: float = 1e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
     lovasz_weight: float = 0.5
+    teacher_weight: float = 0.0  # of the divergence from a teacher's scores, where there is a teacher
     ema_decay: float = 0.998
     warmup: int = 200  # steps
     poly_power: float = 0.9

