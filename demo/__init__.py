@@ -62,10 +62,10 @@ def build() -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """How the page is served, for ``Blocks.launch``."""
-    style, study, controls = map(_text, ("style.css", "study.css", "controls.js"))
+    style, study, teach, controls = map(_text, ("style.css", "study.css", "lab/teach.css", "controls.js"))
     return {
         "theme": _theme(),
-        "css": style + study + _isolation_rules(),
+        "css": style + study + teach + _isolation_rules(),
         "head": f"<script>{controls}</script>",
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": SESSIONS,

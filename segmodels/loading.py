@@ -12,6 +12,7 @@ from .networks.network import SegmentationNetwork
 from .record import Record, backbone_hash
 from .segmenter import Segmenter
 from .settings import check_settings
+from .teaching.network import taught_card
 from .weights import Progress, load_state, read_state, read_weights, shown
 from .zoo import Card
 
@@ -45,7 +46,8 @@ def load(
     if card.published:
         state = published.translate(name, state)
     try:
-        card = card if record is None else as_recorded(card, record)
+        if record is not None:
+            card = as_recorded(card, record)
         return Segmenter(assemble(card, state, record), card, device, precision)
     except ValueError as error:
         raise ValueError(f"{shown(file)}: {error}") from error
@@ -77,6 +79,8 @@ def as_recorded(card: Card, record: Record) -> Card:
         ValueError: if they are another network's, or say what cannot be.
     """
     network = card.network or card.name
+    if record.network == network and record.score_strides is not None:
+        card = taught_card(card, record.class_list, record.score_strides)
     if record.network != network:
         raise ValueError(f"these are weights of {record.network}, not of {network}")
     if (record.atrous_rate is None) != (card.atrous_rate is None):

@@ -40,12 +40,21 @@ class Record:
     """The folders it was trained on, and how many photos of each."""
     backbone: str | None = None
     """For a decoder alone: the ``backbone_hash`` of the backbone it was trained on."""
+    score_strides: tuple[int, ...] | None = None
+    """For layers that were fitted to strokes: the strides of the network's features that they score."""
 
     @classmethod
-    def of(cls, card: "Card", start: str, data: Mapping[str, int], backbone: str | None = None) -> "Record":
+    def of(
+        cls,
+        card: "Card",
+        start: str,
+        data: Mapping[str, int],
+        backbone: str | None = None,
+        score_strides: tuple[int, ...] | None = None,
+    ) -> "Record":
         """The record of weights that were trained as ``card`` says."""
         return cls(
-            card.name,
+            card.network or card.name,
             card.class_list,
             card.atrous_rate,
             card.output_stride,
@@ -56,6 +65,7 @@ class Record:
             start,
             data,
             backbone,
+            score_strides,
         )
 
     def metadata(self) -> dict[str, str]:
@@ -76,7 +86,14 @@ def record_in(metadata: Mapping[str, str] | None) -> Record | None:
         classes = fields.pop("class_list")
         colours = tuple((red, green, blue) for red, green, blue in classes["colours"])
         mean, std = (_three(fields.pop(name)) for name in ("mean", "std"))
-        record = Record(**fields, class_list=ClassList(tuple(classes["names"]), colours), mean=mean, std=std)
+        strides = fields.pop("score_strides", None)
+        record = Record(
+            **fields,
+            class_list=ClassList(tuple(classes["names"]), colours),
+            mean=mean,
+            std=std,
+            score_strides=None if strides is None else tuple(strides),
+        )
         _check(record)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"what it says of itself cannot be understood ({type(error).__name__}: {error})") from None

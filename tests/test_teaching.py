@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,18 +13,20 @@ from torch import Tensor, nn
 
 import segmodels
 from segmodels import Segmenter, zoo
-from segmodels.networks.score_layers import ScoreLayers, feature_strides
+from segmodels.labels import ClassList
+from segmodels.networks.score_layers import ScoreLayers
 from segmodels.teaching.backbones import random_backbone
+from segmodels.teaching.network import maps_of
 from segmodels.teaching.regression import L2, solve
 from segmodels.teaching.strokes import cells_under
 
 Strokes = NDArray[np.uint8]
-FCN = zoo.compact_models()[0]
+BASE = zoo.DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")
 def base() -> Segmenter:
-    return segmodels.load(FCN)
+    return segmodels.load(BASE)
 
 
 def painted(size: tuple[int, int], *lines: tuple[int, Sequence[tuple[int, int]]], width: int = 14) -> Strokes:
@@ -177,7 +180,7 @@ def test_what_can_be_told_apart_is_told_apart(base: Segmenter, strides: tuple[in
 
 def test_scores_are_one_linear_layer_on_the_maps_side_by_side() -> None:
     """Interpolating scores is scoring what was interpolated."""
-    layers = ScoreLayers((4, 6, 8, 10), 32, (8, 32), 3)
+    layers = ScoreLayers((4, 6, 8, 10), (4, 8, 16, 32), (8, 32), 3)
     features = [
         torch.randn(1, width, 96 // stride, 128 // stride) for width, stride in ((4, 4), (6, 8), (8, 16), (10, 32))
     ]
@@ -188,13 +191,11 @@ def test_scores_are_one_linear_layer_on_the_maps_side_by_side() -> None:
     assert layers(features).detach().numpy() == pytest.approx(linear.numpy(), abs=1e-5)
 
 
-def test_the_strides_are_those_that_the_backbones_have() -> None:
-    for name in (FCN, "unet_width24", "fcn8s_vgg16"):
-        with torch.device("meta"):
-            backbone = zoo.build(name).backbone
-            maps = backbone(torch.empty(1, 3, 256, 256))
-        strides = feature_strides(len(maps), zoo.card(name).output_stride)
-        assert [256 // map_.shape[-1] for map_ in maps] == list(strides)
+def test_the_strides_are_those_that_the_backbones_have_without_dilation() -> None:
+    for name in zoo.compact_models():
+        assert maps_of(zoo.card(name)).strides == (2, 4, 8, 16, 32)
+    assert maps_of(zoo.card("unet_width24")).strides == (1, 2, 4, 8, 16)
+    assert maps_of(zoo.card("fcn8s_vgg16")).strides == (2, 4, 8, 16, 32)
 
 
 @pytest.mark.parametrize("name", [zoo.compact_models()[-1], "unet_width24"])
@@ -206,7 +207,7 @@ def test_other_backbones_can_be_taught(name: str) -> None:
 
 
 def test_random_weights_are_the_same_every_time_and_their_features_are_alive() -> None:
-    first, second = (random_backbone(FCN, precision="float32").encode(halves()).maps for _ in range(2))
+    first, second = (random_backbone(BASE, precision="float32").encode(halves()).maps for _ in range(2))
     for map_, again in zip(first, second, strict=True):
         assert torch.equal(map_, again)
         assert 0.1 < map_.std() < 10
@@ -224,7 +225,7 @@ def test_the_trained_backbone_knows_what_the_random_one_does_not(astronaut: Imag
     )
     strokes = painted(astronaut.size, *((1, line) for line in helmet), *((0, line) for line in others))
     wrong = []
-    for backbone in (base, random_backbone(FCN)):
+    for backbone in (base, random_backbone(BASE)):
         labels = segmodels.fit_head(backbone, [(astronaut, strokes)], ["other", "helmet"])(astronaut).labels
         assert (labels[420:500, 320:450] == 1).mean() > 0.9
         outside = labels.copy()
@@ -248,11 +249,26 @@ def test_strokes_on_several_photos_are_learned_together(base: Segmenter) -> None
 def test_features_in_place_of_a_photo_give_the_same(base: Segmenter) -> None:
     photo = halves()
     strokes = zones()
-    features = base.encode(photo)
+    features = base.encode(photo, 32)
     taught = segmodels.fit_head(base, [(features, strokes)], ["red", "blue"])
     assert (
         taught.decode(features).labels == segmodels.fit_head(base, [(photo, strokes)], ["red", "blue"])(photo).labels
     ).all()
+
+
+@pytest.mark.parametrize("name", [BASE, zoo.compact_models()[-1], "unet_width24", "random"])
+def test_a_saved_layer_is_loaded_as_a_network(name: str, tmp_path: Path, astronaut: Image.Image) -> None:
+    base = random_backbone(BASE) if name == "random" else segmodels.load(name)
+    strokes = painted(astronaut.size, (1, [(310, 470), (340, 400), (430, 390)]), (0, [(60, 100), (80, 300)]))
+    classes = ClassList(("other", "helmet"), ((1, 2, 3), (200, 100, 50)))
+    taught = segmodels.fit_head(base, [(astronaut, strokes)], classes, (16, 8))
+    file = tmp_path / "helmet.safetensors"
+    taught.save(file)
+    loaded = segmodels.load(file)
+    assert loaded.card.class_list == classes
+    assert (loaded(astronaut).labels == taught(astronaut).labels).mean() > 0.999
+    if name != "random":
+        assert file.stat().st_size < 20_000
 
 
 def test_strokes_of_one_class_give_it_the_whole_photo(base: Segmenter) -> None:
@@ -291,7 +307,7 @@ def test_six_classes_on_forty_megapixels(base: Segmenter) -> None:
 
 def test_eight_at_once_see_only_their_own(base: Segmenter) -> None:
     photo = halves()
-    features = base.encode(photo)
+    features = base.encode(photo, 32)
     found: dict[int, tuple[tuple[str, ...], NDArray[np.uint8]]] = {}
 
     def visit(visitor: int) -> None:
@@ -309,7 +325,7 @@ def test_eight_at_once_see_only_their_own(base: Segmenter) -> None:
         names, labels = found[visitor]
         assert names == (f"a{visitor}", f"b{visitor}")
         assert told_apart(labels, visitor % 2)
-    assert base.card.name == FCN
+    assert base.card.name == BASE
     assert len(base(photo).classes) == 21
 
 
@@ -322,8 +338,8 @@ def test_eight_at_once_see_only_their_own(base: Segmenter) -> None:
         (np.full((192, 256), 2, dtype=np.uint8), ["a", "b"], (32,), "the class 2"),
         (np.full((192, 256), 255, dtype=np.uint8), ["a", "b"], (32,), "nothing was painted"),
         (np.zeros((192, 256), dtype=np.uint8), ["a"], (32,), "2 to 255 classes"),
-        (np.zeros((192, 256), dtype=np.uint8), ["a", "a"], (32,), "same name"),
-        (np.zeros((192, 256), dtype=np.uint8), ["a", " "], (32,), "must have a name"),
+        (np.zeros((192, 256), dtype=np.uint8), ["a", "a"], (32,), "two classes are called a"),
+        (np.zeros((192, 256), dtype=np.uint8), ["a", " "], (32,), "is no name"),
         (np.zeros((192, 256), dtype=np.uint8), ["a", "b"], (7,), "no features at stride 7"),
         (np.zeros((192, 256), dtype=np.uint8), ["a", "b"], (), "one or more"),
         (np.zeros((192, 256), dtype=np.uint8), ["a", "b"], (8, 8), "each once"),

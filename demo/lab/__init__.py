@@ -47,10 +47,11 @@ def _sections() -> tuple[ModuleType, ...]:
         grid,
         parts,
         pixel,
+        teach,
         weights,
     )
 
-    return grid, weights, pixel, parts, certainty, compare
+    return grid, weights, pixel, parts, certainty, compare, teach
 
 
 def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:

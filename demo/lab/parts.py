@@ -16,7 +16,7 @@ from segmodels import Features, zoo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import marked_layer, mask_layer
 from segmodels.insight.parts import Part, parts
-from segmodels.labels import read_label_map
+from segmodels.labels import VOC_CLASSES, read_label_map
 from segmodels.networks.fcn import FCN
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.zoo import Card
@@ -133,12 +133,12 @@ class Truth:
         return f"mIoU {Scores(confusion_matrix(self.labels, labels, classes)).miou():.3f}"
 
 
-def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int]) -> Truth:
+def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int], classes: int = len(VOC_CLASSES)) -> Truth:
     """The uploaded label map of a photo of ``shape`` (width, height), brought to ``size`` without mixing labels."""
     if upload is None:
         return Truth()
     try:
-        labels = read_label_map(Path(upload["path"]))
+        labels = read_label_map(Path(upload["path"]), classes)
     except (ValueError, OSError, TypeError, KeyError) as error:
         return Truth(problem=str(error) if isinstance(error, ValueError) else "The label map cannot be read.")
     height, width = labels.shape

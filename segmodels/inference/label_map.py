@@ -88,9 +88,12 @@ class _Between:
         return cls(first, (first + 1).clamp(max=count - 1), position - first)
 
 
-def nearest_cells(count: int, pixels: int) -> NDArray[np.int64]:
-    """Which of ``count`` cells spread over ``pixels`` pixels lies nearest to each of these, along an edge."""
-    between = _Between.cells(count, pixels)
+def nearest_cells(count: int, pixels: int, seen: int | None = None) -> NDArray[np.int64]:
+    """Which of ``count`` cells spread over ``pixels`` pixels lies nearest to each of these, along an edge.
+
+    ``seen`` is that edge as the network saw it, if cells lie on corners.
+    """
+    between = _Between.cells(count, pixels, seen)
     nearest: NDArray[np.int64] = torch.where(between.share < 0.5, between.first, between.second).numpy()
     return nearest
 

@@ -10,30 +10,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import resize_logits
-
-
-def feature_strides(maps: int, output_stride: int) -> tuple[int, ...]:
-    """The strides of a backbone's ``maps`` feature maps from fine to coarse, each half as fine as the one before."""
-    return tuple(output_stride >> step for step in reversed(range(maps)))
+from .layers import Grid, resize_logits
 
 
 class ScoreLayers(nn.Module):
     """Scores of the feature maps at ``strides``, summed at the finest of them: (N, num_classes, h, w).
 
-    ``in_channels`` are those of all the backbone's maps from fine to coarse, the last of which has ``output_stride``. One
-    bias is enough for a sum; the finest layer has it.
+    ``in_channels`` and ``known`` are the channels and strides of all the backbone's maps from fine to coarse, ``grid`` is
+    where their cells lie. One bias is enough for a sum; the finest layer has it.
 
     Raises:
         ValueError: unless ``strides`` are one or more of the backbone's, each once.
     """
 
     def __init__(
-        self, in_channels: Sequence[int], output_stride: int, strides: Sequence[int], num_classes: int
+        self,
+        in_channels: Sequence[int],
+        known: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+        grid: Grid = "centre",
     ) -> None:
         super().__init__()
-        known = feature_strides(len(in_channels), output_stride)
         check_strides(strides, known)
+        self.grid = grid
         self.strides = tuple(sorted(strides, reverse=True))
         self.levels = [known.index(stride) for stride in self.strides]
         self.scores = nn.ModuleList(
@@ -45,7 +45,7 @@ class ScoreLayers(nn.Module):
         """The maps that are scored, interpolated to the finest and side by side: float32 (N, channels, h, w)."""
         maps = [features[level].float() for level in self.levels]
         size = (maps[-1].shape[-2], maps[-1].shape[-1])
-        return torch.cat([resize_logits(map_, size) for map_ in maps], dim=1)
+        return torch.cat([resize_logits(map_, size, self.grid) for map_ in maps], dim=1)
 
     def put(self, weight: Tensor, bias: Tensor) -> None:
         """Take over the (num_classes, channels) weight and the bias of one linear layer on what ``joined`` gives."""
@@ -58,7 +58,7 @@ class ScoreLayers(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         scores = [conv(features[level]).float() for conv, level in zip(self._convs(), self.levels, strict=True)]
         size = (scores[-1].shape[-2], scores[-1].shape[-1])
-        return torch.stack([resize_logits(score, size) for score in scores]).sum(0)
+        return torch.stack([resize_logits(score, size, self.grid) for score in scores]).sum(0)
 
     def _convs(self) -> list[nn.Conv2d]:
         return [conv for conv in self.scores if isinstance(conv, nn.Conv2d)]

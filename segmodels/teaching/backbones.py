@@ -32,7 +32,7 @@ def random_backbone(name: str, precision: str | None = None) -> Segmenter:
         network.encode(torch.randn(1, 3, NOISE_SIDE, NOISE_SIDE))
         for hook in hooks:
             hook.remove()
-    random = replace(card, name=f"{name}_random", title=f"{card.title}, random weights")
+    random = replace(card, name=f"{name}_random", title=f"{card.title}, random weights", network=name)
     return Segmenter(network, random, precision=precision)
 
 

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor
 from ..inference.segmentation import Features
 from ..labels import VOC_COLOURS, ClassList
 from ..loading import load
-from ..networks.network import SegmentationNetwork
 from ..networks.score_layers import ScoreLayers
+from ..record import Record
 from ..segmenter import Segmenter
+from ..weights import save_state
 from ..zoo import Card
+from .network import maps_of, taught_card
 from .regression import solve
-from .strokes import cells_under, check_classes, check_strokes
+from .strokes import cells_under, check_strokes
 
 STRIDES = (32, 16, 8)
 """FCN's own."""
@@ -45,20 +47,40 @@ class Fit:
 
 
 class Taught(Segmenter):
-    """A Segmenter whose last layer was fitted to strokes.
+    """A Segmenter whose last layer is fitted to strokes.
 
     It shares the backbone of the one that it was made from, and its turn: both may be used from several threads.
     """
 
-    def __init__(self, base: Segmenter, decoder: ScoreLayers, card: Card, fit: Fit) -> None:
+    fit: Fit
+
+    def __init__(self, base: Segmenter, decoder: ScoreLayers, card: Card) -> None:
         self._share(base, decoder, card)
-        self.fit = fit
+        self._strides = decoder.strides
+        self._bundled = base.card.source == "bundled"
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file that ``segmodels.load`` opens: the layers alone if the backbone is a bundled one.
+
+        Raises:
+            ValueError: for another backbone whose batch norms are folded: it cannot be put back.
+            OSError: with a sentence, if the file cannot be written.
+        """
+        start = f"strokes, on the backbone of {self.card.network}"
+        cells = {"cells under strokes": sum(self.fit.cells.values())}
+        record = Record.of(self.card, start, cells, self._backbone if self._bundled else None, self._strides)
+        with self.turn() as network:
+            with torch.device("meta"):
+                plain = self.card.builder(len(self.card.classes))
+            if not self._bundled and plain.state_dict().keys() != network.state_dict().keys():
+                raise ValueError(f"layers on the backbone of {self.card.network} can be used here, but not saved")
+            save_state(network, path, "decoder." if self._bundled else "", record)
 
 
 def fit_head(
     backbone: str | Segmenter,
     painted: Sequence[tuple[Photo, NDArray[np.uint8]]],
-    classes: Sequence[str],
+    classes: Sequence[str] | ClassList,
     strides: Sequence[int] = STRIDES,
 ) -> Taught:
     """Teach a backbone new classes from strokes on one photo or several.
@@ -71,83 +93,50 @@ def fit_head(
         backbone: a network of the zoo, by name or loaded, whose backbone is used.
         painted: photos, each with its strokes: an (H, W) uint8 array of the photo's size, the index of a class where it was
             painted and 255 where nothing was.
-        classes: two to 255 names; the first is what the pictures leave without colour.
-        strides: one or more of 32, 16, 8, 4, 2 (16 to 1 in a classic U-Net).
+        classes: two to 255 names, or names and colours; pictures leave one that is called background without colour.
+        strides: one or more of 32, 16, 8, 4, 2 (16 to 1 in a classic U-Net). A backbone that was trained with dilations
+            runs without them.
 
     Raises:
         ValueError: with a sentence, for anything else, and where nothing was painted.
     """
     base = load(backbone) if isinstance(backbone, str) else backbone
-    names = check_classes(classes)
-    with base.turn() as network:
-        channels = network.backbone.out_channels
-    decoder = ScoreLayers(channels, coarsest(base.card), strides, len(names)).eval()
-    features = [_features(base, photo) for photo, _ in painted]
+    class_list = classes if isinstance(classes, ClassList) else ClassList(tuple(classes), VOC_COLOURS[: len(classes)])
+    names = class_list.names
+    decoder = maps_of(base.card).layers(strides, len(names)).eval().requires_grad_(False)
+    taught = Taught(base, decoder, taught_card(base.card, class_list, decoder.strides))
+    features = [photo if isinstance(photo, Features) else taught.encode(photo) for photo, _ in painted]
     started = time.perf_counter()
-    cells, targets = _training_cells(base, decoder, features, [strokes for _, strokes in painted], len(names))
+    cells, targets = _training_cells(taught, decoder, features, [strokes for _, strokes in painted])
     kept = torch.linspace(0, len(cells) - 1, min(len(cells), MOST_CELLS)).long()
     solution = solve(cells[kept], targets[kept], len(names))
     decoder.put(solution.weight, solution.bias)
-    decoder.requires_grad_(False).to(base.device, base.dtype)
+    decoder.to(base.device, base.dtype)
     given = (cells.double() @ solution.weight.T + solution.bias).argmax(1)
-    fit = Fit(
+    taught.fit = Fit(
         cells=dict(zip(names, torch.bincount(targets, minlength=len(names)).tolist(), strict=True)),
         iterations=solution.iterations,
         accuracy=float((given == targets).double().mean()),
         milliseconds=1000 * (time.perf_counter() - started),
     )
-    return Taught(base, decoder, taught_card(base.card, names, decoder.strides), fit)
-
-
-def coarsest(card: Card) -> int:
-    """The stride of the last feature map: the trained one, but a DeepLab's without its dilations."""
-    return card.output_stride if card.atrous_rate is None else 32
-
-
-def taught_card(base: Card, classes: tuple[str, ...], strides: Sequence[int]) -> Card:
-    """The card of score layers at ``strides`` on the backbone of ``base``."""
-    return replace(
-        base,
-        name=f"{base.name}_taught",
-        title=f"FCN, taught {', '.join(classes[1:])}"[:80],
-        summary=f"1x1 convolutions at stride {', '.join(map(str, strides))} on the backbone of {base.name}, fitted to strokes.",
-        builder=partial(build_taught, base, tuple(strides)),
-        atrous_rate=None,
-        output_stride=coarsest(base),
-        chooses_stride=False,
-        class_list=ClassList(classes, VOC_COLOURS[: len(classes)]),
-        published=False,
-        classifier=None,
-    )
-
-
-def build_taught(base: Card, strides: tuple[int, ...], num_classes: int) -> SegmentationNetwork:
-    """The bare network: the backbone of ``base`` and score layers at ``strides``, with random weights."""
-    backbone = base.builder(num_classes).backbone
-    backbone.set_output_stride(coarsest(base))
-    return SegmentationNetwork(backbone, ScoreLayers(backbone.out_channels, coarsest(base), strides, num_classes))
-
-
-def _features(base: Segmenter, photo: Photo) -> Features:
-    if isinstance(photo, Features):
-        return photo
-    return base.encode(photo, None if base.card.atrous_rate is None else coarsest(base.card))
+    return taught
 
 
 def _training_cells(
-    base: Segmenter,
-    decoder: ScoreLayers,
-    features: Sequence[Features],
-    strokes: Sequence[NDArray[np.uint8]],
-    num_classes: int,
+    taught: Taught, decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]]
 ) -> tuple[Tensor, Tensor]:
     """The (cells, channels) features under all strokes, and the (cells,) classes painted there."""
     found, targets = [], []
+    num_classes = len(taught.card.classes)
     for seen, painted in zip(features, strokes, strict=True):
+        if seen.output_stride != taught.card.output_stride:
+            raise ValueError(
+                f"these features end at stride {seen.output_stride}: encode the photo at {taught.card.output_stride}"
+            )
         check_strokes(painted, seen.photo_size, num_classes)
         with torch.inference_mode():
-            joined = decoder.joined(base.maps(seen))[0].cpu()
-            cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes)
+            joined = decoder.joined(taught.maps(seen))[0].cpu()
+            cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes, seen.corners)
             found.append(joined.flatten(1)[:, torch.from_numpy(cells)].T.contiguous())
         targets.append(torch.from_numpy(classes))
     if not any(len(classes) for classes in targets):

@@ -3,34 +3,16 @@
 Strokes are an (H, W) uint8 array of the photo's size: a class's index where it was painted, ``UNPAINTED`` elsewhere.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inference.label_map import nearest_cells
+from ..inference.label_map import Corners, nearest_cells
 
 UNPAINTED = 255
 """The value of a pixel that nothing was painted on; as in label maps, where it is void."""
 
 STRIP_PIXELS = 4_000_000
 """Pixels looked at in one go, so that memory does not grow with what was painted."""
-
-
-def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """The names of two to 255 classes.
-
-    Raises:
-        ValueError: for fewer or more, for a name that is empty, too long or no text, or that is there twice.
-    """
-    names = tuple(classes)
-    if isinstance(classes, str) or not 2 <= len(names) <= UNPAINTED:
-        raise ValueError(f"there must be 2 to {UNPAINTED} classes, each with a name")
-    if not all(isinstance(name, str) and name.strip() and len(name) <= 60 for name in names):
-        raise ValueError("every class must have a name of at most 60 letters")
-    if len(set(names)) != len(names):
-        raise ValueError("two classes have the same name")
-    return names
 
 
 def check_strokes(strokes: NDArray[np.uint8], size: tuple[int, int], num_classes: int) -> None:
@@ -53,15 +35,17 @@ def check_strokes(strokes: NDArray[np.uint8], size: tuple[int, int], num_classes
 
 
 def cells_under(
-    strokes: NDArray[np.uint8], shape: tuple[int, int], num_classes: int
+    strokes: NDArray[np.uint8], shape: tuple[int, int], num_classes: int, corners: Corners | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The cells of a map of ``shape`` (height, width) that have a painted pixel, and the class of each.
 
     A pixel belongs to the cell whose middle is nearest. Cells are counted row by row and come in that order; where several
-    classes were painted on one, it has the one that covers most of it, of two equals the first.
+    classes were painted on one, it has the one that covers most of it, of two equals the first. ``corners`` is the size
+    at which the network saw the photo, if cells lie on corners.
     """
     height, width = shape
-    rows, columns = nearest_cells(height, strokes.shape[0]), nearest_cells(width, strokes.shape[1])
+    seen = corners or (None, None)
+    rows, columns = (nearest_cells(*each) for each in zip(shape, strokes.shape, seen, strict=True))
     counts = np.zeros(height * width * num_classes, dtype=np.int64)
     strip = max(STRIP_PIXELS // strokes.shape[1], 1)
     for top in range(0, strokes.shape[0], strip):

@@ -1,0 +1,319 @@
+"""Teach it a class: a few strokes of a brush train a score layer, and one sees what the backbone knows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segmodels import Segmenter, fit_head, zoo
+from segmodels.files import EXAMPLES
+from segmodels.inference.segmentation import Features
+from segmodels.insight.certainty import margin, probabilities
+from segmodels.labels import ClassList, Colour
+from segmodels.teaching.backbones import random_backbone
+from segmodels.teaching.fit_head import Taught
+from segmodels.teaching.network import COARSEST
+from segmodels.training.metrics import Scores, confusion_matrix
+
+from .. import view
+from ..segment_tab import CREDITS, Upload, download
+from ..server import limits, memory
+from ..server import strokes as drawn
+from ..server.settings import sentence
+from ..server.strokes import CLASSES, SIZES, Drawn
+from . import COMPUTES, Shown
+from .maps import map_image
+from .parts import read_truth
+
+TITLE = "Teach a class"
+
+Labels = NDArray[np.uint8]
+Answer = dict[str, Any]
+"""What the browser draws; see ``teach.js``."""
+
+COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899", "#facc15", "#a855f7")
+"""Of the classes, on any photo and for most eyes apart."""
+RGB: tuple[Colour, ...] = tuple(
+    (red, green, blue) for red, green, blue in map(bytes.fromhex, (name[1:] for name in COLOURS))
+)
+
+COMPACT = zoo.DEFAULT_MODEL
+BACKBONES = {
+    "compact": "The compact zoo's",
+    "scratch": "Trained from scratch",
+    "random": "Random weights",
+}
+SCRATCH = "unet_width24"
+STRIDES = (32, 16, 8, 4)
+
+ABOUT = (
+    "Each stroke labels the cells of the feature maps that lie under it. On these a 1x1 convolution is fitted (multinomial "
+    "logistic regression, solved to the end), one for each stride chosen, and their scores are summed as in FCN. The "
+    "backbone stays as it is, so what you see is what it already knew. <b>Try:</b> stride 32 alone, then 8 alone, then all; "
+    "then the same strokes on random weights."
+)
+
+TEMPLATE = """<div class="teach">
+<div class="tools"><div class="brushes" role="radiogroup" aria-label="Brush">
+  <label class="brush eraser"><input type="radio" name="teach-brush" value="-1"><span class="swatch"></span>eraser</label></div>
+  <button type="button" class="way more" aria-label="One class more">+</button>
+  <button type="button" class="way fewer" aria-label="One class less">−</button>
+  <label class="brush-size">Size <input type="range" class="size" min="SMALLEST" max="LARGEST" step="0.5" value="3"></label>
+  <button type="button" class="way undo">Undo</button><button type="button" class="way clear">Clear</button></div>
+<p class="problem" role="alert"></p>
+<div class="boards">
+<figure class="board"><figcaption>Paint here</figcaption><div class="picture"><img class="photo" alt="The photo" hidden>
+  <img class="mask" alt="" hidden><canvas aria-label="The photo, to paint on"></canvas></div></figure>
+<figure class="taught"><figcaption>Label map</figcaption><div class="picture"><img class="flat" alt="The label map" hidden>
+  <p class="nothing">Paint a little of each class, and the layer is fitted at once.</p></div></figure>
+<figure class="board missing"><figcaption>The same layer on a second photo</figcaption><div class="picture">
+  <img class="photo" alt="The second photo" hidden><img class="mask" alt="" hidden>
+  <canvas aria-label="The second photo, to paint on"></canvas></div></figure></div>
+<div class="fitted"><div class="facts" role="status"></div>
+<div class="curve" hidden><svg viewBox="0 0 200 60" role="img" aria-label="mIoU over the number of strokes"></svg><span></span></div></div>
+</div>"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings of a fit, checked."""
+
+    backbone: str
+    strides: tuple[int, ...]
+
+
+def section(photo: gr.Image, tab: Shown) -> None:
+    """Put the section into the tab that is being built; nothing is computed before it is shown."""
+    text = gr.Textbox(visible=False)  # the strokes, kept in the page
+    second, truth = gr.Image(visible=False), gr.File(visible=False)
+    with gr.Row(elem_id="teach-section"):
+        with gr.Column(scale=9, min_width=320):
+            board = gr.HTML(None, html_template=_template(), js_on_load=_script(), elem_id="teach")
+        with gr.Column(scale=2, min_width=230, elem_id="teach-settings"):
+            strides = gr.CheckboxGroup(list(STRIDES), value=[32, 16, 8], label="Strides", elem_id="teach-strides")
+            backbone = gr.Radio(
+                [(name, key) for key, name in BACKBONES.items()],
+                value="compact",
+                label="Backbone",
+                elem_id="teach-backbone",
+            )
+            others = [("none", ""), *((Path(name).stem, name) for name in CREDITS)]
+            other = gr.Dropdown(others, value="", label="Second photo", filterable=False, elem_id="teach-second")
+            margins = gr.Checkbox(label="Margin map", elem_id="teach-margin", container=False)
+            with gr.Row(elem_id="teach-files"):
+                upload = gr.UploadButton("Upload a second photo", file_types=["image"], size="sm", min_width=100)
+                known = gr.UploadButton("Score against a label map", file_types=[".png"], size="sm", min_width=100)
+                inputs = [photo, text, strides, backbone, second]
+                download("My label map (PNG)", "taught_labels.png", write_labels, inputs)
+                download("My layer (safetensors)", "taught.safetensors", write_layer, inputs)
+    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+
+    free: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    board.input(None, None, [text], js="() => window.taughtStrokes()", api_visibility="private")
+    other.input(lambda name: _example(photo, name), [other], [second], **free)
+    upload.upload(_path, [upload], [second], **free)
+    known.upload(_path, [known], [truth], **free)
+    photo.change(lambda: None, None, [truth], **free)
+    gr.on([tab.select, second.change], photos, [photo, second], [board], show_progress="hidden", **COMPUTES)
+    gr.on(
+        [text.change, strides.change, backbone.change, margins.change, second.change, truth.change],
+        show,
+        [photo, second, text, strides, backbone, margins, truth],
+        [board],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **COMPUTES,
+    )
+
+
+def _template() -> str:
+    return TEMPLATE.replace("SMALLEST", "1").replace("LARGEST", str(int(100 * SIZES[1]) // 2))
+
+
+def _script() -> str:
+    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    return script.replace("COLOUR_LIST", json.dumps(COLOURS))
+
+
+def _path(file: Any) -> str:
+    if not isinstance(file, dict):
+        raise gr.Error("There is no file: choose one to upload.", print_exception=False)
+    return str(file["path"])
+
+
+def _example(photo: gr.Image, name: Any) -> str | None:
+    """An example as gradio keeps it, since the page may not be allowed to hand out the project's own files."""
+    if name not in CREDITS:
+        return None
+    return photo.move_resource_to_block_cache(EXAMPLES / name)
+
+
+def photos(upload: Upload, second: Upload) -> Answer:
+    """The photos to paint on; a sentence for one that cannot be shown."""
+    try:
+        return {"photos": [_shown(upload), _shown(second)]}
+    except (ValueError, OSError) as error:
+        return {"photos": [None, None], "problem": sentence(error)}
+
+
+def _shown(upload: Upload) -> dict[str, Any] | None:
+    if upload is None:
+        return None
+    picture = memory.display(upload["path"]).photo
+    return {"key": upload["path"], "picture": view.data_url(picture, "JPEG", quality=88), "size": picture.size}
+
+
+def show(upload: Upload, second: Upload, text: Any, strides: Any, backbone: Any, margins: Any, truth: Upload) -> Answer:
+    """Fit the layer to the strokes, and draw what it makes of the photos; or a sentence."""
+    if upload is None or not text:
+        return {}
+    try:
+        read = drawn.read(text)
+        if not read.strokes:
+            return {}
+        choice = checked(strides, backbone)
+        return answer(_paths(upload["path"], second), read, choice, bool(margins), truth)
+    except (ValueError, OSError) as error:
+        return {"problem": sentence(error)}
+
+
+def checked(strides: Any, backbone: Any) -> Choice:
+    """The settings as they arrive from the page, or from anyone else.
+
+    Raises:
+        ValueError: with a sentence, for one that cannot be.
+    """
+    if not isinstance(backbone, str) or backbone not in BACKBONES:
+        raise ValueError(f"there is no backbone called {str(backbone)[:40]!r}; choose one of {', '.join(BACKBONES)}")
+    if not isinstance(strides, list) or not all(stride in STRIDES and type(stride) is int for stride in strides):
+        raise ValueError(f"the strides must be some of {', '.join(map(str, STRIDES))}")
+    if not strides:
+        raise ValueError("choose one stride at least: a layer needs features to score")
+    if backbone == "scratch" and 32 in strides:  # it goes down to 16
+        strides = [stride for stride in strides if stride != 32] or [16]
+    return Choice(backbone, tuple(dict.fromkeys(strides)))
+
+
+@cache
+def _random() -> Segmenter:
+    return random_backbone(COMPACT)
+
+
+_features: memory.Remembered[Features] = memory.Remembered(64 * 2**20, lambda features: features.nbytes)
+"""Of random weights."""
+
+
+def seen(path: str, backbone: str) -> Features:
+    """What a backbone sees of the photo at ``path``, for a label map of the display's size; computed once."""
+    size = memory.display(path).photo.size
+    if backbone == "random":
+        found = _features.get(path, lambda: memory.apart(_random().encode(memory.photo(path).image, COARSEST)))
+    else:
+        found = memory.features(path, *((SCRATCH, None) if backbone == "scratch" else (COMPACT, COARSEST)))
+    return replace(found, photo_size=size)
+
+
+def taught(paths: Sequence[str], read: Drawn, choice: Choice) -> Taught:
+    """The layer that the strokes on the photos at ``paths`` teach."""
+    base = _random() if choice.backbone == "random" else memory.segmenter(_model(choice))
+    painted = []
+    for place, path in enumerate(paths):
+        features = seen(path, choice.backbone)
+        painted.append((features, read.on(place, features.photo_size)))
+        limits.check()
+    return fit_head(base, painted, ClassList(read.classes, RGB[: len(read.classes)]), choice.strides)
+
+
+def _model(choice: Choice) -> str:
+    return SCRATCH if choice.backbone == "scratch" else COMPACT
+
+
+def answer(paths: Sequence[str], read: Drawn, choice: Choice, margins: bool, truth: Upload) -> Answer:
+    """What the browser draws after a fit."""
+    layer = taught(paths, read, choice)
+    results = [layer.decode(seen(path, choice.backbone)) for path in paths]
+    labels = results[0].labels
+    score, problem = _score(truth, paths[0], labels, len(read.classes))
+    return {
+        "strokes": len(read.strokes),
+        "settings": f"{choice} {read.classes} {truth and truth['path']}",
+        "masks": [view.data_url(label_picture(result.labels, mask=True), "PNG") for result in results],
+        "flat": view.data_url(
+            _margins(layer, paths[0], choice) if margins else label_picture(labels, mask=False), "PNG"
+        ),
+        "shows": "Margin: bright is undecided" if margins else "Label map",
+        "facts": facts(layer, results[0].shares, choice, len(read.strokes)),
+        "score": score,
+        "problem": problem,
+    }
+
+
+def label_picture(labels: Labels, mask: bool) -> Image.Image:
+    """A label map in the brushes' colours; as a mask, without the first class, to lie over the photo."""
+    image = Image.fromarray(labels)
+    image.putpalette([value for colour in RGB for value in colour])
+    if mask:
+        image.info["transparency"] = 0
+    return image
+
+
+def _margins(layer: Taught, path: str, choice: Choice) -> Image.Image:
+    features = seen(path, choice.backbone)
+    width, height = features.working_size
+    ahead = margin(probabilities(layer.logits(features), (height, width), features.corners)).numpy(force=True)
+    return map_image(ahead, 1, "inferno_r")
+
+
+def _score(truth: Upload, path: str, labels: Labels, classes: int) -> tuple[float | None, str]:
+    """The mean IoU over the classes of an uploaded label map; or why there is none."""
+    known = read_truth(truth, memory.display(path).size, (labels.shape[1], labels.shape[0]), classes)
+    if known.labels is None:
+        return None, known.problem
+    return Scores(confusion_matrix(known.labels, labels, classes)).miou(), ""
+
+
+def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int) -> str:
+    """The numbers of a fit, as words."""
+    fit = layer.fit
+    cells = ", ".join(f"{count} of {escape(name)}" for name, count in fit.cells.items())
+    found = ", ".join(f"{escape(name)} {share:.1%}" for name, share in shares.items())
+    used = ", ".join(map(str, sorted(choice.strides, reverse=True)))
+    return (
+        f"<p><strong>{strokes} strokes</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
+        f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}.</p>"
+    )
+
+
+def write_labels(path: str, file: Path, text: Any, strides: Any, backbone: Any, second: Upload) -> None:
+    """The label map at the photo's own size: a palette PNG whose values are the classes in their order."""
+    choice = checked(strides, backbone)
+    layer = taught(_paths(path, second), _painted(text), choice)
+    result = layer.decode(seen(path, choice.backbone), size=memory.display(path).size)
+    label_picture(result.labels, mask=False).save(file)
+
+
+def write_layer(path: str, file: Path, text: Any, strides: Any, backbone: Any, second: Upload) -> None:
+    """The layer, as a file that ``segmodels.load`` opens."""
+    taught(_paths(path, second), _painted(text), checked(strides, backbone)).save(file)
+
+
+def _paths(first: str, second: Upload) -> list[str]:
+    return [first] if second is None else [first, second["path"]]
+
+
+def _painted(text: Any) -> Drawn:
+    read = drawn.read(text) if text else None
+    if read is None or not read.strokes:
+        raise ValueError("nothing was painted yet: paint a little of each class first")
+    return read
+
+
+assert len(COLOURS) == CLASSES[1]
