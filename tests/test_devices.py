@@ -1,0 +1,143 @@
+"""A graphics card, without one: torch's fake tensors have a device and a type but no numbers, and refuse to mix devices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+import segmodels.segmenter
+from demo.server import memory
+from segmodels import Features, Segmenter, zoo
+from segmodels.insight.parts import parts
+from segmodels.insight.receptive_field import effective_receptive_field
+from segmodels.speed import device
+from segmodels.speed.precision import best_precision, optimise
+from segmodels.training import rates
+from segmodels.training.loss import segmentation_loss
+
+CUDA, MPS, CPU = (torch.device(name) for name in ("cuda", "mps", "cpu"))
+PHOTO = np.random.default_rng(0).integers(0, 255, (96, 130, 3), dtype=np.uint8)
+NAMES = [*zoo.compact_models(), "unet_resnet18", "deeplabv3_mobilenet_v3_large", "fcn_resnet50"]
+
+
+def faked(module: nn.Module, mode: FakeTensorMode, options: dict[str, Any]) -> nn.Module:
+    """``module.to(...)``, for a card that is not here: its weights become fake ones over there."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        left_out = set() if tensor.ndim == 4 else {"memory_format"}
+        left_out |= set() if tensor.is_floating_point() else {"dtype"}
+        fake = tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor.detach())
+        chosen = {name: value for name, value in options.items() if name not in left_out}
+        return fake.to(**chosen) if chosen else fake
+
+    for part in module.modules():
+        for name, weight in part._parameters.items():
+            if weight is not None:
+                part._parameters[name] = nn.Parameter(moved(weight), requires_grad=weight.requires_grad)
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[name] = moved(buffer)
+    return module
+
+
+@contextmanager
+def card_in_the_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
+    """Inside, what is moved to a card, and what is computed inside of the mode that this gives, is fake."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+
+    def to(module: nn.Module, **options: Any) -> nn.Module:
+        with mode:
+            return faked(module, mode, options)
+
+    monkeypatch.setattr(nn.Module, "to", to)
+    monkeypatch.setattr(segmodels.segmenter, "synchronise", lambda where: None)
+    yield mode
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [*((name, "bfloat16") for name in NAMES), (zoo.DEFAULT_MODEL, "float32"), (zoo.DEFAULT_MODEL, "float16")],
+)
+def test_every_way_through_a_network_stays_on_the_card(
+    name: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, network, names = zoo.card(name), zoo.build(name), list(parts(zoo.skeleton(name)))
+    with card_in_the_machine(monkeypatch) as mode:
+        segmenter = Segmenter(network, card, CUDA, precision)
+        with mode:
+            features = segmenter.encode(PHOTO)
+            assert {map_.device.type for map_ in features.maps} == {"cuda"}
+            assert {map_.dtype for map_ in features.maps} == {getattr(torch, precision)}
+            kept = replace(features, maps=[map_.cpu() for map_ in features.maps])  # as the page remembers them
+            for seen in (features, kept):
+                for rate in (None, 1, 9) if card.atrous_rate else (None,):
+                    for off in ([], names):
+                        logits = segmenter.logits(seen, rate, off)
+                        assert (logits.device.type, logits.dtype) == ("cpu", torch.float32)
+                        assert logits.shape[0] == len(card.classes)
+            for stride in (8, 32) if card.chooses_stride else ():
+                assert segmenter.logits(segmenter.encode(PHOTO, stride)).device.type == "cpu"
+
+
+def test_a_decoder_on_another_device_than_its_features_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test of the tests: what the demo once did fails on fake tensors too."""
+    card, network = zoo.card("fcn_resnet50"), zoo.build("fcn_resnet50")
+    with card_in_the_machine(monkeypatch) as mode:
+        segmenter = Segmenter(network, card, CUDA, "float32")
+        with mode:
+            maps = [map_.cpu() for map_ in segmenter.encode(PHOTO).maps]
+            with pytest.raises(RuntimeError, match="device"), segmenter.turn() as there:
+                there.decode(maps)
+
+
+def test_the_fitted_decoders_and_the_gradient_run_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    with card_in_the_machine(monkeypatch) as mode:
+        monkeypatch.setattr(segmodels.segmenter, "best_device", lambda: CUDA)
+        segmenter = rates.load_fitted(12, 8, "float32")
+        assert segmenter.device == CUDA
+        with mode:
+            assert segmenter.logits(segmenter.encode(PHOTO, working_size=128), 12).device.type == "cpu"
+            pixels = segmenter.pixels(PHOTO, 128)
+            assert pixels.device.type == "cuda"
+            # The way back needs a card's driver; it takes the tensors of the way there, wherever they are.
+            monkeypatch.setattr(torch.autograd, "grad", lambda score, x: (torch.empty_like(x),))
+            with segmenter.turn() as network:
+                assert effective_receptive_field(network, pixels, 3, 4, 1).device.type == "cuda"
+
+
+def test_what_the_page_remembers_is_in_the_processors_memory() -> None:
+    kept = memory.apart(Features([torch.ones(1, 2, 3, 4)], (4, 3), (4, 3), 16, 1.0, ""))
+    assert kept.maps[0].device == CPU
+
+
+def test_a_training_step_runs_on_the_card_up_to_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = zoo.build(zoo.DEFAULT_MODEL)
+    with card_in_the_machine(monkeypatch) as mode:
+        network.to(device=CUDA)
+        with mode:
+            x = torch.empty(2, 3, 65, 65, device=CUDA)
+            labels = torch.zeros(2, 65, 65, dtype=torch.long, device=CUDA)
+            outputs = network.side_logits(network.encode(x))
+            loss = torch.stack([segmentation_loss(logits, labels, 0.1, 0) for logits in outputs]).mean()
+    assert (loss.device.type, loss.requires_grad) == ("cuda", True)
+
+
+@pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, CUDA), (False, True, MPS), (False, False, CPU)])
+def test_the_best_device_is_chosen(
+    cuda: bool, mps: bool, chosen: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert device.best_device() == chosen
+
+
+def test_precisions_are_those_of_the_device() -> None:
+    assert best_precision(MPS) == "float32"
+    with pytest.raises(ValueError, match="the precision on cpu must be one of float32, bfloat16, not 'float16'"):
+        optimise(zoo.build("unet"), CPU, "float16")
