@@ -78,7 +78,7 @@ def test_shapes_are_those_of_a_real_run(name: str, size: tuple[int, int]) -> Non
     assert found.cost.parameters == sum(tensor.numel() for tensor in network.parameters())
 
 
-@pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_resnet18"])
+@pytest.mark.parametrize("name", ["unet_width24", "unet_resnet18"])
 def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     torch.manual_seed(0)
     network = zoo.build(name).eval()
@@ -88,7 +88,7 @@ def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     assert x.grad is not None
     touched = x.grad.abs().sum((0, 1, 2)).nonzero().flatten()
     span = int(touched.max() - touched.min()) + 1
-    assert 0.5 * field < span <= field + 32  # upsampling makes neighbours' fields differ; theirs are means
+    assert 0.5 * field < span <= field  # the most that any pixel sees
 
 
 @pytest.mark.parametrize("name", zoo.CARDS)

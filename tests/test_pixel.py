@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import segmodels
+from demo.anatomy.facts import anatomy
 from demo.lab import pixel as page
 from demo.lab.controls import Settings, checked
 from demo.server import memory
@@ -130,16 +131,15 @@ def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() ->
     assert rights[0] < rights[1] < rights[2] < rights[3] == looked.box.right < rights[4] == 511
 
 
-def test_the_size_of_the_field_is_that_of_the_closed_form() -> None:
-    """The closed form is a mean over positions, here up to half a cell to each side of the exact one."""
-    from segmodels.insight.cost import count
-
-    for model in ("fcn_mobilenetv2", "unet_mobilenetv2"):
-        card = zoo.card(model)
-        with torch.device("meta"):
-            network = zoo.build(model)
-        closed = max(layer.receptive_field for layer in count(network, 32, 2048).layers)
-        assert page.field_size(model, None, None) == pytest.approx(closed, abs=card.output_stride)
+def test_the_size_of_the_field_is_the_boxs_and_anatomys() -> None:
+    """U-Net sees 256 pixels across, so that in the middle a field of 204 lies wholly on the photo."""
+    model = "unet_width24"
+    looks = [page.look(CAT, settings(model), (column + 0.5) / 256, 0.5) for column in range(112, 144)]
+    boxes = [look.box for look in looks]
+    assert all(box.left > 0 and box.right < 255 for box in boxes)
+    size = max(box.right - box.left + 1 for box in boxes)
+    assert page.field_size(model, None, None) == anatomy(model, 96, 128).receptive_field == size
+    assert f"up to {size} × {size} pixels around this one" in page._theory(settings(model), looks[0])
 
 
 def test_the_share_that_matters_of_a_case_counted_by_hand() -> None:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
+from segmodels import zoo
 from segmodels.insight.cost import count
-from segmodels.insight.parts import without
+from segmodels.insight.parts import parts, without
 from segmodels.insight.receptive_field import (
     FieldTracer,
     ReceptiveField,
     effective_receptive_field,
+    largest_field,
     map_size,
     reach,
     receptive_field,
@@ -222,6 +224,29 @@ def test_fields_are_traced_in_inference_mode_too() -> None:
 def test_a_fully_connected_layer_sees_all() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 5))
     assert [layer.receptive_field for layer in count(network, 8, 8).layers] == [3, 3, torch.inf]
+
+
+@pytest.mark.parametrize("builder", [lambda: unet(3, width=2), lambda: fcn_mobilenetv2(2)])
+def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
+    builder: Callable[[], SegmentationNetwork],
+) -> None:
+    network = builder().eval()
+    off = [name for name in parts(network) if name == "image pooling"]
+    largest = largest_field(network, off)
+    linear(network)
+    side = 32 * (int(largest) // 32 + 3) + (network.grid == "corner")
+    spans = []
+    with without(network, off):
+        for row in range(side // 2 - 8, side // 2 + 9):
+            first, last = seen(network, strip(side, width=33), row)
+            assert 0 < first < last < side - 1
+            spans.append(last - first + 1)
+    assert max(spans) == largest
+    assert min(spans) < largest
+
+
+def test_a_network_that_pools_the_whole_photo_has_no_largest_field() -> None:
+    assert largest_field(zoo.skeleton("deeplabv3_mobilenetv2")) == torch.inf
 
 
 def test_image_pooling_sees_all() -> None:

@@ -7,6 +7,7 @@ network needs a drawing of its own.
 import copy
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from segmodels import zoo
 from segmodels.insight.cost import Cost, Layer, count
-from segmodels.insight.receptive_field import POINTWISE, FieldTracer, ReceptiveField
+from segmodels.insight.receptive_field import POINTWISE, FieldTracer, ReceptiveField, largest_field
 from segmodels.networks.network import SegmentationNetwork
 from segmodels.settings import apply, check_settings
 
@@ -66,7 +67,7 @@ class Anatomy:
 
     @property
     def receptive_field(self) -> float:
-        """The output's: how many pixels a pixel's class depends on, along an edge."""
+        """The output's: how many pixels a pixel's class depends on, along an edge, at most."""
         return self.parts[-1].receptive_field
 
 
@@ -83,9 +84,11 @@ def anatomy(
     settings = check_settings(card, atrous_rate, output_stride)
     network = _network(name, settings.output_stride, settings.atrous_rate)
     cost = count(network, height, width)
-    parts = _parts(network, height, width, cost.layers)
+    *before, output = _parts(network, height, width, cost.layers)
+    if output.receptive_field < math.inf:
+        output = replace(output, receptive_field=_largest_field(name, settings.output_stride, settings.atrous_rate))
     stride = settings.output_stride if card.chooses_stride else None
-    return Anatomy(name, card.title, height, width, stride, settings.atrous_rate, cost, parts)
+    return Anatomy(name, card.title, height, width, stride, settings.atrous_rate, cost, (*before, output))
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,6 +97,11 @@ def _network(name: str, output_stride: int | None, atrous_rate: int | None) -> S
     network = zoo.skeleton(name)
     apply(network, atrous_rate, output_stride)
     return network
+
+
+@functools.lru_cache(maxsize=256)
+def _largest_field(name: str, output_stride: int | None, atrous_rate: int | None) -> float:
+    return largest_field(copy.deepcopy(_network(name, output_stride, atrous_rate)))
 
 
 def _parts(network: SegmentationNetwork, height: int, width: int, layers: Sequence[Layer]) -> tuple[Part, ...]:

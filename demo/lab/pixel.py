@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segmodels import Segmenter, load, zoo
 from segmodels.insight.parts import parts
-from segmodels.insight.receptive_field import Reach, effective_receptive_field, reach, taps
+from segmodels.insight.receptive_field import Reach, effective_receptive_field, largest_field, reach, taps
 from segmodels.networks.layers import resize_logits
 from segmodels.networks.pooling import ASPP
 from segmodels.settings import apply
@@ -447,6 +447,7 @@ def _theory(settings: Settings, looked: Look) -> str:
     pooled = any(branch.name == "image pooling" for branch in looked.branches)
     start = "everything, because image pooling sees the whole photo. Without it, " if pooled else ""
     size = field_size(settings.card.name, settings.rate, settings.stride)
+    extent = f"up to {size} × {size} pixels around this one" if size < math.inf else "the whole photo, of any size"
     here = f"the box, {area:.0%} of the photo" if area < 1 else "the whole photo, so its edge is the box"
     if area == 1:
         here = "so the field reaches beyond it on every side: the box is the photo's own edge"
@@ -454,20 +455,15 @@ def _theory(settings: Settings, looked: Look) -> str:
         here = f"so the field is larger than it: the box is what lies in it, {area:.0%} of the photo"
     else:
         here = f"and the box is {area:.0%} of it"
-    return (
-        f"<b>Theoretical field</b>: {start}{size} × {size} pixels around this one. The network sees the photo at "
-        f"{width} × {height}, {here}."
-    )
+    return f"<b>Theoretical field</b>: {start}{extent}. The network sees the photo at {width} × {height}, {here}."
 
 
 @functools.lru_cache(maxsize=256)
-def field_size(model: str, rate: int | None, stride: int | None) -> int:
-    """How many pixels a pixel in the middle of a photo that is large enough depends on, along an edge, without pooling."""
-    for side in (2**power for power in range(11, 17)):
-        first, last = _reaches(model, 32, side, rate, stride)[""].columns[side // 2].tolist()
-        if first > 0 and last < side - 1:
-            return int(last - first + 1)
-    raise ValueError(f"{model} sees the whole of a photo of any size")
+def field_size(model: str, rate: int | None, stride: int | None) -> float:
+    """How many pixels a pixel depends on, along an edge, at most, without image pooling; infinite if on all."""
+    network = zoo.skeleton(model)
+    apply(network, rate, stride)
+    return largest_field(network, [name for name in parts(network) if name == "image pooling"])
 
 
 def _branches(looked: Look) -> str:
