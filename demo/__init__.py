@@ -18,7 +18,9 @@ from .lessons import Ways, lessons_tab
 from .links import follow, link_bar
 from .segment_tab import segment_tab
 from .server import memory, uploads
-from .server.guard import MAX_UPLOAD, Doorkeeper, GuardedBlocks, Sessions
+from .server.answers import Answers
+from .server.door import MAX_UPLOAD, Doorkeeper
+from .server.guard import GuardedBlocks, Sessions, check_gradio
 
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 INTRODUCTION = """
@@ -35,7 +37,11 @@ SESSIONS = 128
 
 
 def build() -> gr.Blocks:
-    """All tabs, ready to launch. Loads no weights and runs no network."""
+    """All tabs, ready to launch. Loads no weights and runs no network.
+
+    Raises:
+        RuntimeError: with a gradio that the page is not guarded for.
+    """
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
     with GuardedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
@@ -56,7 +62,8 @@ def build() -> gr.Blocks:
         ways.connect(tabs, walk, model)
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.queue(max_size=LONGEST_QUEUE, api_open=False)
-    page._queue.pending_messages_per_session.max_size = 2 * SESSIONS
+    check_gradio(page)
+    page._queue.pending_messages_per_session = Answers(2 * SESSIONS)
     return page
 
 

@@ -15,7 +15,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import segmodels
-from demo.server.guard import BROKEN, MAX_BODY, MAX_UPLOAD, WRONG_INPUTS
+from demo.server.door import MAX_BODY, MAX_UPLOAD
+from demo.server.guard import BROKEN, WRONG_INPUTS
 from segmodels.inference.pictures import overlay
 from tools.fuzz_photo import mutated, seed_files
 

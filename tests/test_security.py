@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from PIL import Image
 import segmodels
 from demo import LONGEST_QUEUE, ROOT, build, launch_options
 from demo.server import limits, memory, uploads
-from demo.server.guard import GONE, NOT_AN_UPLOAD
+from demo.server.guard import GONE, NOT_AN_UPLOAD, GuardedBlocks
 from demo.server.settings import sentence
 from segmodels.speed import heap
 
@@ -138,8 +139,8 @@ def test_another_visitors_files_are_named_by_what_is_in_them(visitor: Visitor, u
     assert re.fullmatch(r"[0-9a-f]{64}", mine.parent.name)
     with Visitor(url) as other:
         for folder in (mine.parent, mine.parent.parent):
-            assert other.http.get(f"/gradio_api/file={folder}").status_code == 403
-            assert other.http.get(f"/gradio_api/file={folder}/").status_code == 403
+            assert other.http.get(f"/gradio_api/file={folder}").status_code in (403, 404)
+            assert other.http.get(f"/gradio_api/file={folder}/").status_code in (403, 404)
         for route in ("config", "gradio_api/info", "gradio_api/queue/status", "", "gradio_api/startup-events"):
             said = other.http.get(f"/{route}").text
             assert mine.parent.name not in said
@@ -213,7 +214,7 @@ def test_no_address_is_fetched(visitor: Visitor, bait: tuple[str, list[str]], mo
             for inputs in ([photo, MODEL, None, None], [None, MODEL, photo, None], [None, photo, None, None]):
                 with pytest.raises(Refused):
                     visitor.ask(visitor.event("segment"), inputs)
-        for route in (f"file={address}", f"proxy={address}", f"file={address.upper()}"):
+        for route in (f"file={address}", f"file/{address}", f"proxy={address}", f"file={address.upper()}"):
             assert visitor.http.get(f"/gradio_api/{route}").status_code >= 400
     assert asked == []
 
@@ -290,7 +291,7 @@ def test_the_queue_cannot_be_passed_by(visitor: Visitor) -> None:
 
 def test_videos_are_not_converted(visitor: Visitor) -> None:
     answer = visitor.http.post("/gradio_api/process_recording", files={"file": ("a.webm", b"x")})
-    assert answer.status_code == 403
+    assert answer.status_code == 404
 
 
 def test_weights_never_hold_code() -> None:
@@ -408,16 +409,34 @@ def test_a_request_over_its_time_is_stopped_with_a_sentence(
     assert visitor.segment(photo_of_own(visitor, "slow"), MODEL)[2]["classes"]["cat"] > 0.2
 
 
+def test_all_parts_of_an_answer_are_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is quick; together they take too long."""
+    monkeypatch.setattr(limits, "REQUEST_SECONDS", 1.0)
+
+    def slowly() -> Iterator[int]:
+        for part in range(100):
+            time.sleep(0.1)
+            limits.check()
+            yield part
+
+    with GuardedBlocks(analytics_enabled=False) as page:
+        gr.Button().click(slowly, None, gr.Number(), api_name="slowly")
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True)
+    with Visitor(url) as visitor, pytest.raises(Refused, match="so it was stopped"):
+        visitor.ask(visitor.event("slowly"), [])
+    page.close()
+
+
 def test_waiting_in_the_queue_is_not_counted(url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REQUEST_SECONDS", 1e-3)
 
     def requests() -> None:
-        limits.start(lambda: True)
+        limits.start(lambda: True, time.monotonic())
         time.sleep(2e-3)
         with pytest.raises(limits.Stopped):
             limits.check()
         limits.check(60)
-        limits.start(lambda: False)
+        limits.start(lambda: False, time.monotonic())
         with pytest.raises(limits.Stopped, match="Nobody"):
             limits.check(60)
 

@@ -1,34 +1,23 @@
 """What stands between strangers and the events: nothing but uploads gets in, and nothing but sentences gets out."""
 
 import html
-import logging
-from collections.abc import Iterator
+import inspect
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.queueing import Event, Queue
+from gradio.routes import App
 from gradio.state_holder import SessionState, StateHolder
-from gradio.utils import get_upload_folder, is_in_or_equal
-from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import limits, memory, uploads
+from . import limits, memory
 from .settings import sentence
-
-MAX_UPLOAD = 64 * 2**20
-"""Bytes of one photo."""
-MAX_BODY = 4 * 2**20
-"""Bytes of any other request: a few settings, perhaps with a drawing among them."""
-MAX_DRAINED = 256 * 2**20
-"""Bytes that are read and dropped so that whoever sends too much can hear why; beyond them the connection is cut."""
-FRAME = 2**16
-"""Bytes that a form puts around its file."""
-
-CLOSED = ("file=http:", "file=https:", "proxy=", "process_recording", "stream/")
-"""gradio's routes, below its prefix, that fetch an address or convert a video for whoever asks: nothing here needs them."""
+from .uploads import is_among_uploads
 
 NOT_AN_UPLOAD = "This is no uploaded photo: files of the server are not read and addresses are not fetched, so upload the photo itself."
 GONE = "This photo is no longer here, because photos are deleted an hour after the upload: upload it again."
@@ -57,8 +46,9 @@ class GuardedBlocks(gr.Blocks):
 
     async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
         """As gradio's, within the limits of a request; raises gr.Error, with a sentence, whatever goes wrong."""
-        event_id = kwargs.get("event_id")
-        limits.start(lambda: self._is_awaited(event_id))
+        event = self._event(kwargs.get("event_id"))
+        now = time.monotonic()
+        limits.start(lambda: event is None or event.alive, _begun.setdefault(event, now) if event else now)
         try:
             with memory.decoding_once():
                 return await super().process_api(block_fn, inputs, *args, **kwargs)
@@ -72,9 +62,13 @@ class GuardedBlocks(gr.Blocks):
         except Exception as error:
             raise gr.Error(BROKEN) from error
 
-    def _is_awaited(self, event_id: str | None) -> bool:
-        event = self._queue.event_ids_to_events.get(event_id) if event_id else None
-        return event is None or event.alive
+    def _event(self, event_id: str | None) -> Event | None:
+        """What is being answered; None for what passes the queue by."""
+        return self._queue.event_ids_to_events.get(event_id) if event_id else None
+
+
+_begun: WeakKeyDictionary[Event, float] = WeakKeyDictionary()
+"""When each event that runs began: one that answers in several steps is one request and comes by here at each."""
 
 
 class Sessions(StateHolder):
@@ -111,12 +105,8 @@ def check_files(inputs: Any) -> None:
         gr.Error: unless each is in the upload folder and still there.
     """
     for path in _paths(inputs):
-        try:
-            inside = isinstance(path, str) and "://" not in path and is_in_or_equal(path, get_upload_folder())
-            there = inside and Path(path).is_file()
-        except (OSError, ValueError):  # such as a name too long, or one with a NUL in it
-            inside = there = False
-        if not there:
+        inside = is_among_uploads(path)
+        if not (inside and Path(path).is_file()):
             raise gr.Error(GONE if inside else NOT_AN_UPLOAD, print_exception=False)
 
 
@@ -133,92 +123,39 @@ def _paths(inputs: Any) -> Iterator[Any]:
             waiting.extend(value)
 
 
-class Doorkeeper:
-    """Middleware that turns away what is too large, asks for a closed route, or breaks the server: with a sentence."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.uploading = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        route = scope["path"].partition("/gradio_api/")[2]
-        if not route.startswith("upload"):
-            await self._admit(route, scope, receive, send)
-            return
-        self.uploading += 1
-        try:
-            await self._admit(route, scope, receive, send)
-        finally:
-            self.uploading -= 1
-            if not self.uploading:
-                uploads.drop_broken()
-
-    async def _admit(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if route.startswith(CLOSED):
-            await _answer(403, "This demo fetches no addresses and converts no videos.", scope, receive, send)
-            return
-        most = MAX_UPLOAD + FRAME if route.startswith("upload") else MAX_BODY
-        too_large = f"This is larger than {most / 2**20:.0f} MB, the most that can be sent."
-        if _declared_length(scope) > most:
-            await _drain(receive)
-            await _answer(413, too_large, scope, receive, send)
-            return
-        received, answered = 0, False
-
-        async def receive_some() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > most:
-                raise _TooLarge
-            return message
-
-        async def watched_send(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive_some, watched_send)
-        except Exception as error:
-            if answered or isinstance(error, ClientDisconnect):
-                raise
-            if isinstance(error, _TooLarge):
-                await _drain(receive)
-                await _answer(413, too_large, scope, receive, send)
-                return
-            logging.getLogger(__name__).exception("a request to %s failed", scope["path"])
-            await _answer(*_explained(error), scope, receive, send)
+LEANED_ON: dict[Callable[..., Any], tuple[str, ...]] = {
+    gr.Blocks.preprocess_data: ("block_fn", "inputs", "state", "explicit_call"),
+    gr.Blocks.process_api: ("block_fn", "inputs", "event_id"),
+    SessionState.__init__: ("blocks",),
+    SessionState._update_config: ("key",),
+    SessionState._update_value_in_config: ("key", "value"),
+    StateHolder.__getitem__: ("session_id",),
+    StateHolder.set_blocks: ("blocks",),
+    Queue.send_message: ("event", "event_message"),
+}
+"""What is private to gradio and leaned on here, with the arguments that count. Whatever has no name any more fails as this
+is imported; a method that is overridden here and never called would let strangers in without a word."""
 
 
-class _TooLarge(Exception):
-    pass
+def check_gradio(page: gr.Blocks) -> None:
+    """Look whether gradio still works as this room takes it to.
 
-
-async def _drain(receive: Receive) -> None:
-    """Read what is still being sent: a connection closed before that may lose the answer."""
-    dropped, more = 0, True
-    while more and dropped <= MAX_DRAINED:
-        message = await receive()
-        dropped += len(message.get("body", b""))
-        more = message.get("more_body", False)
-
-
-def _declared_length(scope: Scope) -> int:
-    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
-    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
-
-
-def _explained(error: Exception) -> tuple[int, str]:
-    if isinstance(error, OSError):
-        return 507, sentence(error)
-    if isinstance(error, KeyError):
-        return 404, "There is no such event: load the page again."
-    return 400, "This request makes no sense here: load the page again."
-
-
-async def _answer(status: int, sentence: str, scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse({"detail": sentence}, status)(scope, receive, send)
+    Raises:
+        RuntimeError: if it does not, so that no page is served that is open where it should be closed.
+    """
+    missing = [
+        f"{method.__qualname__}({name})"
+        for method, names in LEANED_ON.items()
+        for name in names
+        if name not in inspect.signature(method).parameters
+    ]
+    queue = page._queue
+    missing += [
+        f"Queue.{name}" for name in ("event_ids_to_events", "pending_messages_per_session") if name not in vars(queue)
+    ]
+    missing += [name for name in ("App.state_holder",) if not hasattr(App(), "state_holder")]
+    if missing:
+        raise RuntimeError(
+            f"gradio {gr.__version__} is not the one that this page is guarded for: it has no {', '.join(missing)}. "
+            "Install the version in requirements.txt."
+        )

@@ -29,9 +29,12 @@ class _Request:
 _request: ContextVar[_Request | None] = ContextVar("request", default=None)
 
 
-def start(awaited: Callable[[], bool]) -> None:
-    """A request begins here, in this thread or task and those that it starts; ``awaited`` tells if somebody still waits."""
-    _request.set(_Request(time.monotonic(), awaited))
+def start(awaited: Callable[[], bool], begun: float) -> None:
+    """A request is served here, in this thread or task and those that it starts; ``awaited`` tells if somebody still waits.
+
+    ``begun`` is when its first step began, by ``time.monotonic``.
+    """
+    _request.set(_Request(begun, awaited))
 
 
 def check(seconds: float | None = None) -> None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gradio.utils import get_upload_folder
+from gradio.utils import get_upload_folder, is_in_or_equal
 
 KEPT_SECONDS = 3600
 SWEEP_SECONDS = 600
@@ -57,6 +57,14 @@ def own_folder() -> Path | None:
     """The upload folder, unless others may use it too."""
     folder = Path(get_upload_folder())
     return folder if folder.name.startswith(_PREFIX) else None
+
+
+def is_among_uploads(path: Any) -> bool:
+    """Whether ``path`` names something in the upload folder, or the folder; it need not be there."""
+    try:
+        return isinstance(path, str) and "://" not in path and is_in_or_equal(path, get_upload_folder())
+    except (OSError, ValueError):  # such as a name too long, or one with a NUL in it
+        return False
 
 
 def drop_broken() -> None:
