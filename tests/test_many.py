@@ -1,4 +1,5 @@
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -6,17 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import segmodels
-from segmodels import Segmenter
+from segmodels import Segmenter, zoo
 from segmodels.cli import main
-from segmodels.many import local_engine as many
-from segmodels.many.local_engine import AHEAD, Job, done_before, photos_in, segment_many
+from segmodels.many import job as jobs
+from segmodels.many import local_engine
+from segmodels.many.job import Job, Maker, record_of
+from segmodels.many.local_engine import AHEAD, photos_in, segment_many
 
 from .test_cli import fails
 
-MODEL = "fcn_mobilenetv2"
+MODEL = zoo.compact_models()[0]
+ATROUS = next(name for name in zoo.compact_models() if zoo.card(name).atrous_rate)
 
 
 @pytest.fixture(scope="module")
@@ -85,26 +91,139 @@ def test_a_second_run_skips_what_is_done_and_says_the_same(
             assert before.report["classes"] == after.report["classes"]
 
 
-@pytest.mark.parametrize(
-    "setting", [{"working_size": 128}, {"model": "deeplabv3_mobilenetv2"}, {"precision": "float32"}]
-)
+@pytest.mark.parametrize("setting", [{"working_size": 128}, {"model": ATROUS}, {"precision": "float32"}])
 def test_other_settings_are_not_done_yet(
     folder: Path, tmp_path: Path, segmenter: Segmenter, setting: dict[str, Any]
 ) -> None:
     job, photo = Job(tmp_path, MODEL), folder / "0.jpg"
     list(segment_many(job, segmenter, [photo]))
-    assert done_before(job, photo)
-    assert done_before(replace(job, **setting), photo) is None
+    assert Maker(job, segmenter).done_before(photo)
+    other = replace(job, **setting)
+    assert Maker(other, other.load()).done_before(photo) is None
 
 
-def test_pictures_of_another_make_are_not_taken_for_done(folder: Path, tmp_path: Path, cat: Image.Image) -> None:
-    job = Job(tmp_path, MODEL)
-    for file in job.files(folder / "0.jpg").values():
-        cat.save(file)
-    assert done_before(job, folder / "0.jpg") is None
-    for file in job.files(folder / "0.jpg").values():
-        file.write_bytes(b"cut short")
-    assert done_before(job, folder / "0.jpg") is None
+def test_interrupted_at_one_rate_and_run_again_at_another(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is of both runs, and so it is made anew."""
+    model, photo = ATROUS, folder / "0.jpg"
+    first, second = Job(tmp_path / "out", model, atrous_rate=6), Job(tmp_path / "out", model, atrous_rate=24)
+    segmenter = first.load()
+    list(segment_many(first, segmenter, [photo]))
+    overlay = first.files(photo)["overlay"]
+    whole = np.asarray(Image.open(overlay))
+    replace_file = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.name.endswith("_labels.png"):
+            raise KeyboardInterrupt
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(segment_many(second, segmenter, [photo]))
+    monkeypatch.undo()
+    assert (np.asarray(Image.open(overlay)) != whole).any()
+    assert Maker(first, segmenter).done_before(photo) is None
+    list(segment_many(first, segmenter, [photo]))
+    assert (np.asarray(Image.open(overlay)) == whole).all()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_pictures_are_seen_whole_or_not_at_all(
+    folder: Path, tmp_path: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr(jobs, "label_image", full)
+    with pytest.raises(OSError, match="no space"):
+        list(segment_many(Job(tmp_path / "out", MODEL), segmenter, [folder / "0.jpg"]))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_photos_of_one_name_size_and_time_in_two_folders_are_two(
+    tmp_path: Path, segmenter: Segmenter, cat: Image.Image
+) -> None:
+    photos = []
+    for name, shown in (("one", cat), ("two", cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT))):
+        (tmp_path / name).mkdir()
+        photos.append(tmp_path / name / "photo.bmp")
+        shown.resize((96, 64)).save(photos[-1])
+        os.utime(photos[-1], ns=(10**18, 10**18))
+    assert photos[0].stat().st_size == photos[1].stat().st_size
+    job = Job(tmp_path / "out", MODEL)
+    for photo in photos:
+        list(segment_many(job, segmenter, [photo]))
+        expected = segmenter(segmodels.read_photo(photo).image)
+        assert (np.asarray(Image.open(tmp_path / "out" / "photo_labels.png")) == expected.labels).all()
+
+
+def test_other_weights_of_one_name_size_and_time_are_others(folder: Path, tmp_path: Path) -> None:
+    weights, photo = tmp_path / "own.safetensors", folder / "0.jpg"
+    for value in (0.5, 0.25):
+        network = segmodels.build(MODEL)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.normal_(std=value)
+        save_file(network.state_dict(), weights)
+        os.utime(weights, ns=(10**18, 10**18))
+        job = Job(tmp_path / "out", MODEL, str(weights))
+        maker = Maker(job, job.load())
+        assert maker.done_before(photo) is None
+        list(segment_many(job, maker.segmenter, [photo]))
+        assert maker.done_before(photo)
+
+
+def test_a_users_file_is_never_touched(
+    folder: Path, tmp_path: Path, cat: Image.Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not one that is called as a result would be, when results go where the photos are."""
+    own = folder / "0_overlay.png"
+    cat.save(own)
+    before = own.read_bytes()
+    (folder / "bad.JPG").unlink()
+    said = fails(capsys, "segment", str(folder), "--model", MODEL, "--out", str(folder), "--force")
+    assert "1 of 6 photos" in said
+    assert "0_overlay.png is there already" in said
+    assert own.read_bytes() == before
+    assert not (folder / "0_labels.png").exists()
+    assert (folder / "1_labels.png").exists()
+    assert {photo.name for photo in photos_in([folder])} == {*(f"{index}.jpg" for index in range(5)), own.name}
+    with pytest.raises(ValueError, match="left alone"):
+        jobs.check_free([own])
+    own.write_bytes(b"")
+    with pytest.raises(ValueError, match="left alone"):
+        jobs.check_free([own])
+
+
+def test_a_photo_is_done_again_when_asked(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, arguments = folder / "0.jpg", ["--model", MODEL, "--out", str(tmp_path / "out"), "--json"]
+
+    def made(*more: str) -> tuple[int, Any]:
+        main(["segment", str(photo), *arguments, *more])
+        return (tmp_path / "out" / "0_labels.png").stat().st_ino, json.loads(capsys.readouterr().out)["outputs"]
+
+    first, outputs = made("--pictures", "labels")
+    assert list(outputs) == ["labels"]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["0_labels.png"]
+    assert made("--pictures", "labels")[0] == first
+    assert made("--pictures", "labels", "--force")[0] != first
+    assert set(made("--pictures", "overlay,labels")[1]) == {"labels", "overlay"}
+    assert "the pictures are" in fails(capsys, "segment", str(photo), *arguments, "--pictures", "mask")
+
+
+def test_what_a_killed_run_left_goes_after_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / f"{jobs.PARTIAL}old", tmp_path / f"{jobs.PARTIAL}new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "labels").touch()
+    os.utime(old, (0, 0))
+    jobs.sweep(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+    assert record_of(tmp_path / "none.png") is None
 
 
 def test_few_photos_are_in_memory_at_a_time(
@@ -121,7 +240,7 @@ def test_few_photos_are_in_memory_at_a_time(
             counts[what] += 1
             held.append(counts["read"] - counts["written"])
 
-    read, write = segmodels.read_photo, many.write
+    read, write = segmodels.read_photo, Maker.write
 
     def slowly_written(*args: Any) -> Any:
         threading.Event().wait(0.02)
@@ -133,11 +252,10 @@ def test_few_photos_are_in_memory_at_a_time(
         count("read")
         return read(path)
 
-    monkeypatch.setattr(many, "figure", lambda *args: Image.new("RGB", (1, 1)))
-    monkeypatch.setattr(Image.Image, "savefig", Image.Image.save, raising=False)
-    monkeypatch.setattr(many, "read_photo", counted)
-    monkeypatch.setattr(many, "write", slowly_written)
-    outcomes = list(segment_many(Job(tmp_path / "out", MODEL), segmenter, photos_in([tmp_path])))
+    monkeypatch.setattr(local_engine, "read_photo", counted)
+    monkeypatch.setattr(Maker, "write", slowly_written)
+    job = Job(tmp_path / "out", MODEL, pictures=("labels",))
+    outcomes = list(segment_many(job, segmenter, photos_in([tmp_path])))
     assert len(outcomes) == 20
     assert max(held) <= 2 * (AHEAD + 1) + 1
 

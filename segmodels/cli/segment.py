@@ -3,12 +3,16 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from .options import add_model, checked_settings, loaded
+from ..many.job import PICTURES, Job, Outcome, sweep
+from ..many.local_engine import photos_in, segment_many
+from ..many.ray_engine import segment_on_ray
+from .options import add_model, checked_settings
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -25,36 +29,59 @@ def add(commands: "Commands") -> None:
     command.add_argument(
         "--engine", choices=("threads", "ray"), default="threads", help="ray: on a Ray cluster that shares the folders"
     )
+    command.add_argument(
+        "--pictures",
+        type=pictures,
+        default=PICTURES,
+        metavar="NAMES",
+        help="which to write, such as labels,overlay (default: labels, overlay and figure)",
+    )
+    command.add_argument("--force", action="store_true", help="also photos that are done")
     add_model(command)
     command.set_defaults(run=run)
 
 
+def pictures(text: str) -> tuple[str, ...]:
+    """Names of pictures with commas between them, for argparse."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(PICTURES):
+        raise argparse.ArgumentTypeError(f"the pictures are labels, overlay and figure, not {text!r}")
+    return names
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
-    from ..many.local_engine import Job, photos_in, segment_many
-
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
-    job = Job(arguments.out, arguments.model, weights, *checked_settings(arguments), arguments.precision)
-    if arguments.engine == "ray":
-        from ..many.ray_engine import segment_on_ray
+    job = Job(
+        arguments.out,
+        arguments.model,
+        weights,
+        *checked_settings(arguments),
+        precision=arguments.precision,
+        device=arguments.device,
+        pictures=arguments.pictures,
+        force=arguments.force,
+    )
+    segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    sweep(arguments.out)
+    outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
+    _tell(outcomes, len(photos), arguments.json)
 
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        outcomes = segment_on_ray(job, photos)
-    else:
-        segmenter, _ = loaded(arguments)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        outcomes = segment_many(job, segmenter, photos)
+
+def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
+    """Print reports as they come; raises ValueError that names the photos without one."""
     problems = []
-    with tqdm(total=len(photos), unit="photo", disable=True if len(photos) == 1 else None) as bar:
+    with tqdm(total=photos, unit="photo", disable=True if photos == 1 else None) as bar:
         for outcome in outcomes:
             if outcome.report is None:
                 problems.append(f"{outcome.path}: {outcome.problem}")
             else:
-                bar.write(json.dumps(outcome.report) if arguments.json else _sentence(outcome.report), sys.stdout)
+                bar.write(json.dumps(outcome.report) if as_json else _sentence(outcome.report), sys.stdout)
             bar.update()
     if problems:
-        counted = f"{len(problems)} of {len(photos)} photos could not be segmented: " if len(photos) > 1 else ""
+        counted = f"{len(problems)} of {photos} photos could not be segmented: " if photos > 1 else ""
         raise ValueError(counted + "; ".join(problems))
 
 

@@ -1,20 +1,14 @@
 """Many photos: reading, segmenting and writing overlap, a bad file does not stop the rest, what is done is not redone."""
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-
 from ..inference.photo import Photo, PhotoError, read_photo
-from ..inference.pictures import figure, label_image, overlay
-from ..inference.segmentation import Segmentation
 from ..segmenter import Segmenter
+from .job import Job, Maker, Outcome, Taken, check_free, is_result
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 """What counts as a photo in a folder. A file that is named is read whatever it is called."""
@@ -22,59 +16,15 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 AHEAD = 2
 """Photos that are read before, and written after, the one in the network: a bound on memory, whatever their number."""
 
-PICTURES = ("labels", "overlay", "figure")
-RECORD = "segmodels"
-"""The text chunk of a label map's PNG that says how it was made."""
+Read = tuple[Path, dict[str, Any], Photo]
+"""A photo that waits for the network, with its identity as it was before it was read."""
 
-Report = dict[str, Any]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is done to every photo."""
-
-    out: Path
-    """The folder for the pictures."""
-    model: str
-    weights: str | None = None
-    atrous_rate: int | None = None
-    output_stride: int | None = None
-    working_size: int | None = None
-    precision: str | None = None
-
-    def segment(self, segmenter: Segmenter, photo: Photo) -> Segmentation:
-        return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size)
-
-    def files(self, path: Path) -> dict[str, Path]:
-        """Where the pictures of the photo at ``path`` go."""
-        return {name: self.out / f"{path.stem}_{name}.png" for name in PICTURES}
-
-    def named(self, report: Report, path: Path) -> Report:
-        """A report of the photo with the names of files as this job has them."""
-        return {**report, "file": str(path), "outputs": {name: str(file) for name, file in self.files(path).items()}}
-
-    def identity(self, path: Path) -> dict[str, Any]:
-        """What the pictures of a photo depend on: the settings, and the file as it is now."""
-        stamps = [Path(file).stat() for file in (path, self.weights) if file is not None]
-        return {
-            "settings": {**asdict(self), "out": None},
-            "files": [[stamp.st_size, stamp.st_mtime_ns] for stamp in stamps],
-        }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a photo: a report, or a sentence that says why there is none."""
-
-    path: Path
-    report: Report | None
-    problem: str | None = None
-
-
 def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The files among ``paths``, and of each folder among them the photos it holds, by name.
+    """The files among ``paths``, and of each folder among them the photos it holds, by name; earlier results are none.
 
     Raises:
         ValueError: if a folder holds none, or two photos have the same stem, so that one's pictures would overwrite the
@@ -83,7 +33,8 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     photos: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            named = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            found = [file for file in named if not is_result(file)]
             if not found:
                 raise ValueError(f"there are no photos in the folder {path}")
             photos += found
@@ -97,46 +48,14 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     return photos
 
 
-def done_before(job: Job, path: Path) -> Report | None:
-    """The report of an earlier run, if its pictures are there and the photo and the settings are the same."""
-    files = job.files(path)
-    try:
-        with Image.open(files["labels"], formats=["PNG"]) as labels:
-            record = json.loads(labels.info[RECORD])
-        if record["identity"] == job.identity(path) and all(file.is_file() for file in files.values()):
-            return job.named(record["report"], path)
-    except (OSError, KeyError, TypeError, ValueError):  # no pictures, or none that this made
-        pass
-    return None
+def segment_photo(maker: Maker, path: Path) -> Outcome:
+    """One photo from file to files, unless it was done before.
 
-
-def write(job: Job, path: Path, photo: Photo, result: Segmentation) -> Report:
-    """Write the pictures; the label map comes last, whole or not at all, with a record of what made it."""
-    files = job.files(path)
-    report = job.named(result.report(), path)
-    report["notes"] += photo.notes
-    overlay(photo.image, result.labels).save(
-        files["overlay"], compress_level=1
-    )  # a quarter of the time, a third more bytes
-    figure(photo.image, result.labels, result.classes).savefig(files["figure"])
-    record = PngInfo()
-    record.add_text(RECORD, json.dumps({"identity": job.identity(path), "report": report}))
-    partial = files["labels"].with_suffix(".partial")
-    label_image(result.labels).save(partial, "PNG", pnginfo=record)
-    partial.replace(files["labels"])
-    return report
-
-
-def segment_photo(job: Job, segmenter: Segmenter, path: Path) -> Outcome:
-    """One photo from file to files, unless it was done before."""
-    try:
-        report = done_before(job, path)
-        if report is None:
-            photo = read_photo(path)
-            report = write(job, path, photo, job.segment(segmenter, photo))
-        return Outcome(path, report)
-    except PhotoError as error:
-        return Outcome(path, None, str(error))
+    Raises:
+        OSError: if pictures cannot be written.
+    """
+    read = _read(maker, path)
+    return read if isinstance(read, Outcome) else _segmented(maker, read)()
 
 
 def segment_many(job: Job, segmenter: Segmenter, photos: Sequence[Path]) -> Iterator[Outcome]:
@@ -145,36 +64,48 @@ def segment_many(job: Job, segmenter: Segmenter, photos: Sequence[Path]) -> Iter
     Raises:
         OSError: if pictures cannot be written.
     """
+    maker = Maker(job, segmenter)
     with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(AHEAD) as writers:
         try:
-            read = _ahead(readers, lambda path: _read(job, path), photos)
-            yield from _in_order(_segmented(job, segmenter, writers, read))
+            yield from _in_order(_written(maker, writers, _ahead(readers, lambda path: _read(maker, path), photos)))
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
             writers.shutdown(wait=False, cancel_futures=True)
 
 
-def _read(job: Job, path: Path) -> Outcome | tuple[Path, Photo]:
+def _read(maker: Maker, path: Path) -> Outcome | Read:
     """The photo, or its outcome if it is known by now."""
-    report = done_before(job, path)
+    report = maker.done_before(path)
     if report is not None:
         return Outcome(path, report)
     try:
-        return path, read_photo(path)
-    except PhotoError as error:
+        check_free(maker.job.files(path).values())
+        identity = maker.identity(path) if path.is_file() else {}
+        return path, identity, read_photo(path)
+    except (PhotoError, Taken) as error:
         return Outcome(path, None, str(error))
 
 
-def _segmented(
-    job: Job, segmenter: Segmenter, writers: ThreadPoolExecutor, read: Iterator[Outcome | tuple[Path, Photo]]
-) -> Iterator["Future[Outcome]"]:
+def _segmented(maker: Maker, read: Read) -> Callable[[], Outcome]:
+    """Run the network on a photo; what is left to do is to write the pictures."""
+    path, identity, photo = read
+    result = maker.job.segment(maker.segmenter, photo)
+
+    def write() -> Outcome:
+        try:
+            return Outcome(path, maker.write(path, identity, photo, result))
+        except Taken as error:
+            return Outcome(path, None, str(error))
+
+    return write
+
+
+def _written(maker: Maker, writers: ThreadPoolExecutor, read: Iterator[Outcome | Read]) -> Iterator["Future[Outcome]"]:
     for item in read:
         if isinstance(item, Outcome):
             yield writers.submit(lambda outcome: outcome, item)
         else:
-            path, photo = item
-            result = job.segment(segmenter, photo)
-            yield writers.submit(lambda *made: Outcome(made[1], write(*made)), job, path, photo, result)
+            yield writers.submit(_segmented(maker, item))
 
 
 def _ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

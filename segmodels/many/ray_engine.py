@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..loading import load
-from .local_engine import Job, Outcome, segment_photo
+from .job import Job, Maker, Outcome
+from .local_engine import segment_photo
 
 BATCH = 4
 """Photos that an actor takes at a time, and has to do again if it dies."""
@@ -20,11 +20,10 @@ class SegmentingActor:
     """Holds one Segmenter, on one core: so many photos at a time are faster than many cores on one photo."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.segmenter = load(job.model, job.weights, precision=job.precision)
+        self.maker = Maker(job, job.load())
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outcomes = [segment_photo(self.job, self.segmenter, Path(path)) for path in batch["path"]]
+        outcomes = [segment_photo(self.maker, Path(path)) for path in batch["path"]]
         return {
             "path": [str(outcome.path) for outcome in outcomes],
             "report": [json.dumps(outcome.report) for outcome in outcomes],
@@ -48,8 +47,13 @@ def segment_on_ray(job: Job, photos: Sequence[Path]) -> Iterator[Outcome]:
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
-    everywhere = replace(job, out=job.out.resolve(), weights=job.weights and str(Path(job.weights).resolve()))
-    named = {str(path.resolve()): path for path in photos}
+    everywhere = replace(
+        job,
+        out=job.out.absolute(),
+        model=str(Path(job.model).absolute()) if Path(job.model).is_file() else job.model,
+        weights=job.weights and str(Path(job.weights).absolute()),
+    )
+    named = {str(path.absolute()): path for path in photos}  # a link is a photo of its own
     batches = -(-len(photos) // BATCH)
     actors = max(min(int(ray.cluster_resources().get("CPU", 1)), batches), 1)
     paths = ray.data.from_items([{"path": path} for path in named], override_num_blocks=batches)
