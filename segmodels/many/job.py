@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 from .. import __version__, zoo
 from ..inference.photo import Photo
 from ..inference.pictures import figure, label_image, overlay
-from ..loading import load, named
 from ..inference.segmentation import Segmentation
+from ..loading import load, named
 from ..segmenter import Segmenter
 
 PICTURES = ("overlay", "figure", "labels")
