@@ -341,11 +341,13 @@ def card(name: str) -> Card:
     """What is known of the network called ``name``.
 
     Raises:
-        ValueError: for an unknown name, with the near ones.
+        ValueError: for an unknown name, with the near ones, or that of an earlier network, with its successor.
     """
     try:
         return CARDS[name]
     except (KeyError, TypeError):
+        if str(name) in SUCCESSORS:
+            raise ValueError(f"{name} was replaced by {SUCCESSORS[name]}") from None
         near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or list_models()
         raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
 

@@ -105,7 +105,7 @@ def test_settings_are_idle_where_there_are_none(client: Client, name: str) -> No
         ({"model": "deeplabv3_mobilenetv2", "atrous_rate": "six"}, "whole number"),
         ({"model": "deeplabv3_mobilenetv2", "atrous_rate": 10**9}, "whole number"),
         ({"model": "deeplabv3_mobilenetv2", "output_stride": 7}, "8, 16 or 32"),
-        ({"model": "deeplabv3_mobilenetv2", "output_stride": [16]}, "whole number"),
+        ({"model": "deeplabv3_mobilenetv2", "output_stride": [16]}, "must be 8, 16 or 32"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(client: Client, settings: dict[str, Any], sentence: str) -> None:

@@ -20,6 +20,7 @@ from segmodels.inference.pictures import label_image
 from segmodels.insight.parts import parts, without
 from segmodels.labels import read_label_map
 from segmodels.networks.network import SegmentationNetwork
+from segmodels.networks.pooling import ASPP
 from segmodels.networks.unet import he_initialise
 
 from .conftest import EXAMPLES
@@ -29,8 +30,10 @@ CAT = str(EXAMPLES / "cat.jpg")
 
 DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 BRANCHES = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
-SKIPS = ["skip 16", "skip 8", "skip 4", "skip 2"]
-SCORES = ["score 16", "score 8"]
+HEAD = ["1x1", "image pooling"]
+"""An ASPP without atrous branches, as MobileNet v2's paper has it (section 6.3)."""
+SKIPS = ["skip 8", "skip 4"]
+SCORES = ["score 8", "score 4"]
 
 
 def network(name: str) -> SegmentationNetwork:
@@ -51,16 +54,20 @@ def deafened(built: SegmentationNetwork, part: str) -> SegmentationNetwork:
     deaf = copy.deepcopy(built)
     decoder: Any = deaf.decoder
     if part in BRANCHES:
-        width = decoder.aspp.project[0].out_channels
-        start = BRANCHES.index(part) * width
-        decoder.aspp.project[0].weight[:, start : start + width] = 0
+        (aspp,) = (module for module in decoder.modules() if isinstance(module, ASPP))
+        given = [[conv for conv in branch.modules() if isinstance(conv, nn.Conv2d)][-1] for branch in aspp.convs]
+        widths = [conv.out_channels for conv in given]
+        place = (HEAD if len(widths) == len(HEAD) else BRANCHES).index(part)
+        start = sum(widths[:place])
+        project: Any = aspp.project[0]
+        project.weight[:, start : start + widths[place]] = 0
     elif part == "low-level path":
-        decoder.refine[0][0][0].weight[128:] = 0
+        decoder.refine[0][0][0].weight[256:] = 0
     elif part in SKIPS:
         block = decoder.blocks[SKIPS.index(part)]
         block.convs[0][0].weight[:, block.up.out_channels :] = 0
     else:
-        score = getattr(decoder, part.replace(" ", ""))
+        score = decoder.skip_scores[part.removeprefix("score ")]
         nn.init.zeros_(score.weight)
         nn.init.zeros_(score.bias)
     return deaf
@@ -69,8 +76,9 @@ def deafened(built: SegmentationNetwork, part: str) -> SegmentationNetwork:
 CASES = [
     *((name, part) for name in DEEPLABS for part in BRANCHES),
     ("deeplabv3plus_mobilenetv2", "low-level path"),
-    *(("unet_mobilenetv2", part) for part in SKIPS),
-    *(("fcn_mobilenetv2", part) for part in SCORES),
+    *(("deeplabv3_mobilenetv2_google", part) for part in HEAD),
+    *(("unet_mobilenetv2", part) for part in HEAD + SKIPS),
+    *(("fcn_mobilenetv2", part) for part in HEAD + SCORES),
 ]
 
 
@@ -84,7 +92,7 @@ def test_a_part_that_is_off_equals_weights_that_do_not_read_it(name: str, part: 
     assert not torch.allclose(found, built.decode(seen), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [*DEEPLABS, "unet_mobilenetv2", "fcn_mobilenetv2"])
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in CASES))
 def test_all_parts_can_be_off_at_once(name: str) -> None:
     built = network(name)
     seen, names = features(built), [part for case, part in CASES if case == name]
@@ -136,8 +144,8 @@ def test_an_unknown_part_is_refused_and_nothing_stays_off() -> None:
     built = network("unet_mobilenetv2")
     seen = features(built)
     before = built.decode(seen)
-    with pytest.raises(ValueError, match="no part called 'image pooling' here; there are: skip 16, skip 8"):  # noqa: SIM117
-        with without(built, ["skip 8", "image pooling"]):
+    with pytest.raises(ValueError, match="no part called 'rate r' here; there are: 1x1, image pooling, skip 8"):  # noqa: SIM117
+        with without(built, ["skip 8", "rate r"]):
             pass
     assert torch.equal(built.decode(seen), before)
 
@@ -173,7 +181,8 @@ def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
     seen = usual.encode(read_photo(CAT).image)
     for off in ([], ["1x1"], ["low-level path", "rate r"]):
         logits = usual.logits(seen, off=off)
-        assert (page.labels_without(CAT, card, off, (451, 300)) == label_map(logits, (300, 451))).all()
+        expected = label_map(logits, (300, 451), corners=seen.corners)
+        assert (page.labels_without(CAT, card, off, (451, 300)) == expected).all()
 
 
 def test_the_full_network_is_what_the_segment_tab_shows() -> None:
@@ -187,24 +196,25 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
     features = segmenter.encode(astronaut)
     path, card = str(EXAMPLES / "astronaut.jpg"), zoo.card("fcn_mobilenetv2")
     found = page.fcn_predictions(path, card, (512, 512))
-    assert list(found) == ["FCN-32s", "FCN-16s"]
-    for stride in (32, 16):
-        with segmenter.turn() as network:
-            network.decoder.stride = stride  # type: ignore[assignment]
-        assert (segmenter.decode(features).labels == found[f"FCN-{stride}s"]).mean() > 0.999
+    assert list(found) == ["FCN-16s", "FCN-8s"]
+    with segmenter.turn() as network:
+        decoder: Any = network.decoder
+    for strides in ((16, 8), (16,)):
+        decoder.strides, decoder.levels = strides, decoder.levels[: len(strides)]
+        assert (segmenter.decode(features).labels == found[f"FCN-{strides[-1]}s"]).mean() > 0.999
     assert page.fcn_predictions(path, zoo.card("unet_mobilenetv2"), (512, 512)) == {}
 
 
 def test_the_page_says_what_is_zero_and_what_changes() -> None:
     names = list(page._parts(zoo.card("unet_mobilenetv2")))
-    shown = page.show({"path": CAT}, "unet_mobilenetv2", names[1:], None)
-    full, rest = (page.labels_without(CAT, zoo.card("unet_mobilenetv2"), off, (451, 300)) for off in ([], names[:1]))
-    assert "Without skip at stride 16" in shown
-    assert "features at stride 16, as they enter the concatenation" in shown
+    shown = page.show({"path": CAT}, "unet_mobilenetv2", [name for name in names if name != "skip 8"], None)
+    full, rest = (page.labels_without(CAT, zoo.card("unet_mobilenetv2"), off, (451, 300)) for off in ([], ["skip 8"]))
+    assert "Without skip at stride 8" in shown
+    assert "features at stride 8, as they enter the concatenation" in shown
     assert f"{(full != rest).mean():.1%} of the pixels change" in shown
     assert "All parts are on" in page.show({"path": CAT}, "unet_mobilenetv2", names, None)
     overview = page.show_each({"path": CAT}, "fcn_mobilenetv2", None)
-    assert all(name in overview for name in ("without scores at stride 8", "FCN-32s", "FCN-16s"))
+    assert all(name in overview for name in ("without scores at stride 8", "FCN-16s", "FCN-8s"))
 
 
 def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, str]:

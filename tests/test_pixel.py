@@ -52,8 +52,8 @@ def apart(found: np.ndarray, expected: np.ndarray) -> float:
 def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
     chosen = settings(model)
     looked = page.look(CAT, chosen, 0.3, 0.4)
-    assert looked.size == (512, 341)
-    assert (looked.column, looked.row) == (153, 136)
+    assert looked.size == (513, 337)  # 16 k + 1, nearest to 513 and 513 * 300 / 451 = 341.2
+    assert (looked.column, looked.row) == (153, 134)
     seen = pixels(model).requires_grad_()
     scores = bare(model)(seen)[0, :, looked.row, looked.column]
     expected = scores.softmax(0).detach().numpy()
@@ -87,9 +87,9 @@ def test_looking_leaves_the_network_that_segments_alone() -> None:
     assert (segmenter(photo).labels == before).all()
 
 
-@pytest.mark.parametrize("model", ["fcn_mobilenetv2", "unet_mobilenetv2"])
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.0, 1.0), (0.02, 0.6)])
-def test_the_effective_field_is_zero_outside_the_theoretical_one(model: str, x: float, y: float) -> None:
+def test_the_effective_field_is_zero_outside_the_theoretical_one(x: float, y: float) -> None:
+    model = "unet_width24"  # has no image pooling, which sees everything
     looked = page.look(CAT, settings(model), x, y)
     box, heat = looked.box, page.effective(CAT, settings(model), looked)
     outside = heat.copy()
@@ -104,7 +104,7 @@ def test_the_effective_field_is_zero_outside_the_theoretical_one(model: str, x: 
 def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate: int, stride: int) -> None:
     looked = page.look(CAT, settings(model, rate, stride), 0.8, 0.3)
     columns, rows = looked.map_size
-    assert (columns, rows) == (-(-512 // stride), -(-341 // stride))
+    assert (columns, rows) == (-(-513 // stride), -(-337 // stride))
     aspp: Any = bare(model, rate, stride).decoder.aspp
     for branch, module in zip(looked.branches[:4], aspp.convs, strict=False):
         seen = torch.ones(1, 320, rows, columns, requires_grad=True)
@@ -115,8 +115,9 @@ def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate
         for conv in convs:
             mapped = conv(mapped)
         centre = branch.taps[len(branch.taps) // 2]
-        assert (centre[0] + 0.5) * 341 / rows == pytest.approx(looked.row + 0.5, abs=0.5 * 341 / rows + 1e-6)
-        assert (centre[1] + 0.5) * 512 / columns == pytest.approx(looked.column + 0.5, abs=0.5 * 512 / columns + 1e-6)
+        # Cell i of a map at stride s lies on pixel s * i.
+        assert centre[0] * stride == pytest.approx(looked.row, abs=stride / 2)
+        assert centre[1] * stride == pytest.approx(looked.column, abs=stride / 2)
         mapped[0, :, centre[0], centre[1]].sum().backward()
         assert seen.grad is not None
         read = {(row, column) for row, column in seen.grad[0].abs().sum(0).nonzero().tolist()}
@@ -128,7 +129,7 @@ def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate
 def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() -> None:
     looked = page.look(CAT, settings("deeplabv3_mobilenetv2", 1, 8), 0, 0)
     rights = [branch.box.right for branch in looked.branches]
-    assert rights[0] < rights[1] < rights[2] < rights[3] == looked.box.right < rights[4] == 511
+    assert rights[0] < rights[1] < rights[2] < rights[3] == looked.box.right < rights[4] == 512
 
 
 def test_the_size_of_the_field_is_the_boxs_and_anatomys() -> None:
@@ -171,6 +172,16 @@ def test_the_picture_has_a_mark_for_every_tap_hollow_off_the_map() -> None:
     assert drawn.get("aria-label")
     assert "everything, because image pooling sees the whole photo" in facts
     assert re.search(r"rate 18: above left, above, above right, .*right", facts)
+
+
+@pytest.mark.parametrize("model", ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2_google"])
+def test_a_head_without_atrous_branches_has_one_tap_and_image_pooling(model: str) -> None:
+    rate, stride = (None, 16) if zoo.card(model).chooses_stride else (None, None)
+    *_, (picture, facts) = page.show({"path": CAT}, model, rate, stride, 90, 10, page.WINNER)
+    assert "everything, because image pooling sees the whole photo" in facts
+    assert "All taps lie on the map" in facts
+    (group,) = svg(picture).findall(".//*[@data-branch='1x1']")
+    assert [mark.get("class") for mark in group] == ["on"]
 
 
 def test_the_bars_are_the_best_classes_in_order() -> None:

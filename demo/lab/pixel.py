@@ -15,9 +15,10 @@ from PIL import ImageEnhance
 from torch import Tensor
 
 from segmodels import Segmenter, load, zoo
+from segmodels.inference.label_map import nearest_cells
 from segmodels.insight.parts import parts
 from segmodels.insight.receptive_field import Reach, effective_receptive_field, largest_field, reach, taps
-from segmodels.networks.layers import resize_logits
+from segmodels.networks.layers import Grid, factor_between, resize_logits
 from segmodels.networks.pooling import ASPP
 from segmodels.settings import apply
 
@@ -92,6 +93,8 @@ class Look:
     """(width, height) of the backbone's last map, in cells."""
     branches: tuple[Branch, ...]
     """Of the ASPP; empty without one."""
+    grid: Grid
+    """Where the cells of the map lie."""
     probabilities: tuple[float, ...]
     followed: int
     """The class whose score the effective field is of."""
@@ -209,7 +212,8 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
     rows, columns = features.maps[-1].shape[-2:]
     reaches = _reaches(card.name, height, width, settings.rate, settings.stride)
     boxes = {name: _box(each, row, column) for name, each in reaches.items()}
-    cell = min(int((row + 0.5) * rows / height), rows - 1), min(int((column + 0.5) * columns / width), columns - 1)
+    seen = features.corners or (None, None)
+    cell = int(nearest_cells(rows, height, seen[0])[row]), int(nearest_cells(columns, width, seen[1])[column])
     return Look(
         size=(width, height),
         row=row,
@@ -217,6 +221,7 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
         box=boxes.pop(""),
         map_size=(columns, rows),
         branches=tuple(_branch(name, settings.rate, box, cell, (rows, columns)) for name, box in boxes.items()),
+        grid=features.grid,
         probabilities=probabilities,
         followed=int(np.argmax(probabilities)) if followed is None else followed,
     )
@@ -227,8 +232,8 @@ def _reaches(model: str, height: int, width: int, rate: int | None, stride: int 
     """The reach of every pixel without image pooling, under ``""``, and through each of the ASPP's branches alone."""
     network = zoo.skeleton(model)
     apply(network, rate, stride)
-    aspp = getattr(network.decoder, "aspp", None)
-    branches = list(parts(network))[: len(aspp.convs)] if isinstance(aspp, ASPP) else []
+    aspp = next((module for module in network.decoder.modules() if isinstance(module, ASPP)), None)
+    branches = list(parts(network))[: len(aspp.convs)] if aspp is not None else []
     offs = {"": [name for name in branches if name == "image pooling"]}
     offs |= {name: [other for other in branches if other != name] for name in branches}
     return dict(zip(offs, reach(network, height, width, *offs.values()), strict=True))
@@ -300,7 +305,7 @@ MARKS = {0: ("#ffffff", "plus"), 1: ("#ffd60a", "circle"), 2: ("#4cc9f0", "squar
 def figure(photo: memory.Display, settings: Settings, looked: Look, heat: Values | None) -> str:
     """The photo, darkened, with the fields, the taps and the pixel on it."""
     width, height = looked.size
-    border = MARGIN * max(looked.size) if looked.branches else 0.0
+    border = MARGIN * max(looked.size) if any(branch.rate for branch in looked.branches) else 0.0
     box = f"{-border:g} {-border:g} {width + 2 * border:g} {height + 2 * border:g}"
     unit = max(width, height) / 100
     grey = ImageEnhance.Brightness(ImageEnhance.Color(photo.photo).enhance(0.15)).enhance(0.55)
@@ -360,7 +365,7 @@ def _boxes(looked: Look, unit: float) -> str:
     """The theoretical field, and that of each branch where it is another."""
     boxes = {looked.box: ("#ffffff", "none")}
     for place, branch in enumerate(looked.branches):
-        if place in MARKS:
+        if place in MARKS and branch.taps:
             boxes.setdefault(branch.box, (MARKS[place][0], f"{2 * unit:g} {unit:g}"))
     drawn = "".join(
         f'<rect x="{box.left}" y="{box.top}" width="{box.right - box.left + 1}" height="{box.bottom - box.top + 1}" '
@@ -386,10 +391,17 @@ def _dots(branch: Branch, place: int, looked: Look, border: float, unit: float) 
     for tap, (row, column, inside) in enumerate(branch.taps):
         if tap == len(branch.taps) // 2 and place:
             continue  # the middle tap is drawn once, as the 1x1 convolution's
-        x = min(max((column + 0.5) * width / columns, -edge), width + edge)
-        y = min(max((row + 0.5) * height / rows, -edge), height + edge)
+        x = min(max(middle(column, columns, width, looked.grid), -edge), width + edge)
+        y = min(max(middle(row, rows, height, looked.grid), -edge), height + edge)
         drawn.append(mark(shape, x, y, 1.3 * unit, colour, inside))
     return f'<g data-branch="{escape(branch.name)}">{"".join(drawn)}</g>'
+
+
+def middle(cell: int, cells: int, pixels: int, grid: Grid) -> float:
+    """Where the middle of a cell of a map ``cells`` long lies along an edge of ``pixels``; on or off the map."""
+    if grid == "corner":
+        return cell * factor_between(cells, pixels) + 0.5
+    return (cell + 0.5) * pixels / cells
 
 
 def mark(shape: str, x: float, y: float, size: float, colour: str, filled: bool) -> str:
@@ -482,7 +494,7 @@ def _branch_row(branch: Branch, place: int, looked: Look) -> str:
     box, (width, height) = branch.box, looked.size
     share = (box.right - box.left + 1) * (box.bottom - box.top + 1) / (width * height)
     icon = ""
-    if place in MARKS:
+    if place in MARKS and branch.taps:
         colour, shape = MARKS[place]
         icon = f'<svg class="mark" viewBox="-6 -6 12 12" aria-hidden="true">{mark(shape, 0, 0, 4, colour, True)}</svg>'
     on_map = f"{branch.inside} of {len(branch.taps)}" if branch.taps else "all cells, their mean"

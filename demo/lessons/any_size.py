@@ -3,12 +3,13 @@
 from html import escape
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from segmodels.labels import PALETTE, VOC_CLASSES
-from segmodels.networks.fcn import FCNDecoder
+from segmodels.networks.deeplab import DeepLabV3Decoder
 from segmodels.networks.network import SegmentationNetwork
 
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
@@ -17,7 +18,8 @@ from ..server.memory import Remembered
 from ..server.settings import whole
 from .lesson import Lesson, See, slider
 
-MODEL = "fcn_mobilenetv2"
+MODEL = "deeplabv3_mobilenetv2_google"
+"""Without its dilations it is the network that classified 224 x 224 pixels: the FCN here stays at stride 16."""
 OWN_SIZE = 224
 """The side of the photos that the classifier was made for, in pixels; they leave a map of 7 x 7."""
 STRIDE, KERNEL = 32, 7
@@ -30,7 +32,7 @@ _maps: Remembered[Tensor] = Remembered(32 * 2**20, lambda values: values.nbytes)
 
 def classifier(scores: nn.Conv2d) -> nn.Linear:
     """A fully connected layer over a 7 x 7 map, as VGG16 has: it reads cells x channels numbers and gives one score a
-    class. Its weights are those of FCN's 1x1 ``scores``, the same for each of the 49 cells: it takes their mean.
+    class. Its weights are those of the network's 1x1 ``scores``, the same for each of the 49 cells: it takes their mean.
     """
     linear = nn.Linear(scores.in_channels * KERNEL**2, scores.out_channels, device="meta")
     weight = scores.weight.detach().float().cpu().flatten(1) / KERNEL**2  # (classes, channels)
@@ -50,26 +52,28 @@ def as_convolution(linear: nn.Linear) -> nn.Conv2d:
 
 
 def last_map(photo: str, side: int) -> Tensor:
-    """What the trained FCN has before its scores, (1, 1280, h, w), of the square middle of a photo."""
+    """What the trained network has before its scores, (1, 256, h, w), of the square middle of a photo, at that very size."""
 
     def make() -> Tensor:
         segmenter = memory.segmenter(MODEL)
-        *_, deepest = segmenter.maps(segmenter.encode(square(photo, side), working_size=side))
-        with segmenter.turn() as network, torch.inference_mode():
-            return fcn(network).head(deepest).float().cpu()
+        card = segmenter.card
+        pixels = (np.array(square(photo, side), dtype=np.float32) - card.mean) / card.std
+        x = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(segmenter.device, segmenter.dtype)
+        with segmenter.turn(output_stride=STRIDE) as network, torch.inference_mode():
+            return decoder(network).aspp(network.encode(x)[-1]).float().cpu()
 
     return _maps.get((photo, side), make)
 
 
 def trained_classifier() -> nn.Linear:
-    """The ``classifier`` with the weights of the trained FCN."""
+    """The ``classifier`` with the weights of the trained network."""
     with memory.segmenter(MODEL).turn() as network:
-        return classifier(fcn(network).score)
+        return classifier(decoder(network).classifier)
 
 
-def fcn(network: SegmentationNetwork) -> FCNDecoder:
+def decoder(network: SegmentationNetwork) -> DeepLabV3Decoder:
     """The network's decoder."""
-    assert isinstance(network.decoder, FCNDecoder)
+    assert isinstance(network.decoder, DeepLabV3Decoder)
     return network.decoder
 
 
