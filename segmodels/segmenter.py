@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast, overload
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from .inference.label_map import best_cells, label_map, mean_confidence
 from .inference.photo import as_photo
 from .inference.segmentation import Features, Segmentation
+from .insight import certainty
 from .insight.parts import without
 from .networks.layers import Grid
 from .networks.network import SegmentationNetwork
@@ -26,6 +28,10 @@ from .zoo import Card
 
 REDUCING_GAP = 2.0
 """A photo is first reduced, by averaging whole pixels, to no less than this many times the size it is wanted at."""
+
+
+Photo = Image.Image | NDArray[np.uint8]
+"""A PIL image or an (H, W, 3) array."""
 
 
 class Segmenter:
@@ -63,31 +69,57 @@ class Segmenter:
         dtype: torch.dtype = getattr(torch, self.precision)
         return dtype
 
+    @overload
     def __call__(
         self,
-        photo: Image.Image | NDArray[np.uint8],
+        photo: Photo,
         atrous_rate: int | None = None,
         output_stride: int | None = None,
         working_size: int | None = None,
-    ) -> Segmentation:
-        """Segment a PIL image or an (H, W, 3) uint8 array.
+        probabilities: bool = False,
+    ) -> Segmentation: ...
+
+    @overload
+    def __call__(
+        self,
+        photo: Sequence[Photo],
+        atrous_rate: int | None = None,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+        probabilities: bool = False,
+    ) -> list[Segmentation]: ...
+
+    def __call__(
+        self,
+        photo: Photo | Sequence[Photo],
+        atrous_rate: int | None = None,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+        probabilities: bool = False,
+    ) -> Segmentation | list[Segmentation]:
+        """Segment a PIL image or an (H, W, 3) uint8 array; of a list or a tuple of photos, each, in their order.
 
         Args:
             atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); the trained field of view if None. For a network that
                 has an ASPP.
             output_stride: 8, 16 or 32; the trained one if None. For a network whose backbone can be dilated.
             working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
+            probabilities: whether the result has the probabilities of all classes too.
 
         Raises:
             ValueError: for a setting that the network does not have or that is out of range, and for an array of
-                another shape or type.
+                another shape or type; of several photos, before any is segmented.
         """
         check_settings(self.card, atrous_rate, output_stride, working_size)
-        return self.decode(self.encode(photo, output_stride, working_size), atrous_rate)
+        if isinstance(photo, list | tuple):
+            images = [as_photo(each) for each in photo]
+            return [self(each, atrous_rate, output_stride, working_size, probabilities) for each in images]
+        features = self.encode(cast("Photo", photo), output_stride, working_size)
+        return self.decode(features, atrous_rate, probabilities=probabilities)
 
     def encode(
         self,
-        photo: Image.Image | NDArray[np.uint8],
+        photo: Photo,
         output_stride: int | None = None,
         working_size: int | None = None,
     ) -> Features:
@@ -103,7 +135,7 @@ class Segmenter:
         size = (pixels.shape[-1], pixels.shape[-2])
         return Features(maps, image.size, size, stride, milliseconds, self._backbone, self._network.grid)
 
-    def pixels(self, photo: Image.Image | NDArray[np.uint8], working_size: int | None = None) -> Tensor:
+    def pixels(self, photo: Photo, working_size: int | None = None) -> Tensor:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
@@ -116,7 +148,11 @@ class Segmenter:
         return fit_working_size(size, working_size or self.card.working_size, self._network.grid)
 
     def decode(
-        self, features: Features, atrous_rate: int | None = None, size: tuple[int, int] | None = None
+        self,
+        features: Features,
+        atrous_rate: int | None = None,
+        size: tuple[int, int] | None = None,
+        probabilities: bool = False,
     ) -> Segmentation:
         """Run the decoder on features from ``encode``. Arguments and errors as in a call.
 
@@ -145,6 +181,7 @@ class Segmenter:
             milliseconds=times | {"total": sum(times.values())},
             confidence=confidence,
             notes=self._notes(rate, features.output_stride),
+            probabilities=self._probabilities(logits, features) if probabilities else None,
         )
 
     def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
@@ -204,6 +241,10 @@ class Segmenter:
             started = time.perf_counter()
             logits = network.decode(maps)[0].contiguous().float().cpu()
             return logits, 1000 * (time.perf_counter() - started)
+
+    def _probabilities(self, logits: Tensor, features: Features) -> NDArray[np.float32]:
+        width, height = features.working_size
+        return certainty.probabilities(logits, (height, width), features.corners).numpy()
 
     def _here(self, tensor: Tensor) -> Tensor:
         """On the network's device and in its precision: the one way in. The way out is in ``_scores``."""

@@ -1,6 +1,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_visitors_with_different_settings_do_not_mix(deeplab: Segmenter, cat: Im
 
 @pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_mobilenetv2"])
 @pytest.mark.parametrize("setting", [{"atrous_rate": 6}, {"output_stride": 16}])
-def test_networks_without_atrous_convolutions_refuse_them(name: str, setting: dict[str, int], cat: Image.Image) -> None:
+def test_networks_without_atrous_convolutions_refuse_them(name: str, setting: dict[str, Any], cat: Image.Image) -> None:
     with pytest.raises(ValueError, match=r"has no (atrous rate|output stride)"):
         segmodels.load(name)(cat, **setting)
 
@@ -141,7 +142,7 @@ def test_networks_without_atrous_convolutions_refuse_them(name: str, setting: di
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(
-    deeplab: Segmenter, cat: Image.Image, setting: dict[str, int]
+    deeplab: Segmenter, cat: Image.Image, setting: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match="must be"):
         deeplab(cat, **setting)

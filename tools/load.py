@@ -70,7 +70,7 @@ def visits(count: int) -> list[Visit]:
     for index in range(count):
         photo = Image.open(EXAMPLES[index % len(EXAMPLES)]).convert("RGB").resize((320 + 11 * index, 440 - 3 * index))
         settings = SETTINGS[index % len(SETTINGS)]
-        options = {"atrous_rate": settings.get("rate"), "output_stride": settings.get("stride")}
+        options: dict[str, Any] = {"atrous_rate": settings.get("rate"), "output_stride": settings.get("stride")}
         expected = networks[settings["model"]](photo, **options).labels
         made.append(Visit(png(photo), settings, expected))
     return made

@@ -1,16 +1,20 @@
 """What a network makes of a photo: the features half-way, the segmentation at the end."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from ..networks.layers import Grid
 from ..speed.fused import Products
 from .label_map import Corners
+from .photo import as_photo
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class Segmentation:
     """Mean probability of each class found, over the cells of the logits that were given it."""
     notes: tuple[str, ...] = ()
     """Sentences about settings that differ from those the weights were trained with."""
+    probabilities: NDArray[np.float32] | None = None
+    """(num_classes, height, width) at ``working_size``: the softmax, which sums to 1 over the classes. It is there if it was
+    asked for, ``segmenter(photo, probabilities=True)``, since it takes many times what the labels take."""
     shares: dict[str, float] = field(init=False)
     """Part of the photo that each class found covers, largest first; they sum to 1."""
 
@@ -76,6 +83,67 @@ class Segmentation:
                 shares[name] = count / self.labels.size
                 left -= count
         object.__setattr__(self, "shares", dict(sorted(shares.items(), key=lambda item: -item[1])))
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """Where the class called ``name`` was found, (H, W).
+
+        Raises:
+            ValueError: if the network does not know such a class.
+        """
+        if name not in self.classes:
+            raise ValueError(f"there is no class called {str(name)[:40]!r}; there are {', '.join(self.classes)}")
+        found: NDArray[np.bool_] = self.labels == self.classes.index(name)
+        return found
+
+    def overlay(self, photo: Image.Image | NDArray[np.uint8], opacity: float = 0.6) -> Image.Image:
+        """``photo``, the one that was segmented, with every class but the background in its colour.
+
+        Raises:
+            ValueError: if the photo has another size than the label map.
+        """
+        from .pictures import overlay  # here, because it loads matplotlib
+
+        return overlay(self._own(photo), self.labels, opacity)
+
+    def save(
+        self, folder: str | Path, photo: Image.Image | NDArray[np.uint8] | None = None, name: str | None = None
+    ) -> dict[str, Path]:
+        """Write ``<name>_labels.png``, a palette image of the photo's size, and ``<name>_report.json`` into ``folder``.
+
+        With the photo that was segmented there are also ``<name>_overlay.png`` and ``<name>_figure.png``, photo and label
+        map side by side. ``name`` is that of the photo's file, where it was opened from one, else ``photo``. The folder is
+        made if it is missing; files of these names are written over.
+
+        Returns:
+            The files, by ``labels``, ``report``, ``overlay``, ``figure``.
+
+        Raises:
+            ValueError: if the photo has another size than the label map.
+            OSError: if a file cannot be written.
+        """
+        from .pictures import figure, label_image
+
+        own = None if photo is None else self._own(photo)
+        stem = name or Path(getattr(photo, "filename", "")).stem or "photo"
+        files = {"labels": Path(folder) / f"{stem}_labels.png", "report": Path(folder) / f"{stem}_report.json"}
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        label_image(self.labels).save(files["labels"])
+        if own is not None:
+            files |= {kind: Path(folder) / f"{stem}_{kind}.png" for kind in ("overlay", "figure")}
+            self.overlay(own).save(files["overlay"])
+            figure(own, self.labels, self.classes).savefig(files["figure"])
+        report = self.report(outputs={kind: str(file) for kind, file in files.items()})
+        files["report"].write_text(json.dumps(report, indent=2), encoding="utf-8")
+        return files
+
+    def _own(self, photo: Image.Image | NDArray[np.uint8]) -> Image.Image:
+        image = as_photo(photo)
+        if image.size != self.labels.shape[::-1]:
+            width, height = self.labels.shape[::-1]
+            raise ValueError(
+                f"this is a label map of {width} x {height} pixels, and the photo has {image.width} x {image.height}"
+            )
+        return image
 
     def report(self, file: str | None = None, outputs: dict[str, str] | None = None) -> dict[str, Any]:
         """The result as JSON: what ``segment --json`` prints and what the page's ``/segment`` answers."""
