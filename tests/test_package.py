@@ -17,7 +17,7 @@ from .running import ROOT
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, built from what git would give to others: a copy, because setuptools leaves its own in the source."""
     copy, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
-    for part in ("segmodels", "assets", "pyproject.toml", "README.md", "LICENSE"):
+    for part in ("segmodels", "assets", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
         (copy / part).symlink_to(ROOT / part)
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", str(built)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(copy)], check=True)
