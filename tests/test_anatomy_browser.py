@@ -61,8 +61,8 @@ def choose(page: Page, name: str) -> None:
 def test_another_network_changes_diagram_and_tables(page: Page) -> None:
     choose(page, "fcn8s_vgg16")
     expect(page.locator("#anatomy-about")).to_contain_text("no trained weights")
-    expect(page.locator("#anatomy-diagram svg")).to_contain_text("score16")
-    expect(page.locator("#anatomy-parts")).to_contain_text("decoder.upsample32")
+    expect(page.locator("#anatomy-diagram svg")).to_contain_text("skip_scores.16")
+    expect(page.locator("#anatomy-parts")).to_contain_text("decoder.upsamples.16")
     expect(page.locator("#anatomy-layers")).to_contain_text("7x7 convolution")
     expect(page.locator("#anatomy-others tr.chosen")).to_contain_text("fcn8s_vgg16", timeout=SLOW)
     expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(zoo.CARDS), timeout=SLOW)

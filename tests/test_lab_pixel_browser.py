@@ -136,12 +136,12 @@ def test_switching_a_part_off_changes_the_picture(page: Page, url: str) -> None:
     page.locator("#parts-model").get_by_text("U-Net", exact=True).click()
     expect(page.locator("#parts-overview li")).to_have_count(4)
     expect(page.locator("#parts figcaption").nth(1)).to_have_text("The same")
-    page.get_by_role("checkbox", name="skip at stride 16").uncheck()
-    expect(page.locator("#parts figcaption").nth(1)).to_have_text("Without skip at stride 16")
+    page.get_by_role("checkbox", name="skip at stride 8").uncheck()
+    expect(page.locator("#parts figcaption").nth(1)).to_have_text("Without skip at stride 8")
     page.locator("#parts-model").get_by_text("U-Net from scratch", exact=True).click()
     expect(page.get_by_role("checkbox", name="skip at stride 1", exact=True)).to_be_checked()
     page.locator("#parts-model").get_by_text("FCN", exact=True).click()
-    expect(page.locator("#parts-overview")).to_contain_text("FCN-32s")
+    expect(page.locator("#parts-overview")).to_contain_text("FCN-16s")
 
 
 def test_a_label_map_is_scored_and_a_wrong_one_explained(page: Page, url: str, tmp_path: Path) -> None:
