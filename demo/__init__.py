@@ -10,8 +10,6 @@ import gradio as gr
 from gradio.routes import App
 from starlette.middleware import Middleware
 
-from segmodels.labels import VOC_CLASSES
-
 from .anatomy.tab import anatomy_tab
 from .lab import lab_tab
 from .lessons import Ways, lessons_tab
@@ -22,13 +20,9 @@ from .server.answers import Answers
 from .server.door import MAX_UPLOAD, Doorkeeper
 from .server.guard import GuardedBlocks, Sessions, check_gradio
 
+SCRIPTS = ("drawing.js", "photo_input.js", "camera.js", "address.js", "controls.js")
+"""All that runs in the browser."""
 TITLE = "FCN, U-Net, DeepLab: see what they see"
-INTRODUCTION = """
-# FCN, U-Net and DeepLab, side by side
-Three ways to label every pixel of a photo. Four networks share one backbone, one data set and one recipe, so what differs
-is the decoder; one more U-Net was trained from scratch, to show what the backbone's start is worth.
-Drop in a photo, choose a network, and move the atrous rate.
-"""
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
 """Events that may wait at once; whoever comes then is told that the queue is full."""
@@ -45,7 +39,7 @@ def build() -> gr.Blocks:
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
     with GuardedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
-        gr.Markdown(INTRODUCTION, elem_id="introduction")
+        gr.Markdown("# FCN, U-Net and DeepLab, side by side", elem_id="introduction")
         bar = link_bar()
         ways = Ways()
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
@@ -69,11 +63,11 @@ def build() -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """How the page is served, for ``Blocks.launch``."""
-    style, study, teach, controls = map(_text, ("style.css", "study.css", "lab/teach.css", "controls.js"))
+    style, study, teach = map(_text, ("style.css", "study.css", "lab/teach.css"))
     return {
         "theme": _theme(),
-        "css": style + study + teach + _isolation_rules(),
-        "head": f"<script>{controls}</script>",
+        "css": style + study + teach,
+        "head": "".join(f"<script>{_text(name)}</script>" for name in SCRIPTS),
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": SESSIONS,
         "allowed_paths": [],
@@ -142,16 +136,3 @@ def _theme() -> gr.themes.Base:
         block_label_text_color="*body_text_color",
         block_label_text_color_dark="*body_text_color",
     )
-
-
-def _isolation_rules() -> str:
-    """One rule a class: while it is hovered, or else chosen, the other layers vanish and its own shows alone."""
-    rules = []
-    for index in range(1, len(VOC_CLASSES)):
-        hovered = f'.panels:has(.choices label[data-class="{index}"]:hover)'
-        chosen = f'.panels:not(:has(.choices label:hover)):has(.choices input[value="{index}"]:checked)'
-        for state in (hovered, chosen):
-            rules.append(f'{state} .layer:not([data-class="{index}"]) {{ opacity: 0; }}')
-            rules.append(f'{state} .flat[data-class="{index}"] {{ opacity: 1; }}')
-            rules.append(f"{state} .segmented img, {state} .edges {{ opacity: .15; }}")
-    return "\n".join(rules)

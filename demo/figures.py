@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segmodels.inference.pictures import edge_layer, overlay
+from segmodels.labels import DISPLAY_PALETTE
 
 from .view import data_url
 
@@ -153,7 +154,7 @@ def photograph(photo: Image.Image, x: float, y: float, width: float, height: flo
 
 def labelled(photo: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
     """A photo under a label map of its size, with white lines between the classes."""
-    picture = overlay(photo, labels)
+    picture = overlay(photo, labels, palette=DISPLAY_PALETTE)
     edges = edge_layer(labels).convert("RGBA")
     picture.paste(edges, mask=edges)
     return picture

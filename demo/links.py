@@ -1,31 +1,35 @@
-"""Links that bring a lecturer back: example photo, network, settings and tab, all in the address itself.
+"""The address is the page's state: example photo, network, settings, tab, and the settings of what is open in it.
 
 A plain query string, not gradio's ``DeepLinkButton``: that one keeps the page's state in a file on the server, which is
 gone after a restart, and a link that can be read can also be written by hand.
 """
 
 import filecmp
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from html import escape
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
 from segmodels import zoo
-from segmodels.files import EXAMPLES
 from segmodels.settings import check_settings
 
-from .segment_tab import CREDITS, DEFAULT_MODEL, SLIDER, Upload, choices
-from .server.settings import sentence, updates, whole
+from .examples import PHOTOS
+from .segment_tab import DEFAULT_MODEL, SLIDER, Upload, choices
+from .server.settings import updates, whole
 
-PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
-"""The photos that a link can name."""
 OWN = "own"
 """What stands for a photo that no link can name."""
 OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example, and can upload the photo again."
+
+
+NONE: Mapping[str, gr.Component] = {}
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,18 @@ class Linked:
     stride: int | None = None
     tab: str | None = None
     section: str | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """The settings of the Lab's sections and of lessons, by their names in links."""
     ignored: tuple[str, ...] = ()
     """A sentence for each part of the link that cannot be had."""
 
 
-def read(query: Mapping[str, str], places: Mapping[str, Sequence[str]]) -> Linked:
+def read(
+    query: Mapping[str, str], places: Mapping[str, Sequence[str]], own: Mapping[str, gr.Component] = NONE
+) -> Linked:
     """A link's query, checked part by part. Names that no link of this page has are nobody's business here.
 
-    ``places`` are the page's tabs, each with the names of its sections, if it has any.
+    ``places`` are the page's tabs, each with the names of its sections, if it has any; ``own`` are the settings of these.
     """
     found: dict[str, Any] = {}
     ignored: list[str] = []
@@ -58,6 +66,10 @@ def read(query: Mapping[str, str], places: Mapping[str, Sequence[str]]) -> Linke
                 ignored.append(str(error))
 
     look("photo", lambda value: _one_of("example photo", value, PHOTOS))
+    name = query.get("model", "")
+    if successor := zoo.SUCCESSORS.get(name):
+        query = {**query, "model": successor}
+        ignored.append(f"{name} is no longer here: {successor} has taken its place")
     look("model", _trained)
     card = zoo.card(found.get("model", DEFAULT_MODEL))
 
@@ -73,7 +85,11 @@ def read(query: Mapping[str, str], places: Mapping[str, Sequence[str]]) -> Linke
     look("stride", stride)
     look("tab", lambda value: _one_of("tab", value, places))
     look("section", lambda value: _one_of("section of that tab", value, places.get(found.get("tab", ""), ())))
-    return Linked(**found, ignored=tuple(ignored))
+    linked = Linked(**found, ignored=tuple(ignored))
+    for name, component in own.items():
+        look(name, partial(own_value, component))
+    mine = {name: value for name, value in found.items() if name in own}
+    return replace(linked, own=mine, ignored=tuple(ignored))
 
 
 def _one_of(what: str, value: str, names: Sequence[str] | Mapping[str, Any]) -> str:
@@ -92,18 +108,6 @@ def _trained(name: str) -> str:
 
 def _number(text: str) -> int | str:
     return int(text) if text.isdecimal() and len(text) < 10 else text
-
-
-def write(photo: str, model: str, rate: float, stride: int, tab: str, section: str | None = None) -> str:
-    """The query that brings back the page as it is; ``photo`` is what ``named`` says of it."""
-    parts: dict[str, Any] = {"photo": photo if photo in PHOTOS else None, "model": model}
-    card = zoo.card(model)
-    if card.atrous_rate is not None:
-        parts["rate"] = rate
-    if card.chooses_stride:
-        parts["stride"] = stride
-    parts |= {"tab": tab, "section": section}
-    return "?" + urlencode({name: value for name, value in parts.items() if value is not None})
 
 
 def named(upload: Upload) -> str:
@@ -134,20 +138,17 @@ element.addEventListener('click', async event => {
 
 def link_bar() -> tuple[gr.HTML, gr.HTML]:
     """The link to the page as it is, with a button that copies it, and a place for what a link asked for in vain."""
-    bar = gr.HTML(_bar("cat", DEFAULT_MODEL, 6, 16), elem_id="link", js_on_load=COPY)
+    bar = gr.HTML(
+        '<button type="button">Copy link</button> <a href="?">to this page as it is</a> '
+        f'<span role="status"></span><span class="own" hidden>{OWN_PHOTO}</span>',
+        elem_id="link",
+        js_on_load=COPY,
+    )
     return bar, gr.HTML(elem_id="link-note")
 
 
-def _bar(photo: str, model: str, rate: float, stride: int, tab: str = "segment", section: str | None = None) -> str:
-    try:
-        query = write(photo, model, rate, stride, tab, section)
-    except ValueError as error:
-        return f'<p class="hint">{escape(sentence(error))}</p>'
-    note = f'<span class="own">{OWN_PHOTO}</span>' if photo == OWN else ""
-    return (
-        f'<button type="button">Copy link</button> <a href="{escape(query)}">to this photo, network, settings and tab</a> '
-        f'<span role="status">{note}</span>'
-    )
+Own = dict[str, tuple[str, gr.Component]]
+"""The settings of single views, by their names in links: the view, ``lab/grid`` for example, and the component."""
 
 
 def follow(
@@ -159,32 +160,133 @@ def follow(
     sections: Mapping[str, gr.Tabs],
     load: dict[str, Any],
 ) -> None:
-    """Bring the page to where the link leads that it was opened with, then ``load``; keep the link in the bar up to date.
+    """Bring the page to where its address leads, then ``load``; keep the address what the page shows.
 
     ``settings`` are the Segment tab's source, network, atrous rate and output stride; ``sections`` the tabs inside of
     those tabs that have any.
     """
-    link, note = bar
+    _, note = bar
     places: dict[str, Sequence[str]] = dict.fromkeys(_names(tabs), ())
     places |= {name: list(_names(group)) for name, group in sections.items()}
+    own = own_settings(tabs, sections)
 
-    def restore(request: gr.Request) -> tuple[Any, ...]:
-        linked = read(dict(request.query_params), places)
+    def restore(query: Mapping[str, str]) -> tuple[Any, ...]:
+        linked = read(query, places, {name: component for name, (_, component) in own.items()})
         # The photo as gradio keeps it, since the page may not be allowed to hand out the project's own files.
         shown = photo.move_resource_to_block_cache(PHOTOS[linked.photo]) if linked.photo else gr.skip()
         opened = [_opened(tabs, linked.tab)]
         opened += [_opened(group, linked.section if name == linked.tab else None) for name, group in sections.items()]
-        return shown, *setting_updates(linked), *opened, sentences(linked)
+        view = "/".join(filter(None, [linked.tab, linked.section]))
+        values = [
+            gr.update(value=linked.own.get(name, _start(component))) if belongs == view else gr.skip()
+            for name, (belongs, component) in own.items()
+        ]
+        return shown, *setting_updates(linked), *opened, *values, sentences(linked)
 
-    def refresh(name: str, model: str, rate: float, stride: int, tab: str, *inside: str) -> str:
-        return _bar(name, model, rate, stride, tab, dict(zip(sections, inside, strict=True)).get(tab))
+    targets = [photo, *settings, tabs, *sections.values(), *(component for _, component in own.values()), note]
 
-    load_link = page.load(restore, None, [photo, *settings, tabs, *sections.values(), note], **FREE)
-    load_link.then(**load)
-    name = gr.Textbox("cat", visible=False)  # kept, so that moving a slider neither sends nor compares the photo
+    def from_request(request: gr.Request) -> tuple[Any, ...]:
+        return restore(dict(request.query_params))
+
+    def from_address(query: Any) -> tuple[Any, ...]:
+        return restore(dict(parse_qsl(str(query)[:5000].removeprefix("?"))))
+
+    page.load(from_request, None, targets, **FREE).then(**load)
+    back = gr.Button("Go to the address", visible="hidden", elem_id="go-to-address")
+    query = gr.Textbox(visible=False)
+    back.click(from_address, [query], targets, js="() => location.search", **FREE).then(**load)
+    name = gr.Textbox(visible=False)  # kept, so that moving a slider neither sends nor compares the photo
     photo.change(named, [photo], [name], preprocess=False, trigger_mode="always_last", **FREE)
-    state = [name, *settings[1:], *(_place(group) for group in (tabs, *sections.values()))]
-    gr.on([part.change for part in state], refresh, state, [link], preprocess=False, trigger_mode="always_last", **FREE)
+    _keep_address(page, name, settings[1:], tabs, sections, own)
+
+
+def _keep_address(
+    page: gr.Blocks,
+    photo: gr.Textbox,
+    settings: Sequence[Any],
+    tabs: gr.Tabs,
+    sections: Mapping[str, gr.Tabs],
+    own: Own,
+) -> None:
+    """Let the browser write the address whenever something changes; the server is not asked."""
+    atrous = [card.name for card in zoo.CARDS.values() if card.atrous_rate is not None]
+    strided = [card.name for card in zoo.CARDS.values() if card.chooses_stride]
+    parts: list[tuple[dict[str, Any], Any]] = [
+        ({"name": "photo"}, photo),
+        ({"name": "model"}, settings[0]),
+        ({"name": "rate", "models": atrous, "moved": True}, settings[1]),
+        ({"name": "stride", "models": strided, "moved": True}, settings[2]),
+        ({"name": "tab"}, _place(tabs)),
+    ]
+    parts += [({"name": name, "inner": True}, _place(group)) for name, group in sections.items()]
+    parts += [
+        ({"name": name, "views": [view], "start": _start(component), "moved": True}, component)
+        for name, (view, component) in own.items()
+    ]
+    spec = json.dumps([part for part, _ in parts])
+    state = [component for _, component in parts]
+    gr.on(
+        [page.load, *(component.change for component in state)],
+        None,
+        state,
+        None,
+        js=f"(...values) => {{ address.write({spec}, values); }}",
+        **FREE,
+    )
+
+
+def own_settings(tabs: gr.Tabs, sections: Mapping[str, gr.Tabs]) -> Own:
+    """All sliders, radios and lists of the Lab, the lessons and Anatomy: what is in such a tab is part of its links."""
+    views: dict[str, gr.Tab] = {}
+    for name, tab in _names(tabs).items():
+        if name in sections:
+            views |= {f"{name}/{section}": inner for section, inner in _names(sections[name]).items()}
+        elif name != "segment":
+            views[name] = tab
+    own: Own = {}
+    for view, tab in views.items():
+        for component in _controls(tab):
+            name = component.elem_id or f"{view.rpartition('/')[2]}-{_slug(str(component.label))}"
+            own[name if name not in own else f"{name}-{len(own)}"] = view, component
+    return own
+
+
+def _controls(block: Any) -> Iterator[gr.Slider | gr.Radio | gr.Dropdown]:
+    for child in block.children:
+        if isinstance(child, gr.Slider | gr.Radio | gr.Dropdown):
+            yield child
+        elif hasattr(child, "children"):
+            yield from _controls(child)
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def _start(component: Any) -> Any:
+    return component.value
+
+
+def own_value(component: Any, text: str) -> Any:
+    """The value of a control that a link gives as text.
+
+    Raises:
+        ValueError: if the control cannot have it.
+    """
+    if isinstance(component, gr.Slider):
+        try:
+            number = float(text[:20])
+        except ValueError:
+            number = math.nan
+        if not component.minimum <= number <= component.maximum:
+            raise ValueError(
+                f"{component.label} goes from {component.minimum} to {component.maximum}, not {text[:40]!r}"
+            )
+        return int(number) if number == int(number) else number
+    for _, value in component.choices:
+        if str(value) == text:
+            return value
+    raise ValueError(f"{component.label} has no choice {text[:40]!r}")
 
 
 def _names(tabs: gr.Tabs) -> dict[str, gr.Tab]:
@@ -225,4 +327,4 @@ def sentences(linked: Linked) -> str:
     if not linked.ignored:
         return ""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in linked.ignored)
-    return f'<div role="alert">Not all of the link could be followed:<ul>{items}</ul></div>'
+    return f'<div role="alert">Not all of the link could be followed as it was:<ul>{items}</ul></div>'

@@ -14,13 +14,14 @@ from segmodels import Card, Segmentation, zoo
 from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import figure, label_image, overlay
 
-from . import view
+from . import drawing, examples, view
+from .drawing import Answer
+from .examples import CREDITS, FIRST
 from .server import fetching, limits, memory
 from .server.settings import chosen, sentence
+from .viewer import viewer
 
-CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
-"""Each example photo with its maker and licence."""
-DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
+DEFAULT_MODEL = zoo.DEFAULT_MODEL
 Upload = dict[str, Any] | None
 """An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
 
@@ -31,8 +32,8 @@ it cannot, and because a wrong setting should be answered with a sentence.
 """
 
 SOURCES = (
-    ("Bundled with this page", "bundled"),
-    ("torchvision's, fetched on first use (42 to 233 MB)", "published"),
+    ("Bundled", "bundled"),
+    ("torchvision's (42 to 233 MB)", "published"),
 )
 PROGRESS = gr.Progress()
 SLIDER = (1, 24)
@@ -55,35 +56,17 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     Returns the photo, which the other tabs look at too, the source, network, atrous rate and output stride, and what to
     do when a page loads.
     """
+    photo = gr.Image(str(EXAMPLES / FIRST), visible="hidden", elem_id="photo")
+    pictures = viewer()
     with gr.Row(elem_id="controls"):
-        with gr.Column(scale=4, min_width=300):
-            photo = gr.Image(
-                label="Photo",
-                height=230,
-                sources=["upload", "webcam", "clipboard"],
-                buttons=["fullscreen"],
-                value=str(EXAMPLES / "cat.jpg"),
-                alt_text="The photo to segment",
-                elem_id="photo",
-            )
-            gr.Examples(
-                [[str(EXAMPLES / name)] for name in CREDITS],
-                inputs=[photo],
-                label="Or an example",
-                cache_examples=False,
-                elem_id="examples",
-            )
-        with gr.Column(scale=7, min_width=320):
-            source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source")
-            model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model")
-            about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
-            with gr.Row():
-                rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=150)
-                stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=150)
-                opacity = gr.Slider(
-                    0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=150
-                )
-    pictures = gr.HTML(view.empty(), elem_id="pictures", js_on_load=KEEP_CHOICE)
+        model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model", min_width=200)
+        source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source", min_width=120)
+        rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
+        stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
+        opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
+        voc = gr.Checkbox(label="Pascal VOC's colours", container=False, elem_id="voc", min_width=120)
+    about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
+    examples.strip(photo, "examples")
     with gr.Row():
         with gr.Column(min_width=300):
             table = gr.HTML(elem_id="table")
@@ -92,9 +75,9 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     with gr.Row(elem_id="downloads"):
         for name, (file_name, write) in DOWNLOADS.items():
             download(name, file_name, partial(_write_result, write), [photo, model, rate, stride])
-
     gr.HTML(view.credits_list(CREDITS))
 
+    pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
     settings = [photo, model, rate, stride]
     shown = [pictures, table, ran]
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
@@ -129,27 +112,23 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
         "queue": False,
         "api_visibility": "private",
     }
-    opacity.change(
-        None, [opacity], js="(value) => document.documentElement.style.setProperty('--overlay-opacity', value)"
+    opacity.change(None, [opacity], js="value => drawing.setOpacity(value)", api_visibility="private")
+    gr.on(
+        [ready.change, rate.change, stride.change],
+        None,
+        [model, rate, stride],
+        js="(model, rate, stride) => { window.settings = {model, rate, stride}; }",
+        api_visibility="private",
     )
+    voc.change(None, [voc], js="on => drawing.useVoc(on)", api_visibility="private")
     _api()
     return photo, [source, model, rate, stride], load
 
 
-KEEP_CHOICE = """
-element.addEventListener('change', event => { element.dataset.chosen = event.target.value; });
-watch('value', () => {
-  const chosen = element.querySelector(`input[value="${element.dataset.chosen || 'all'}"]`);
-  if (chosen) chosen.checked = true;
-});
-"""
-"""A picture that is drawn again, with another rate say, still shows the class that was chosen."""
-
-
-def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str, str]:
+def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[Answer, str, str]:
     """Pictures, table and facts for a photo and settings; on a bad photo, a sentence in place of the pictures."""
     if upload is None:
-        return view.empty(), "", ""
+        return None, "", ""
     try:
         path = upload["path"]
         display = memory.display(path)
@@ -158,11 +137,11 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[str, str
         remembered = memory.has_features(path, model, settings.output_stride if card.chooses_stride else None)
         result = segmented(path, model, rate, stride, display.photo.size)
     except (ValueError, OSError) as error:
-        return view.problem(sentence(error)), "", ""
+        return drawing.problem(sentence(error)), "", ""
     width, height = result.working_size
     cost = memory.cost(model, height, width, result.output_stride)
     return (
-        view.viewer(display, result),
+        drawing.answer(path, display, result),
         view.table(result),
         view.what_ran(card, result, cost, remembered),
     )
@@ -315,7 +294,7 @@ def _api() -> None:
     def segment(
         image: Upload, model: str = DEFAULT_MODEL, atrous_rate: Any = None, output_stride: Any = None
     ) -> tuple[str, str, dict[str, Any]]:
-        """Segment a photo: label map (palette PNG at the photo's size), overlay (PNG), report."""
+        """Segment a photo: label map (palette PNG at the photo's size), overlay (JPEG), report."""
         if image is None:
             raise gr.Error("There is no photo: pass one as image.", print_exception=False)
         try:
@@ -324,10 +303,10 @@ def _api() -> None:
             result = segmented(path, model, atrous_rate, output_stride)
             limits.check()
             with tempfile.TemporaryDirectory() as folder:
-                files = [Path(folder) / "labels.png", Path(folder) / "overlay.png"]
+                files = [Path(folder) / "labels.png", Path(folder) / "overlay.jpg"]
                 _labels_file(path, result, files[0])
                 photo = memory.photo(path)
-                overlay(photo.image, result.labels).save(files[1], compress_level=1)
+                overlay(photo.image, result.labels).save(files[1], quality=90)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)

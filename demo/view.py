@@ -1,7 +1,4 @@
-"""The HTML of a result: three panels side by side, a table, and what ran.
-
-A class is isolated by the browser alone, with CSS, so it answers at once and costs the server nothing.
-"""
+"""The HTML of a result: its classes in a legend and a table, and what ran. Its pictures are drawn by ``drawing.js``."""
 
 import base64
 import io
@@ -11,49 +8,8 @@ from typing import Any
 from PIL import Image
 
 from segmodels import Card, Segmentation
-from segmodels.inference.pictures import class_layer, edge_layer, label_image
 from segmodels.insight.cost import Cost
-from segmodels.labels import PALETTE
-
-from .server.memory import Display
-
-
-def viewer(display: Display, result: Segmentation) -> str:
-    """The input, the segmented output and the per-class overlays; ``result`` is at the display's size."""
-    photo = data_url(display.photo, "JPEG", quality=88)
-    segmented = data_url(label_image(result.labels), "PNG")
-    found = [name for name in result.shares if name != "background"]
-    indices = {name: result.classes.index(name) for name in found}
-    found_in_words = summary(result)
-    layers = {name: data_url(class_layer(result.labels, index), "PNG") for name, index in indices.items()}
-    edges = data_url(edge_layer(result.labels), "PNG")
-    width, height = display.photo.size
-    return f"""
-<div class="panels" style="--photo: url({photo}); --edges: url({edges}); --ratio: {width} / {height}">
-  <figure>
-    <figcaption>Input</figcaption>
-    <div class="picture"><img src="{photo}" alt="The photo, {display.size[0]} by {display.size[1]} pixels"></div>
-    <p class="hint">{display.size[0]} × {display.size[1]} pixels{_sentences(display.notes)}</p>
-  </figure>
-  <figure>
-    <figcaption>Segmented output</figcaption>
-    <div class="picture segmented">
-      <img src="{segmented}" alt="Segmented output: {escape(found_in_words)}">
-      {_layers(indices, layers, "flat")}
-      <div class="edges"></div>
-    </div>
-    <ul class="legend" aria-label="Legend">{legend(result)}</ul>
-  </figure>
-  <figure>
-    <figcaption>Per-class overlays</figcaption>
-    <div class="picture overlays">
-      <img src="{photo}" alt="The photo, dimmed, with each class highlighted: {escape(found_in_words)}">
-      {_layers(indices, layers, "lit")}
-      <div class="edges"></div>
-    </div>
-    {_choices(indices) if found else _nothing_found()}
-  </figure>
-</div>"""
+from segmodels.labels import DISPLAY_PALETTE, PALETTE
 
 
 def empty() -> str:
@@ -125,43 +81,20 @@ def legend(result: Segmentation) -> str:
     )
 
 
-def _layers(indices: dict[str, int], urls: dict[str, str], kind: str) -> str:
-    return "".join(
-        f'<div class="layer {kind}" data-class="{index}" style="--layer: url({urls[name]})"></div>'
-        for name, index in indices.items()
-    )
-
-
-def _choices(indices: dict[str, int]) -> str:
-    choices = {"all": "all classes"} | {str(index): name for name, index in indices.items()}
-    buttons = "".join(
-        f"""<label data-class="{value}"><input type="radio" name="chosen-class" value="{value}"{" checked" * (value == "all")}>
-        {swatch(int(value)) if value != "all" else ""}{escape(name)}</label>"""
-        for value, name in choices.items()
-    )
-    return f'<fieldset class="choices"><legend>Show</legend>{buttons}</fieldset>'
-
-
-def _nothing_found() -> str:
-    return (
-        '<p class="hint">Nothing here that the network knows: it was taught twenty things, among them people, cats, '
-        "dogs, horses, birds, cars, boats and sofas, and took all of this photo for background.</p>"
-    )
-
-
 def summary(result: Segmentation) -> str:
     """The classes found and their shares, as words for who cannot see the picture."""
     return ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
 
 
-def _sentences(notes: tuple[str, ...]) -> str:
-    return "".join(f"; {escape(note)}" for note in notes)
-
-
 def swatch(index: int) -> str:
     """A spot of a class's colour, to stand before its name."""
-    red, green, blue = PALETTE[index]
-    return f'<span class="swatch" style="background: rgb({red} {green} {blue})"></span>'
+    names = "; ".join(f"--{name}: {colour}" for name, colour in colours(index).items())
+    return f'<span class="swatch" style="{names}"></span>'
+
+
+def colours(index: int) -> dict[str, str]:
+    """A class's colour on the page, and Pascal VOC's."""
+    return {"display": f"#{DISPLAY_PALETTE[index].tobytes().hex()}", "voc": f"#{PALETTE[index].tobytes().hex()}"}
 
 
 def _percent(value: float | None) -> str:

@@ -28,8 +28,9 @@ NEEDS_CHROMIUM = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """Chromium without a window."""
-    from playwright.sync_api import sync_playwright  # here, so that other tests do without
+    from playwright.sync_api import expect, sync_playwright  # here, so that other tests do without
 
+    expect.set_options(timeout=30_000)  # milliseconds: the machine may be busy
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)

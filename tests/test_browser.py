@@ -1,15 +1,17 @@
 """The page in a real browser: upload, choose, see, download."""
 
-import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from segmodels.labels import DISPLAY_PALETTE, PALETTE
 from segmodels.networks import published
 from segmodels.weights import FetchError
 
@@ -25,8 +27,8 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     page.set_default_timeout(30_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url)
-    page.wait_for_selector("#pictures .segmented img")
+    page.goto(url + "?photo=cat")
+    page.wait_for_selector("#pictures [data-drawn]")
     yield page
     page.close()
     assert errors == []
@@ -34,13 +36,18 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 def upload(page: Page, file: Path) -> None:
     """Put ``file`` in the place of the photo that is there."""
-    page.locator("#photo").get_by_label("Remove Image").click()
-    page.locator("#photo input[type=file]").set_input_files(file)
+    page.locator("#pictures input[type=file]").set_input_files(file)
+
+
+def drawn(page: Page) -> str:
+    """The segmented output as it is on the page."""
+    picture: str = page.locator("#pictures .segmented canvas").evaluate("canvas => canvas.toDataURL()")
+    return picture
 
 
 def test_three_panels_side_by_side(page: Page) -> None:
     captions = page.locator("#pictures figcaption")
-    expect(captions).to_have_text(["Input", "Segmented output", "Per-class overlays"])
+    expect(captions).to_have_text(["Input 451 × 300 pixels", "Segmented output", "Per-class overlays"])
     boxes = [captions.nth(index).bounding_box() for index in range(3)]
     assert all(box is not None for box in boxes)
     assert len({round(box["y"]) for box in boxes if box}) == 1
@@ -49,14 +56,38 @@ def test_three_panels_side_by_side(page: Page) -> None:
     expect(page.locator("#ran")).to_contain_text("deeplabv3plus_mobilenetv2")
 
 
-def test_panels_are_stacked_on_a_phone(browser: Browser, url: str) -> None:
+def inside(part: Locator, width: int, height: int) -> bool:
+    """Whether all of it is in view, without scrolling, in a window of this size."""
+    box = part.bounding_box()
+    assert box is not None
+    return box["x"] >= 0 and box["y"] >= 0 and box["x"] + box["width"] <= width and box["y"] + box["height"] <= height
+
+
+@pytest.mark.parametrize("photo", ["raft", "hug"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
+    browser: Browser, url: str, photo: str, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
+    page.goto(f"{url}?photo={photo}")
+    expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
+    for part in ("canvas", ".legend", ".choices", ".ways"):
+        for one in page.locator(f"#pictures {part}").all():
+            assert inside(one, 1280, 720), part
+    for control in ("model", "source", "rate", "stride", "opacity", "voc"):
+        assert inside(page.locator(f"#{control}"), 1280, 720), control
+    canvases = [canvas.bounding_box() for canvas in page.locator("#pictures canvas").all()]
+    assert len({round(box["y"]) for box in canvases if box}) == 1
+    page.close()
+
+
+@pytest.mark.parametrize("photo", ["raft", "hug"])
+def test_on_a_phone_network_and_rate_are_under_the_mask(browser: Browser, url: str, photo: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(url)
-    page.wait_for_selector("#pictures .segmented img")
-    tops = [figure.bounding_box() for figure in page.locator("#pictures figure").all()]
-    assert all(
-        first["y"] + first["height"] <= second["y"] for first, second in itertools.pairwise(tops) if first and second
-    )
+    page.goto(f"{url}?photo={photo}")
+    expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
+    for part in ("#pictures .input canvas", "#pictures .segmented canvas", "#model", "#rate"):
+        assert inside(page.locator(part), 390, 844), part
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
 
@@ -87,7 +118,7 @@ def test_each_network_can_be_chosen_and_settings_are_idle_where_there_are_none(p
 
 
 def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
-    before = page.locator("#pictures .segmented img").get_attribute("src")
+    before = drawn(page)
     slider = page.locator("#rate input[type=range]")
     slider.focus()
     for _ in range(5):
@@ -95,26 +126,62 @@ def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
     expect(page.locator("#ran")).to_contain_text("atrous rates 1, 2, 3")
     expect(page.locator("#ran")).to_contain_text("features remembered")
     expect(page.locator("#ran")).to_contain_text("trained at atrous rate 6")
-    assert page.locator("#pictures .segmented img").get_attribute("src") != before
+    assert drawn(page) != before
+
+
+def pixel(page: Page, figure: str, across: float, down: float) -> list[int]:
+    """(red, green, blue, alpha) of a picture, at a share of its width and height."""
+    found: list[int] = page.locator(f"#pictures .{figure} canvas").evaluate(
+        "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(canvas.width * x, canvas.height * y, 1, 1).data]",
+        [across, down],
+    )
+    return found
 
 
 def test_choosing_a_class_isolates_it_by_mouse_and_keyboard(page: Page) -> None:
-    upload(page, EXAMPLES / "grace_hopper.jpg")
+    page.locator("#examples [data-example=hug]").click()
     expect(page.locator("#pictures .legend")).to_contain_text("person")
-    layer = page.locator('#pictures .flat[data-class="15"]')
-    expect(layer).to_have_css("opacity", "0")
-    page.locator('#pictures .choices label[data-class="15"]').click()
-    expect(layer).to_have_css("opacity", "1")
-    page.locator('#pictures .choices input[value="15"]').press("ArrowLeft")
+    face = (0.35, 0.3)
+    person = list(DISPLAY_PALETTE[15])
+    assert pixel(page, "segmented", *face) == [*person, 255]
+    page.locator("#pictures .choices").get_by_text("dog", exact=True).click()
     page.mouse.move(0, 0)
-    expect(layer).to_have_css("opacity", "0")
+    assert pixel(page, "segmented", *face)[3] < 60
+    page.locator("#pictures .choices input:checked").press("ArrowLeft")
+    page.wait_for_function("document.querySelector('#pictures .choices input:checked').value !== '12'")
+    page.locator('#pictures .choices label[data-class="15"]').click()
+    assert pixel(page, "segmented", *face) == [*person, 255]
 
 
-def test_the_overlay_opacity_answers_in_the_browser(page: Page) -> None:
-    slider = page.locator("#opacity input[type=range]")
-    slider.focus()
-    slider.press("End")
-    page.wait_for_function("getComputedStyle(document.documentElement).getPropertyValue('--overlay-opacity') == '1'")
+def test_the_overlay_opacity_and_the_colours_answer_in_the_browser(page: Page) -> None:
+    page.locator("#opacity input[type=range]").focus()
+    page.locator("#opacity input[type=range]").press("End")
+    middle = (0.4, 0.5)
+    page.wait_for_timeout(300)
+    assert pixel(page, "overlays", *middle)[:3] == list(DISPLAY_PALETTE[8])
+    page.locator("#voc input").check()
+    page.wait_for_timeout(300)
+    assert pixel(page, "overlays", *middle)[:3] == list(PALETTE[8])
+    assert pixel(page, "segmented", *middle)[:3] == list(PALETTE[8])
+
+
+def test_the_pointer_tells_class_share_and_confidence(page: Page) -> None:
+    page.locator("#pictures .segmented canvas").hover()
+    expect(page.locator("#pictures .under-pointer")).to_have_text(
+        re.compile(r"cat: \d+\.\d% of the photo, mean confidence \d+\.\d%")
+    )
+    page.mouse.move(0, 0)
+    expect(page.locator("#pictures .under-pointer")).to_be_hidden()
+
+
+def test_a_move_of_the_slider_costs_little(page: Page) -> None:
+    """A label map and the numbers: less than 30 kB, and no photo."""
+    sizes: list[int] = []
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    page.locator("#rate input[type=range]").press("ArrowRight")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 7, 14, 21")
+    page.wait_for_timeout(500)
+    assert 2_000 < sum(sizes) < 30_000
 
 
 def test_downloads(page: Page, tmp_path: Path) -> None:
@@ -160,5 +227,7 @@ def test_nothing_found_is_said_kindly(page: Page) -> None:
 
 
 def test_pictures_have_alternative_texts(page: Page) -> None:
-    for image in page.locator("#pictures img").all():
-        assert image.get_attribute("alt")
+    for canvas in page.locator("#pictures canvas").all():
+        assert "cat 79%" in str(canvas.get_attribute("aria-label")) or "451 by 300" in str(
+            canvas.get_attribute("aria-label")
+        )

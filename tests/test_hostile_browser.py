@@ -43,8 +43,8 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("dialog", lambda dialog: errors.append(f"a script ran: {dialog.message}"))
     page.on("request", note)
-    page.goto(url)
-    page.wait_for_selector("#pictures .segmented img")
+    page.goto(url + "?photo=cat")
+    page.wait_for_selector("#pictures [data-drawn]")
     yield page
     page.close()
     assert errors == []
@@ -67,7 +67,7 @@ def test_what_is_no_photo_is_refused_where_the_pictures_would_be(page: Page, tmp
         upload(page, written(tmp_path, REFUSED[name][0](), "<img src=x onerror=alert(1)>.jpg"))
         expect(problem).to_be_visible()
         said.add(problem.inner_text())
-        expect(page.locator("#pictures img")).to_have_count(0)
+        expect(page.locator("#pictures canvas:visible")).to_have_count(0)
         upload(page, EXAMPLES / "cat.jpg")
         expect(page.locator("#pictures .legend")).to_contain_text("cat")
     assert len(said) >= len(REFUSED_HERE) - 1
@@ -86,15 +86,14 @@ def test_an_odd_photo_is_shown_as_what_was_read(page: Page, tmp_path: Path, name
 def test_a_turned_photo_is_shown_upright(page: Page, tmp_path: Path, turn: int) -> None:
     upload(page, written(tmp_path, ODD[f"exif orientation {turn}"].data()))
     expect(page.locator("#pictures")).to_contain_text("240 × 160 pixels")
-    width, height = page.locator("#pictures figure img").first.evaluate("image => [image.width, image.height]")
+    width, height = page.locator("#pictures .input canvas").evaluate("canvas => [canvas.width, canvas.height]")
     assert width / height == pytest.approx(1.5, abs=0.05)
 
 
 def test_a_file_that_is_too_large_is_refused_by_name(page: Page, tmp_path: Path) -> None:
     upload(page, written(tmp_path, bytes(65 * 2**20), "huge.jpg"))
     expect(page.get_by_test_id("toast-body").first).to_be_visible()
-    expect(page.locator("#pictures")).to_contain_text("Drop in a photo")
-    page.locator("#photo input[type=file]").set_input_files(EXAMPLES / "cat.jpg")
+    expect(page.locator("#pictures")).to_contain_text("This photo could not be uploaded.")
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
 
 
@@ -158,8 +157,8 @@ def test_whoever_waits_sees_their_place_and_whoever_leaves_gives_it_up(
     leavers = []
     for index in range(2):
         leaver = browser.new_page()
-        leaver.goto(url)
-        leaver.wait_for_selector("#pictures .segmented img")
+        leaver.goto(url + "?photo=cat")
+        leaver.wait_for_selector("#pictures [data-drawn]")
         upload(leaver, written(tmp_path, encoded(scene(), "PNG") + bytes([index]), f"{index}.png"))
         leavers.append(leaver)
         leaver.wait_for_timeout(1500)  # until the run has begun: nothing on the page tells that

@@ -30,8 +30,8 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 @pytest.fixture
 def lab(page: Page, url: str) -> Page:
     """The Lab, as one comes to it from the first tab."""
-    page.goto(url)
-    page.wait_for_selector("#pictures .segmented img")
+    page.goto(url + "?photo=cat")
+    page.wait_for_selector("#pictures [data-drawn]")
     page.get_by_role("tab", name="Lab").click()
     return page
 
@@ -74,7 +74,7 @@ def test_the_photo_is_changed_in_the_lab_and_for_all_tabs(lab: Page) -> None:
     expect(lab.locator("#grid .detail:visible .legend")).to_contain_text("person", timeout=SLOW)
     lab.get_by_role("tab", name="Segment").click()
     expect(lab.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
-    lab.locator("#examples .gallery-item").first.click()
+    lab.locator("#examples [data-example=cat]").click()
     expect(lab.locator("#pictures .legend")).to_contain_text("cat", timeout=SLOW)
     lab.get_by_role("tab", name="Lab").click()
     expect(lab.locator("#photo-in-use")).to_contain_text("451 × 300", timeout=SLOW)
@@ -144,11 +144,35 @@ def test_an_own_photo_is_not_in_the_link_and_that_is_said(
 ) -> None:
     file = tmp_path_factory.mktemp("own") / "cat.jpg"
     file.write_bytes((EXAMPLES / "cat.jpg").read_bytes() + b"\0")
-    page.goto(url)
-    page.locator("#photo").get_by_label("Remove Image").click()
-    page.locator("#photo input[type=file]").set_input_files(file)
+    page.goto(url + "?photo=cat")
+    page.locator("#pictures input[type=file]").set_input_files(file)
     expect(page.locator("#link")).to_contain_text("Your own photo cannot be in a link", timeout=SLOW)
     expect(page.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
+
+
+def test_the_address_follows_and_back_and_reload_bring_it_back(page: Page, url: str) -> None:
+    page.goto(url + "?photo=cat")
+    page.wait_for_selector("#pictures [data-drawn]")
+    page.wait_for_url(re.compile("tab=segment"))
+    page.locator("#rate input[type=range]").press("ArrowRight")
+    page.wait_for_url(re.compile("rate=7&"))
+    page.get_by_role("tab", name="Lab", exact=True).click()
+    page.wait_for_url(re.compile("tab=lab&section=grid"))
+    page.reload()
+    expect(page.get_by_role("tab", name="Lab", exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW)
+    page.wait_for_timeout(3500)  # what follows is a step of its own
+    page.get_by_role("tab", name="Lessons", exact=True).click()
+    page.wait_for_url(re.compile("tab=lessons"))
+    page.go_back()
+    expect(page.get_by_role("tab", name="Lab", exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW)
+    expect(page.locator("#rate input[type=number]")).to_have_value("7")
+
+
+def test_a_link_carries_the_settings_of_what_is_open(page: Page, url: str) -> None:
+    page.goto(url + "?photo=cat&tab=lab&section=pixel&pixel-x=20&pixel-class=cat")
+    expect(page.locator("#pixel-x input[type=number]")).to_have_value("20", timeout=SLOW)
+    expect(page.locator("#pixel-class input")).to_have_value("cat")
+    expect(page.locator("#link a")).to_have_attribute("href", re.compile("pixel-x=20"), timeout=SLOW)
 
 
 def test_what_a_link_asks_for_in_vain_is_said(page: Page, url: str) -> None:

@@ -103,7 +103,7 @@ def test_another_photo_is_looked_at(lessons: Page) -> None:
     lesson = open_lesson(lessons, 3)
     expect(lesson.locator("figcaption")).to_contain_text("4s finds cat")
     lesson.get_by_role("button", name="Another photo").click()
-    lessons.locator("#examples img[src*=astronaut]").click()
+    lessons.locator("#examples [data-example=rider]").click()
     expect(lessons.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
     lessons.get_by_role("tab", name="Lessons").click()
     expect(lesson.locator("figcaption")).to_contain_text("4s finds person", timeout=SLOW)

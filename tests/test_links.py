@@ -1,12 +1,12 @@
 """Links: read, checked, written, and read again."""
 
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl
 
+import gradio as gr
 import pytest
 
-from demo.links import Linked, named, read, sentences, write
+from demo.links import OWN, Linked, named, read, sentences
 
 from .conftest import EXAMPLES
 
@@ -29,7 +29,7 @@ def test_an_empty_query_asks_for_nothing_and_foreign_names_are_left_alone() -> N
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("photo=dog", "no example photo called 'dog', only cat, "),
+        ("photo=dog", "no example photo called 'dog', only raft, "),
         ("photo=../../etc/passwd", "no example photo"),
         ("photo=cat.jpg", "no example photo"),
         ("model=deeplab", "no model called 'deeplab'"),
@@ -55,6 +55,13 @@ def test_what_cannot_be_had_is_left_out_with_a_sentence(query: str, sentence: st
     assert getattr(linked, name) is None
 
 
+def test_an_earlier_network_leads_to_its_successor_with_a_sentence() -> None:
+    linked = reading("model=deeplabv3_lite0&rate=12")
+    assert (linked.model, linked.rate) == ("deeplabv3_mobilenetv2", 12)
+    (sentence,) = linked.ignored
+    assert "deeplabv3_mobilenetv2" in sentence
+
+
 def test_one_wrong_part_does_not_spoil_the_others() -> None:
     linked = reading("photo=rocket&model=nothing&rate=3&tab=lab")
     assert (linked.photo, linked.model, linked.rate, linked.tab) == ("rocket", None, 3, "lab")
@@ -66,15 +73,17 @@ def test_sentences_are_escaped() -> None:
     assert "<script>" not in note
 
 
-@pytest.mark.parametrize("name", ["cat.jpg", "astronaut.jpg", "rocket.jpg"])
-@pytest.mark.parametrize(
-    ("model", "rate", "stride"), [("deeplabv3_mobilenetv2", 3, 32), ("fcn_mobilenetv2", None, None)]
-)
-def test_a_written_link_reads_as_what_it_was_written_from(
-    name: str, model: str, rate: int | None, stride: int | None
-) -> None:
-    query = write(named({"path": str(EXAMPLES / name)}), model, rate or 6, stride or 16, "lab", "compare")
-    assert reading(query[1:]) == Linked(Path(name).stem, model, rate, stride, "lab", "compare")
+def test_the_settings_of_a_view_are_read_by_what_its_controls_allow() -> None:
+    own = {
+        "aspp-rate": gr.Slider(1, 24, value=6, step=1, label="Atrous rate"),
+        "grid-model": gr.Radio([("FCN", "fcn"), ("U-Net", "unet")], value="fcn", label="Network"),
+    }
+    query = {"tab": "lab", "section": "grid", "grid-model": "unet", "aspp-rate": "24"}
+    assert read(query, PLACES, own).own == {"grid-model": "unet", "aspp-rate": 24}
+    for name, wrong in [("aspp-rate", "25"), ("aspp-rate", "nan"), ("aspp-rate", "six"), ("grid-model", "../etc")]:
+        linked = read(query | {name: wrong}, PLACES, own)
+        assert name not in linked.own
+        assert len(linked.ignored) == 1
 
 
 def test_an_example_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:
@@ -82,9 +91,5 @@ def test_an_example_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> N
     same.write_bytes((EXAMPLES / "cat.jpg").read_bytes())
     other.write_bytes((EXAMPLES / "coffee.jpg").read_bytes()[:-1])
 
-    def photo(file: Path) -> Any:
-        return reading(write(named({"path": str(file)}), "fcn_mobilenetv2", 6, 16, "segment")[1:]).photo
-
-    assert photo(same) == "cat"
-    assert photo(other) is None
-    assert photo(tmp_path / "gone.jpg") is None
+    assert [named({"path": str(file)}) for file in (same, other, tmp_path / "gone.jpg")] == ["cat", OWN, OWN]
+    assert named(None) == ""

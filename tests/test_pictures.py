@@ -37,12 +37,6 @@ def test_an_overlay_leaves_the_background_alone(photo: Image.Image, labels: np.n
     assert np.abs(drawn[labels == 8] - expected).max() <= 1
 
 
-def test_a_class_layer_is_clear_elsewhere(labels: np.ndarray) -> None:
-    layer = np.asarray(pictures.class_layer(labels, 8).convert("RGBA"))
-    assert ((layer[..., 3] == 255) == (labels == 8)).all()
-    assert (layer[labels == 8][:, :3] == PALETTE[8]).all()
-
-
 def test_edges_lie_on_both_sides_of_every_border(labels: np.ndarray) -> None:
     edges = np.asarray(pictures.edge_layer(labels).convert("RGBA"))[..., 3] == 255
     assert edges[10, 25]  # the first row of the square, and the last above it

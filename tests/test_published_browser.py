@@ -50,7 +50,7 @@ def opened(browser: Browser, url: str) -> Iterator[Page]:
     page.set_default_timeout(30_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url)
+    page.goto(url + "?photo=cat")
     expect(page.locator("#pictures .legend")).to_contain_text("cat", timeout=SLOW)
     yield page
     page.close()

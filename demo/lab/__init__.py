@@ -9,9 +9,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from segmodels.files import EXAMPLES
-
-from ..segment_tab import CREDITS, Upload
+from .. import examples
+from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
 from ..view import data_url
@@ -95,14 +94,7 @@ def _photo_bar(photo: gr.Image) -> gr.HTML:
     with gr.Row(elem_id="photo-bar"):
         in_use = gr.HTML(elem_id="photo-in-use")
         upload = gr.UploadButton("Another photo", file_types=["image"], size="sm", scale=0, min_width=140)
-        gr.Examples(
-            [[str(EXAMPLES / name)] for name in CREDITS],
-            inputs=[photo],
-            label="Or an example",
-            cache_examples=False,
-            elem_id="lab-examples",
-            api_visibility="private",
-        )
+        examples.strip(photo, "lab-examples")
     upload.upload(_path, [upload], [photo], **BAR)
     return in_use
 

@@ -16,7 +16,7 @@ from segmodels.inference.pictures import marked_layer, mask_layer
 from segmodels.insight.receptive_field import share_of_taps_inside
 
 from .. import view
-from ..segment_tab import KEEP_CHOICE, Upload, download
+from ..segment_tab import Upload, download
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
@@ -85,6 +85,16 @@ def section(photo: gr.Image, tab: Shown) -> None:
         show_progress="minimal",
         **COMPUTES,
     )
+
+
+KEEP_CHOICE = """
+element.addEventListener('change', event => { element.dataset.chosen = event.target.value; });
+watch('value', () => {
+  const chosen = element.querySelector(`input[value="${element.dataset.chosen || 'all'}"]`);
+  if (chosen) chosen.checked = true;
+});
+"""
+"""A picture that is drawn again, with another rate say, still shows the class that was chosen."""
 
 
 REVEAL = """

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.labels import PALETTE, VOC_CLASSES
+from segmodels.labels import DISPLAY_PALETTE, VOC_CLASSES
 from segmodels.networks.deeplab import DeepLabV3Decoder
 from segmodels.networks.network import SegmentationNetwork
 
@@ -142,7 +142,7 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
                 x, y = 30 + first + column * cell, first + row * cell
                 winner = int(winners[row, column])
                 style = "score" if winner else "score background"
-                parts.append(rect(x, y, cell, cell, style, PALETTE[winner]))
+                parts.append(rect(x, y, cell, cell, style, DISPLAY_PALETTE[winner]))
         parts.append(rect(30, 0, KERNEL * cell, KERNEL * cell, "window"))
         counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
         found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]

@@ -1,4 +1,4 @@
-"""Pictures of a label map: in Pascal VOC's colours, over the photo, class by class, and the article's figure.
+"""Pictures of a label map: in colours, over the photo, and the article's figure.
 
 Photos are RGB PIL images and label maps (H, W) uint8 arrays of the same size.
 """
@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..labels import PALETTE, VOID
+from ..labels import DISPLAY_PALETTE, PALETTE, VOID
 
 FIGURE_SIDE = 1600
 """The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""
@@ -25,25 +25,24 @@ def label_image(labels: NDArray[np.uint8]) -> Image.Image:
     return image
 
 
-def overlay(photo: Image.Image, labels: NDArray[np.uint8], opacity: float = 0.6) -> Image.Image:
+def overlay(
+    photo: Image.Image, labels: NDArray[np.uint8], opacity: float = 0.6, palette: NDArray[np.uint8] = PALETTE
+) -> Image.Image:
     """The photo with every class but background in its colour."""
-    tinted = Image.blend(photo, label_image(labels).convert("RGB"), opacity)
-    return Image.composite(tinted, photo, _mask(labels != 0))
-
-
-def class_layer(labels: NDArray[np.uint8], index: int) -> Image.Image:
-    """One class in its colour, all else transparent: a two-colour palette image, small to send."""
-    red, green, blue = PALETTE[index].tolist()
-    return marked_layer(labels == index, (red, green, blue))
+    colours = Image.fromarray(labels)
+    strength = colours.point([0] + [round(255 * opacity)] * 255)
+    colours.putpalette(palette.tobytes())
+    return Image.composite(colours.convert("RGB"), photo, strength)
 
 
 def mask_layer(labels: NDArray[np.uint8]) -> Image.Image:
-    """Every class but background in its colour, outlined, background transparent: to lie over the photo.
+    """Every class but background in the colour it has on the page, outlined, background transparent: to lie over the photo.
 
-    Outlines have the colour of void, as in Pascal VOC's own label maps; without them, a dark class on a dark photo or a
-    skin-coloured one on a face cannot be told.
+    Outlines have the colour of void; without them, a dark class on a dark photo or a skin-coloured one on a face cannot
+    be told.
     """
-    image = label_image(np.where(_edges(labels), np.uint8(VOID), labels))
+    image = Image.fromarray(np.where(_edges(labels), np.uint8(VOID), labels))
+    image.putpalette(DISPLAY_PALETTE.tobytes())
     image.info["transparency"] = 0
     return image
 
@@ -87,10 +86,6 @@ def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]
     patches = [Patch(facecolor=PALETTE[index] / 255, edgecolor="grey", label=classes[index]) for index in found]
     drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 7), frameon=False)
     return drawing
-
-
-def _mask(chosen: NDArray[np.bool_]) -> Image.Image:
-    return Image.fromarray(chosen.astype(np.uint8) * np.uint8(255))
 
 
 def _edges(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -1,0 +1,47 @@
+// The address says what the page shows: it follows every setting, and Back and a reload bring it back. Settings that are
+// moved replace the address; another photo, network or tab is a step that Back goes back.
+window.address = (() => {
+  const WAIT = 200;  // milliseconds in which several changes are one
+  let parts = [], timer = 0, settled = false, going = 0;
+
+  // `spec` has a part for each of `values`: {name, start, views, moved}. One that belongs to some views alone is left out
+  // in others, and where it stands at its start.
+  function write(spec, values) {
+    parts = spec.map((part, place) => ({...part, value: values[place]}));
+    clearTimeout(timer);
+    timer = setTimeout(settle, WAIT);
+  }
+
+  function query() {
+    const known = Object.fromEntries(parts.map(part => [part.name, part.value]));
+    const view = known[known.tab] ? `${known.tab}/${known[known.tab]}` : known.tab;
+    const pairs = parts.filter(part => !part.inner && part.value !== null && part.value !== '' && part.value !== 'own')
+      .filter(part => !part.views || part.views.includes(view) && String(part.value) !== String(part.start))
+      .filter(part => !part.models || part.models.includes(known.model))
+      .map(part => [part.name, part.value]);
+    if (known[known.tab]) pairs.push(['section', known[known.tab]]);
+    const own = new Set([...parts.map(part => part.name), 'section']);
+    const foreign = [...new URLSearchParams(location.search)].filter(([name]) => !own.has(name));
+    return `?${new URLSearchParams([...pairs, ...foreign])}`;
+  }
+
+  function settle() {
+    const bar = document.querySelector('#link'), photo = parts.find(part => part.name === 'photo').value;
+    const next = query();
+    bar.querySelector('a').href = next;
+    bar.querySelector('.own').hidden = photo !== 'own';
+    if (next === location.search) return void (settled = true);
+    const steps = query => parts.filter(part => !part.moved && !part.inner).map(part => query.get(part.name)).concat(query.get('section'));
+    const same = `${steps(new URLSearchParams(next))}` === `${steps(new URLSearchParams(location.search))}`;
+    const replace = same || !settled || Date.now() - going < 3000;
+    history[replace ? 'replaceState' : 'pushState'](null, '', next);
+    settled = true;
+  }
+
+  addEventListener('popstate', () => {
+    clearTimeout(timer);
+    going = Date.now();
+    document.querySelector('#go-to-address')?.click();
+  });
+  return {write};
+})();

@@ -1,0 +1,97 @@
+// The camera in the Input panel. While it runs, its frames go to the server one at a time, small and as JPEG; the answer
+// is drawn over the picture of that moment. A frame that is answered late is followed by a new one, never by a queue.
+window.camera = (element, server, drawn, take) => {
+  const SIDE = 320, UNTOUCHED = 5 * 60 * 1000, RETRY = 150;
+  const find = selector => element.querySelector(selector);
+  const video = find('video'), start = find('.camera'), stop = find('.stop'), snap = find('.snap'), said = find('.live');  // not read aloud: it changes with every mask
+  const frame = document.createElement('canvas');
+  let stream = null, touched = 0, run = 0;
+
+  function end(why = '') {
+    run++;
+    stream?.getTracks().forEach(track => track.stop());
+    stream = video.srcObject = null;
+    element.removeAttribute('data-live');
+    said.textContent = why;
+    drawn.again();
+  }
+
+  async function begin() {
+    if (stream) return;
+    const number = ++run;
+    said.textContent = 'Asking for the camera …';
+    try {
+      if (!navigator.mediaDevices) throw new DOMException('', 'NotFoundError');
+      const got = await navigator.mediaDevices.getUserMedia({video: {facingMode: 'environment', width: {ideal: 1280}}});
+      if (number !== run) return got.getTracks().forEach(track => track.stop());
+      stream = got;
+    } catch (error) {
+      said.textContent = error.name === 'NotAllowedError'
+        ? 'The camera may not be used: allow it for this page in the browser, or open a photo.'
+        : 'There is no camera here that this page can use: open a photo instead.';
+      return;
+    }
+    stream.getVideoTracks()[0].addEventListener('ended', () => end('The camera has ended.'));
+    video.srcObject = stream;
+    await video.play();
+    touched = Date.now();
+    element.dataset.live = '';
+    said.textContent = '';
+    loop(number);
+  }
+
+  async function loop(number) {
+    const times = [];
+    while (number === run) {
+      if (Date.now() - touched > UNTOUCHED) return end('The camera was stopped after five minutes without a touch.');
+      if (document.hidden || !element.offsetParent) return end('The camera was stopped while the page was out of sight.');
+      const began = performance.now();
+      const answer = await ask();
+      if (number !== run) return;
+      if (answer?.late) {
+        await new Promise(resolve => setTimeout(resolve, RETRY));
+        continue;
+      }
+      if (!answer || answer.problem) return end(answer?.problem ?? 'The server does not answer: try again later.');
+      await drawn.frame(answer, pixels());
+      const now = performance.now();
+      times.push(now);
+      while (times.length > 10) times.shift();
+      const rate = times.length > 1 ? (1000 * (times.length - 1) / (now - times[0])).toFixed(1) : '–';
+      said.textContent = `Live: ${rate} masks a second, network ${answer.milliseconds} ms, mask ${Math.round(now - began)} ms old`;
+      element.dataset.masks = Number(element.dataset.masks ?? 0) + 1;
+    }
+  }
+
+  // The video as it is now, in the frame's canvas.
+  function pixels() {
+    const scale = SIDE / Math.max(video.videoWidth, video.videoHeight);
+    frame.width = Math.round(video.videoWidth * scale);
+    frame.height = Math.round(video.videoHeight * scale);
+    const context = frame.getContext('2d', {willReadFrequently: true});
+    context.drawImage(video, 0, 0, frame.width, frame.height);
+    return context.getImageData(0, 0, frame.width, frame.height);
+  }
+
+  async function ask() {
+    pixels();
+    const jpeg = frame.toDataURL('image/jpeg', .8).split(',')[1];
+    try {
+      return await server.frame({frame: jpeg, ...window.settings});
+    } catch {
+      return null;
+    }
+  }
+
+  start.addEventListener('click', begin);
+  stop.addEventListener('click', () => end());
+  snap.addEventListener('click', () => {
+    const photo = document.createElement('canvas');
+    [photo.width, photo.height] = [video.videoWidth, video.videoHeight];
+    photo.getContext('2d').drawImage(video, 0, 0);
+    photo.toBlob(blob => take(new File([blob], 'camera.jpg', {type: 'image/jpeg'})), 'image/jpeg', .92);
+    end();
+  });
+  document.addEventListener('visibilitychange', () => document.hidden && stream && end('The camera was stopped while the page was out of sight.'));
+  for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, () => { touched = Date.now(); });
+};

@@ -1,0 +1,264 @@
+// Draws results. The server sends a photo once and, for each answer, one label map with the numbers that belong to it;
+// all pictures, the classes' colours and what the pointer tells are made here, so opacity and isolation cost it nothing.
+//
+// A result:  {photo: {file, size: [width, height], notes}, labels: 'data:image/png;...', summary,
+//             classes: [{index, name, share, confidence, colours: {display, voc}}, ...]}, the largest class first.
+// In place of one: {problem: 'a sentence'}, or null before the first photo.
+window.drawing = (() => {
+  const EDGE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
+  const photos = new Map();
+
+  // The address of a file that the server keeps.
+  const address = file => `${window.gradio_config?.root ?? ''}/gradio_api/file=${file}`;
+
+  // A photo's pixels, {width, height, data}; fetched once however often it is drawn.
+  function photo(file) {
+    if (!photos.has(file)) {
+      photos.clear();
+      photos.set(file, pixels(address(file)));
+    }
+    return photos.get(file);
+  }
+
+  // Pixels of a picture, as they are in the file.
+  async function pixels(url) {
+    const blob = await (await fetch(url)).blob();
+    const bitmap = await createImageBitmap(blob, {colorSpaceConversion: 'none', premultiplyAlpha: 'none'});
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d', {willReadFrequently: true});
+    context.drawImage(bitmap, 0, 0);
+    const image = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    return {width: image.width, height: image.height, data: new Uint32Array(image.data.buffer)};
+  }
+
+  // A label map: the class of every pixel, and whether a border between two classes runs along it.
+  async function labelMap(url) {
+    const {width, height, data} = await pixels(url);
+    const labels = Uint8Array.from(data);  // red, the lowest byte, is the class
+    const edges = new Uint8Array(labels.length);
+    for (let at = 0, y = 0; y < height; y++)
+      for (let x = 0; x < width; x++, at++) {
+        if (x + 1 < width && labels[at] !== labels[at + 1]) edges[at] = edges[at + 1] = 1;
+        if (y + 1 < height && labels[at] !== labels[at + width]) edges[at] = edges[at + width] = 1;
+      }
+    return {width, height, labels, edges};
+  }
+
+  const channels = colour => [1, 3, 5].map(place => parseInt(colour.slice(place, place + 2), 16));
+  const packed = (red, green, blue, alpha = 255) => (alpha << 24 | blue << 16 | green << 8 | red) >>> 0;
+  const mixed = (from, to, share) => {
+    let colour = 0xff000000;
+    for (const shift of [0, 8, 16]) {
+      const [a, b] = [from >>> shift & 255, to >>> shift & 255];
+      colour |= Math.round(a + (b - a) * share) << shift;
+    }
+    return colour >>> 0;
+  };
+
+  // The colour of each class of a result, by its index.
+  function colours(classes) {
+    const voc = document.documentElement.classList.contains('voc');
+    const table = new Uint32Array(256);
+    for (const one of classes) table[one.index] = packed(...channels(one.colours[voc ? 'voc' : 'display']));
+    return table;
+  }
+
+  function put(canvas, map, picture) {
+    if (canvas.width !== map.width || canvas.height !== map.height) {
+      canvas.width = map.width;
+      canvas.height = map.height;
+    }
+    const bytes = new Uint8ClampedArray(picture.buffer);
+    canvas.getContext('2d').putImageData(new ImageData(bytes, map.width, map.height), 0, 0);
+  }
+
+  // The label map in colours; of a class that is isolated, the others are all but gone.
+  function segmented(canvas, map, classes, only) {
+    const table = colours(classes);
+    if (only !== null)
+      for (const one of classes) if (one.index !== only) table[one.index] = table[one.index] & 0xffffff | 0x26000000;
+    const picture = new Uint32Array(map.labels.length);
+    for (let at = 0; at < picture.length; at++)
+      picture[at] = map.edges[at] && (only === null || map.labels[at] === only) ? EDGE : table[map.labels[at]];
+    put(canvas, map, picture);
+  }
+
+  // The photo, dimmed where there is nothing, with its classes in their colours.
+  function overlays(canvas, map, classes, only, under, opacity) {
+    const table = colours(classes);
+    const picture = new Uint32Array(map.labels.length);
+    for (let at = 0; at < picture.length; at++) {
+      const label = map.labels[at], pixel = under[at];
+      const red = pixel & 255, green = pixel >>> 8 & 255, blue = pixel >>> 16 & 255;
+      if (label && (only === null || label === only)) {
+        const colour = table[label];
+        picture[at] = map.edges[at] ? 0xffffffff : (0xff000000
+          | blue + ((colour >>> 16 & 255) - blue) * opacity << 16
+          | green + ((colour >>> 8 & 255) - green) * opacity << 8
+          | red + ((colour & 255) - red) * opacity) >>> 0;
+      } else {
+        const grey = (red * 2 + green * 5 + blue) >>> 3;
+        picture[at] = (0xff000000 | (blue + grey) * .24 << 16 | (green + grey) * .24 << 8 | (red + grey) * .24) >>> 0;
+      }
+    }
+    put(canvas, map, picture);
+  }
+
+  // Colours over the photo at their own strength, for pictures that other parts of the page have.
+  function mask(canvas, map, classes, under, opacity) {
+    const table = colours(classes);
+    const picture = new Uint32Array(map.labels.length);
+    for (let at = 0; at < picture.length; at++)
+      picture[at] = map.labels[at] ? map.edges[at] ? EDGE : mixed(under[at], table[map.labels[at]], opacity) : under[at];
+    put(canvas, map, picture);
+  }
+
+  const percent = share => `${(100 * share).toFixed(1)}%`;
+
+  function entry(one, tag) {
+    const item = document.createElement(tag);
+    const swatch = document.createElement('span');
+    swatch.className = 'swatch';
+    swatch.style.cssText = `--display: ${one.colours.display}; --voc: ${one.colours.voc}`;
+    item.append(swatch, one.name);
+    return item;
+  }
+
+  // The three pictures of the Segment tab. `watch` and `props` are those of a gr.HTML.
+  function result(element, props, watch) {
+    const find = selector => element.querySelector(selector);
+    const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
+    let shown = null, hovered = null, chosen = null, asked = 0;
+
+    function paint() {
+      if (!shown) return;
+      const {map, classes, under} = shown;
+      const only = hovered ?? (classes.some(one => one.index === chosen) ? chosen : null);
+      const opacity = Number(element.style.getPropertyValue('--opacity') || .5);
+      segmented(canvases.segmented, map, classes, only);
+      if (under) overlays(canvases.overlays, map, classes, only, under, opacity);
+    }
+
+    function words(value) {
+      const {classes, photo} = value;
+      const [width, height] = photo.size;
+      element.style.setProperty('--ratio', `${width} / ${height}`);
+      element.style.setProperty('--wide', width / height);
+      find('.input .size').textContent = `${width} × ${height} pixels${photo.notes}`;
+      find('.input canvas').setAttribute('aria-label', `The photo, ${width} by ${height} pixels`);
+      canvases.segmented.setAttribute('aria-label', `Segmented output: ${value.summary}`);
+      canvases.overlays.setAttribute('aria-label', `The photo, dimmed, with each class highlighted: ${value.summary}`);
+      find('.legend').replaceChildren(...classes.map(one => {
+        const item = entry(one, 'li'), share = document.createElement('small');
+        share.textContent = ` ${percent(one.share)}`;
+        item.append(share);
+        return item;
+      }));
+      const found = classes.filter(one => one.index);
+      if (!found.some(one => one.index === chosen)) chosen = chosen !== null && !found.length ? null : chosen;
+      find('.choices').hidden = !found.length;
+      find('.nothing').hidden = found.length > 0;
+      find('.choices').replaceChildren(find('.choices legend'), choice('all', 'all classes'), ...found.map(choice));
+    }
+
+    function choice(one, name) {
+      const label = one === 'all' ? document.createElement('label') : entry(one, 'label');
+      const input = document.createElement('input');
+      if (one === 'all') label.append(name);
+      Object.assign(input, {type: 'radio', name: 'chosen-class', value: one === 'all' ? 'all' : one.index});
+      input.checked = String(chosen ?? 'all') === input.value;
+      label.dataset.class = input.value;
+      label.prepend(input);
+      return label;
+    }
+
+    async function show(value) {
+      const turn = ++asked;
+      find('.problem').textContent = value?.problem ?? '';
+      element.dataset.state = value?.problem ? 'problem' : value ? 'result' : 'empty';
+      if (!value || value.problem) {
+        shown = null;
+        return;
+      }
+      const picture = photo(value.photo.file);
+      const map = await labelMap(value.labels);
+      if (turn !== asked) return;  // a later answer was faster
+      const same = shown?.file === value.photo.file ? shown.under : null;
+      shown = {map, classes: value.classes, file: value.photo.file, under: same};
+      words(value);
+      paint();
+      if (!same) {
+        const under = await picture;
+        if (turn !== asked) return;
+        shown.under = under.data;
+        put(find('.input canvas'), under, under.data);
+        paint();
+      }
+      element.dataset.drawn = turn;
+      element.dispatchEvent(new CustomEvent('drawn', {bubbles: true}));
+    }
+
+    function tell(event) {
+      const label = find('.under-pointer');
+      const canvas = event.target.closest?.('.segmented canvas, .overlays canvas');
+      label.hidden = !canvas || !shown;
+      if (label.hidden) return;
+      const box = canvas.getBoundingClientRect(), {map, classes} = shown;
+      const x = Math.floor((event.clientX - box.left) / box.width * map.width);
+      const y = Math.floor((event.clientY - box.top) / box.height * map.height);
+      const one = classes.find(one => one.index === map.labels[y * map.width + x]);
+      if (!one) return;
+      const sure = one.confidence === null ? '' : `, mean confidence ${percent(one.confidence)}`;
+      label.replaceChildren(...entry(one, 'span').childNodes, `: ${percent(one.share)} of the photo${sure}`);
+      label.style.left = `${Math.min(event.clientX + 14, innerWidth - label.offsetWidth - 8)}px`;
+      label.style.top = `${event.clientY + 16}px`;
+    }
+
+    function hover(label) {
+      const value = label ? Number(label.dataset.class) : null;
+      const now = Number.isNaN(value) ? null : value;
+      if (now !== hovered) {
+        hovered = now;
+        paint();
+      }
+    }
+
+    element.addEventListener('change', event => {
+      if (event.target.name !== 'chosen-class') return;
+      chosen = event.target.value === 'all' ? null : Number(event.target.value);
+      paint();
+    });
+    element.addEventListener('pointerover', event => hover(event.target.closest('.choices label')));
+    element.addEventListener('pointerleave', () => { hover(null); find('.under-pointer').hidden = true; });
+    for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind, tell);
+    document.addEventListener('recoloured', paint);
+    // An answer to a frame of the camera, over the pixels of the picture that runs meanwhile.
+    async function frame(answer, pixels) {
+      const turn = ++asked;
+      const map = await labelMap(answer.labels);
+      if (turn !== asked) return;
+      const same = map.width === pixels.width && map.height === pixels.height;
+      shown = {map, classes: answer.classes, file: null, under: same ? new Uint32Array(pixels.data.buffer) : null};
+      element.dataset.state = 'result';
+      words({...answer, photo: {size: [map.width, map.height], notes: ', live'}});
+      paint();
+    }
+
+    watch('value', () => show(props.value));
+    show(props.value);
+    return {frame, again: () => show(props.value)};
+  }
+
+  // Whether classes have Pascal VOC's colours everywhere, or those that are made for eyes.
+  function useVoc(on) {
+    document.documentElement.classList.toggle('voc', on);
+    document.dispatchEvent(new CustomEvent('recoloured'));
+  }
+
+  function setOpacity(value) {
+    for (const element of document.querySelectorAll('.panels.drawn'))
+      element.parentElement.style.setProperty('--opacity', value);
+    document.dispatchEvent(new CustomEvent('recoloured'));
+  }
+
+  return {result, useVoc, setOpacity, labelMap, photo, mask};
+})();

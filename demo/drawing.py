@@ -1,0 +1,81 @@
+"""What the server sends of a result: the label map, the numbers, and the photo once. ``drawing.js`` makes the pictures.
+
+A label map travels as an indexed PNG of one byte a pixel or less, whose colours are the classes' numbers, so that a
+browser finds them in any channel.
+"""
+
+import hashlib
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gradio.utils import get_upload_folder
+from numpy.typing import NDArray
+from PIL import Image
+
+from segmodels import Segmentation
+
+from . import view
+from .server.memory import Display
+
+Answer = dict[str, Any] | None
+"""What the browser draws: a result, ``{"problem": ...}``, or nothing yet."""
+
+
+def answer(path: str, display: Display, result: Segmentation) -> Answer:
+    """A result for the browser; its label map is at the display's size, and ``path`` is the upload's."""
+    return {
+        "photo": {
+            "file": shown_file(path, display),
+            "size": display.size,
+            "notes": "".join(f"; {note}" for note in display.notes),
+        },
+        **drawn(result),
+    }
+
+
+def drawn(result: Segmentation) -> dict[str, Any]:
+    """What the browser draws of a result, over whatever picture it has."""
+    return {"labels": label_png(result.labels), "classes": found(result), "summary": view.summary(result)}
+
+
+def found(result: Segmentation) -> list[dict[str, Any]]:
+    """The classes of a result, the largest first, with all that the page says of them."""
+    return [
+        {
+            "index": (index := result.classes.index(name)),
+            "name": name,
+            "share": round(share, 5),
+            "confidence": round(result.confidence[name], 4) if name in result.confidence else None,
+            "colours": view.colours(index),
+        }
+        for name, share in result.shares.items()
+    ]
+
+
+def problem(sentence: str) -> Answer:
+    """A sentence in place of the pictures."""
+    return {"problem": sentence}
+
+
+def label_png(labels: NDArray[np.uint8]) -> str:
+    """A label map, (H, W), as an address: a PNG of as few bits a pixel as there are classes in it."""
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).astype(np.uint8)
+    rank = np.zeros(256, dtype=np.uint8)
+    rank[present] = np.arange(len(present))
+    image = Image.fromarray(rank[labels])
+    image.putpalette(present.repeat(3).tobytes())
+    return view.data_url(image, "PNG", compress_level=1)
+
+
+def shown_file(path: str, display: Display) -> str:
+    """The photo at ``path`` as the page shows it: a JPEG among the uploads, made if it is not there (any more)."""
+    folder = Path(get_upload_folder()) / "shown"
+    file = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}.jpg"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{secrets.token_hex(8)}.part"
+        display.photo.save(part, "JPEG", quality=88)
+        part.replace(file)  # whoever asks meanwhile never finds half a photo
+    return str(file)

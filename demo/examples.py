@@ -1,0 +1,82 @@
+"""Photos to begin with: each teaches something, and a line says what to look for."""
+
+import base64
+import io
+import json
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from segmodels.files import EXAMPLES
+
+CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
+"""Each example photo with its maker and licence."""
+PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
+"""The photos that a link can name; some of them are no longer offered."""
+
+OFFERED = {
+    "raft": ("Rafting", "People and a boat touch: which network finds the boat, and at which rate?"),
+    "rider": ("Rider and horse", "Two classes in one outline: where does each network put the border?"),
+    "hug": ("Dog and owner", "A dog on its hind legs: some call part of it a horse."),
+    "motorbikes": ("Motocross start", "Many riders in a row: change the rate and watch riders and wheels."),
+    "boats": ("Sailing boats", "Thin masts, large sails: a large rate leaves gaps."),
+    "bear": ("Child and teddy bear", "A toy is none of the twenty classes: what is it taken for?"),
+    "dogs": ("Two dogs", "Thin legs: compare their edges at output strides 8 and 32."),
+    "parrots": ("Two macaws", "An easy one: where do the networks still differ?"),
+    "coffee": ("A cup", "A cup is no class: networks guess, and no two alike."),
+    "cat": ("A cat's face", "It fills the photo: settings hardly matter."),
+}
+"""Title and what to look for, by name, in order."""
+FIRST = f"{next(iter(OFFERED))}.jpg"
+
+THUMBNAIL = (144, 108)
+"""Pixels, (width, height): twice what it takes on the page, for dense screens."""
+
+
+def strip(photo: gr.Image, elem_id: str) -> None:
+    """The examples in a row; a click on one makes it the page's ``photo``."""
+    row = gr.HTML(_buttons(), js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
+    name = gr.Textbox(visible=False)
+
+    def chosen(name: Any) -> str:
+        if not isinstance(name, str) or name not in PHOTOS:
+            raise gr.Error("There is no such example.", print_exception=False)
+        # As gradio keeps it, since the page may not be allowed to hand out the project's own files.
+        path = photo.move_resource_to_block_cache(PHOTOS[name])
+        assert path is not None
+        return path
+
+    row.select(
+        chosen,
+        [name],
+        [photo],
+        js="() => window.chosenExample",
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _buttons() -> str:
+    buttons = "".join(
+        f'<button type="button" data-example="{name}"><img src="{_thumbnail(name)}" alt="">'
+        f"<strong>{escape(title)}</strong><span>{escape(line)}</span></button>"
+        for name, (title, line) in OFFERED.items()
+    )
+    return f'<div class="examples" role="group" aria-label="Examples">{buttons}</div>'
+
+
+@cache
+def _thumbnail(name: str) -> str:
+    """The middle of a photo, small, as an address."""
+    with Image.open(PHOTOS[name]) as photo:
+        scale = max(THUMBNAIL[0] / photo.width, THUMBNAIL[1] / photo.height)
+        small = photo.convert("RGB").resize((round(photo.width * scale), round(photo.height * scale)))
+    left, top = (small.width - THUMBNAIL[0]) // 2, (small.height - THUMBNAIL[1]) // 3
+    buffer = io.BytesIO()
+    small.crop((left, top, left + THUMBNAIL[0], top + THUMBNAIL[1])).save(buffer, "JPEG", quality=72)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,113 @@
+"""Frames of a camera, segmented as they come, by the rule that whoever waits for a photo goes first.
+
+A frame arrives as text in a request, is decoded in memory, answered and forgotten: it never becomes a file, and never
+reaches what is remembered for other visitors. It does not stand in the queue, since one that waits is soon too old.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextvars
+import io
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio.to_thread
+import gradio as gr
+from gradio.context import LocalContext
+from PIL import Image
+
+from segmodels import Segmentation, zoo
+
+from ..drawing import Answer, drawn, problem
+from . import limits, memory
+from .settings import chosen, sentence
+
+FRAME_SIDES = (32, 480)
+"""Of a frame, in pixels. Pages send 320."""
+FRAME_BYTES = 200_000
+MOST_WAITING = 8
+"""Frames that may wait for their turn, of all visitors; whoever comes then sends a newer one later."""
+PATIENCE_SECONDS = 1.0
+"""How long a frame lets photos go first. After that it has its turn, so that a full queue does not end all live views."""
+LATE: dict[str, Any] = {"late": True}
+
+
+def frames() -> Callable[[Any], Awaitable[Answer]]:
+    """What answers the frames of a page's visitors, one at a time, each a request of its own."""
+    turn = asyncio.Semaphore(1)
+    waiting = 0
+
+    async def frame(request: Any) -> Answer:
+        """The answer to ``{"frame": base64 of a JPEG, "model": ..., "rate": ..., "stride": ...}``, or ``LATE``."""
+        nonlocal waiting
+        if waiting >= MOST_WAITING:
+            return LATE
+        waiting += 1
+        try:
+            busy = _photos_in_work(LocalContext.blocks.get(None))
+            async with turn:
+                await _let_photos_go_first(busy)
+                context = contextvars.copy_context()
+                return await anyio.to_thread.run_sync(context.run, _answer, request)
+        finally:
+            waiting -= 1
+
+    return frame
+
+
+def _photos_in_work(blocks: gr.Blocks | None) -> Callable[[], bool]:
+    """Tells whether an event computes or waits for it."""
+    queues = blocks._queue.event_queue_per_concurrency_id if blocks is not None else {}
+    return lambda: "cpu" in queues and bool(queues["cpu"].queue or queues["cpu"].current_concurrency)
+
+
+async def _let_photos_go_first(busy: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while busy() and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+
+
+def _answer(request: Any) -> Answer:
+    """As ``frame``; whatever goes wrong is a sentence."""
+    limits.start(lambda: True)
+    try:
+        result = _segmented(request)
+    except (ValueError, OSError) as error:
+        return problem(sentence(error))
+    except Exception:
+        logging.getLogger(__name__).exception("a frame failed")
+        return problem("This frame could not be segmented: stop the camera and start it again.")
+    return drawn(result) | {"milliseconds": round(result.milliseconds["total"])}
+
+
+def _segmented(request: Any) -> Segmentation:
+    if not isinstance(request, dict):
+        raise ValueError("this is no frame of a camera")
+    image = read_frame(request.get("frame"))
+    card = zoo.card(str(request.get("model")))
+    settings = chosen(card, request.get("rate"), request.get("stride"))
+    stride = settings.output_stride if card.chooses_stride else None
+    segmenter = memory.segmenter(card.name)
+    return segmenter.decode(segmenter.encode(image, stride, max(*image.size, 64)), settings.atrous_rate)
+
+
+def read_frame(text: Any) -> Image.Image:
+    """A frame from base64.
+
+    Raises:
+        ValueError: unless it is a small JPEG.
+    """
+    if not isinstance(text, str) or len(text) > FRAME_BYTES * 4 // 3:
+        raise ValueError("a frame must be a small JPEG, as base64")
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["JPEG"]) as image:
+            small = all(FRAME_SIDES[0] <= side <= FRAME_SIDES[1] for side in image.size)
+            frame = image.convert("RGB") if small else None
+    except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError("this frame is no JPEG that can be read") from None
+    if frame is None:
+        raise ValueError(f"a frame must be from {FRAME_SIDES[0]} to {FRAME_SIDES[1]} pixels wide and high")
+    return frame

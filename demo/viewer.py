@@ -1,0 +1,45 @@
+"""The three pictures: input, segmented output, per-class overlays. The Input panel is where a photo is put, too."""
+
+import gradio as gr
+
+from .server import live
+
+TEMPLATE = """<div class="panels drawn">
+<figure class="input"><figcaption>Input <small class="size"></small></figcaption>
+  <div class="picture"><canvas role="img" aria-label="No photo yet"></canvas><video muted playsinline aria-label="The camera"></video>
+    <p class="empty">Drop in a photo, or pick one of the examples, to see it segmented.</p></div>
+  <div class="ways"><label class="way"><input type="file" accept="image/*,.heic,.heif">Open</label>
+    <button type="button" class="way paste">Paste</button><button type="button" class="way camera">Camera</button>
+    <button type="button" class="way snap">Take this photo</button><button type="button" class="way stop">Stop</button>
+    <span role="status"></span><span class="live"></span></div></figure>
+<figure class="segmented"><figcaption>Segmented output</figcaption>
+  <div class="picture"><canvas role="img" aria-label="Segmented output: none yet"></canvas></div>
+  <ul class="legend" aria-label="Legend"></ul></figure>
+<figure class="overlays"><figcaption>Per-class overlays</figcaption>
+  <div class="picture"><canvas role="img" aria-label="Overlays: none yet"></canvas></div>
+  <fieldset class="choices" hidden><legend>Show</legend></fieldset>
+  <p class="hint nothing" hidden>NOTHING</p></figure>
+<p class="problem" role="alert"></p>
+<div class="under-pointer" hidden></div></div>"""
+
+NOTHING = (
+    "Nothing here that the network knows: it was taught twenty things, among them people, cats, dogs, horses, birds, "
+    "cars, boats and sofas, and took all of this photo for background."
+)
+
+
+ON_LOAD = """
+const drawn = drawing.result(element, props, watch);
+camera(element, server, drawn, photoInput(element, trigger, upload)); // 'upload'
+"""
+
+
+def viewer() -> gr.HTML:
+    """The pictures, empty. Its value is a ``drawing.Answer``; its ``upload`` event says that a photo was chosen."""
+    return gr.HTML(
+        None,
+        html_template=TEMPLATE.replace("NOTHING", NOTHING),
+        js_on_load=ON_LOAD,
+        elem_id="pictures",
+        server_functions=[live.frames()],
+    )

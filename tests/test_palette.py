@@ -1,0 +1,59 @@
+"""The page's colours, judged by somebody else's account of what eyes tell apart."""
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segmodels.labels import DISPLAY_PALETTE, PALETTE, VOC_CLASSES
+
+NOTICEABLE = 2.3
+"""The least distance in CIELAB that most people see, of two colours side by side."""
+COLOURS = DISPLAY_PALETTE[: len(VOC_CLASSES)]
+
+# Machado, Oliveira and Fernandes 2009, severity 1: linear RGB as eyes without one kind of cones see it.
+EYES = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]])
+
+
+def linear(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    share = colours / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def lab(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    """CIELAB, under the white of a screen."""
+    xyz = light.clip(0, 1) @ XYZ.T / (XYZ @ np.ones(3))
+    root = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+def apart(eyes: str, palette: NDArray[np.uint8]) -> float:
+    """The least distance between two colours of a palette."""
+    seen = lab(linear(palette) @ np.asarray(EYES[eyes]).T)
+    return min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(seen, 2))
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_classes_are_told_apart(eyes: str) -> None:
+    assert apart(eyes, COLOURS) > 4 * NOTICEABLE
+    assert apart(eyes, COLOURS) > 2 * apart(eyes, PALETTE[: len(VOC_CLASSES)])
+
+
+def test_classes_have_light_and_the_background_keeps_quiet() -> None:
+    lightness = lab(linear(COLOURS))[:, 0]
+    assert lightness[1:].min() > 35
+    assert lightness[0] < 25
+    assert np.ptp(COLOURS[0].astype(int)) < 20
+
+
+def test_every_label_has_a_colour() -> None:
+    assert DISPLAY_PALETTE.shape == PALETTE.shape
+    assert len({tuple(colour) for colour in DISPLAY_PALETTE[: 2 * len(VOC_CLASSES)]}) == 2 * len(VOC_CLASSES)
