@@ -1,11 +1,10 @@
 """The camera in Chromium, fed from a file."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from .conftest import CHROMIUM, EXAMPLES, NEEDS_CHROMIUM
 
@@ -16,22 +15,20 @@ FAKE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--u
 
 
 @pytest.fixture(scope="module")
-def page(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(browser: Browser, url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page with a camera that films the rider."""
     film = tmp_path_factory.mktemp("film") / "rider.mjpeg"
     frame = film.with_suffix(".jpg")
     Image.open(EXAMPLES / "rider.jpg").resize((640, 424)).save(frame, quality=90)
     film.write_bytes(30 * frame.read_bytes())
-    with sync_playwright() as playwright:
-        options = [*FAKE, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.set_default_timeout(SLOW)
-        page.goto(url + "?photo=cat")
-        page.wait_for_selector("#pictures [data-drawn]")
-        expect(page.locator("#pictures .legend")).to_contain_text("cat")
-        yield page
-        browser.close()
+    options = [*FAKE, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    filming = browser.browser_type.launch(executable_path=CHROMIUM, args=options)
+    page = filming.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(SLOW)
+    page.goto(url + "?photo=cat")
+    expect(page.locator("#pictures .legend")).to_contain_text("cat")
+    yield page
+    filming.close()
 
 
 def test_masks_follow_the_camera_until_it_is_stopped(page: Page) -> None:
@@ -65,17 +62,15 @@ def test_out_of_sight_the_camera_stops(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("camera", "said"), [([], "There is no camera here"), (FAKE[-1:], "The camera may not be used")]
+    ("error", "said"),
+    [("NotFoundError", "There is no camera here"), ("NotAllowedError", "The camera may not be used")],
 )
-def test_without_a_camera_or_leave_there_is_a_sentence(
-    browser: Browser, url: str, camera: list[str], said: str, tmp_path: Path
-) -> None:
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.add_init_script(
-            "navigator.mediaDevices.getUserMedia = async () => {"
-            f" throw new DOMException('', '{'NotAllowedError' if camera else 'NotFoundError'}'); }};"
-        )
-        page.goto(url)
-        page.get_by_role("button", name="Camera").click(timeout=SLOW)
-        expect(page.locator("#pictures .live")).to_contain_text(said)
+def test_without_a_camera_or_leave_there_is_a_sentence(browser: Browser, url: str, error: str, said: str) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{error}'); }};"
+    )
+    page.goto(url)
+    page.get_by_role("button", name="Camera").click(timeout=SLOW)
+    expect(page.locator("#pictures .live")).to_contain_text(said)
+    page.close()

@@ -11,7 +11,7 @@ import contextvars
 import io
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio.to_thread
@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 1.0
 LATE: dict[str, Any] = {"late": True}
 
 
-def frames() -> Callable[[Any], Awaitable[Answer]]:
+def frames() -> Callable[[Any], Coroutine[Any, Any, Answer]]:
     """What answers the frames of a page's visitors, one at a time, each a request of its own."""
     turn = asyncio.Semaphore(1)
     waiting = 0
