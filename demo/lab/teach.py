@@ -24,7 +24,8 @@ from segmodels.teaching.network import COARSEST
 from segmodels.training.metrics import Scores, confusion_matrix
 
 from .. import view
-from ..segment_tab import CREDITS, Upload, download
+from ..examples import CREDITS
+from ..segment_tab import Upload, download
 from ..server import limits, memory
 from ..server import strokes as drawn
 from ..server.settings import sentence
