@@ -38,7 +38,7 @@ def test_a_frame_is_answered_with_its_label_map_and_nothing_is_kept() -> None:
     data = base64.b64decode(answer["labels"].removeprefix("data:image/png;base64,"))
     labels = Image.open(io.BytesIO(data))
     assert labels.size == (320, 212)
-    assert set(np.unique(labels.convert("RGB"))) == {one["index"] for one in answer["classes"]}
+    assert set(np.unique(np.asarray(labels.convert("RGB")))) == {one["index"] for one in answer["classes"]}
     assert set(Path(get_upload_folder()).rglob("*")) == before
 
 

@@ -72,7 +72,7 @@ async def _let_photos_go_first(busy: Callable[[], bool]) -> None:
 
 def _answer(request: Any) -> Answer:
     """As ``frame``; whatever goes wrong is a sentence."""
-    limits.start(lambda: True)
+    limits.start(lambda: True, time.monotonic())
     try:
         result = _segmented(request)
     except (ValueError, OSError) as error:
