@@ -27,7 +27,7 @@ from PIL import Image
 import segmodels
 from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import label_image, overlay
-from segmodels.speed.bench import Row, table
+from segmodels.speed.tables import Row, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "deeplabv3plus_mobilenetv2"

@@ -26,8 +26,8 @@ import segmodels
 from segmodels import zoo
 from segmodels.files import EXAMPLES
 from segmodels.networks.network import SegmentationNetwork
-from segmodels.speed.bench import Row, table
 from segmodels.speed.precision import fold_batch_norms
+from segmodels.speed.tables import Row, table
 from segmodels.weights import load_state, read_state
 
 Run = Callable[[Tensor], NDArray[np.float32]]

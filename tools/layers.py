@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from segmodels.speed.bench import table
 from segmodels.speed.fused import FusedConv2d, GlobalAveragePooling, Products, remembering
+from segmodels.speed.tables import table
 
 TURNS = 15
 

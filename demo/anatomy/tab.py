@@ -17,14 +17,14 @@ from ..server.settings import chosen, updates, whole
 from .diagram import draw, field
 from .facts import Anatomy, Part, anatomy
 
-DEFAULT_MODEL = "unet_mobilenetv2"
+OPENS_WITH = "unet_mobilenetv2"
 SIDES = (32, 1024)
 """The least and the largest height and width of a photo here, in pixels."""
 RATES = (1, 24)
 TABLE_WIDTH = 710
 """What the widest table of parts takes, in pixels: where two such tables have no room, one stands below the other."""
 
-COMPUTES: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private", "show_progress": "hidden"}
 """Options of every event here. Nothing is allocated and nothing waits for a place in the queue: no weights are loaded and
 no photo is segmented. Inputs come unprocessed, so that a wrong setting is answered with a sentence."""
 
@@ -45,13 +45,13 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
 
     Returns the choice of the network, for links that open the tab at one.
     """
-    card = zoo.card(DEFAULT_MODEL)
+    card = zoo.card(OPENS_WITH)
     with gr.Row(elem_id="anatomy-controls"):
         with gr.Column(scale=5, min_width=300):
             model = gr.Dropdown(
-                _choices(), value=DEFAULT_MODEL, label="Network", filterable=False, elem_id="anatomy-model"
+                _choices(), value=OPENS_WITH, label="Network", filterable=False, elem_id="anatomy-model"
             )
-            about = gr.HTML(_about(DEFAULT_MODEL), elem_id="anatomy-about")
+            about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
         with gr.Column(scale=7, min_width=300):
             with gr.Row():
                 width = _slider("Photo width", 512, SIDES, "anatomy-width")
@@ -83,11 +83,11 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
         settings,
         [diagram, parts, layers],
         trigger_mode="always_last",
-        **COMPUTES,
+        **AT_ONCE,
     )
-    model.change(adapt_settings, [model], [about, rate, stride], trigger_mode="always_last", **COMPUTES)
+    model.change(adapt_settings, [model], [about, rate, stride], trigger_mode="always_last", **AT_ONCE)
     # The networks are compared after the chosen one is shown: at a new size, that takes a second or two.
-    diagram.change(compare, settings, [others], trigger_mode="always_last", **COMPUTES)
+    diagram.change(compare, settings, [others], trigger_mode="always_last", **AT_ONCE)
     return model
 
 

@@ -9,18 +9,13 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from .. import examples
+from .. import examples, segment_tab
 from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
 from ..view import data_url
 
-COMPUTES: dict[str, Any] = {
-    "concurrency_id": "cpu",
-    "concurrency_limit": 2,
-    "preprocess": False,
-    "api_visibility": "private",
-}
+COMPUTES: dict[str, Any] = {**segment_tab.COMPUTES, "api_visibility": "private"}
 """Options of every event of the lab: they share the two places in the queue with the Segment tab."""
 
 THUMBNAIL_SIDE = 160

@@ -8,13 +8,12 @@ import gradio as gr
 
 from segmodels import zoo
 from segmodels.networks.backbones import OUTPUT_STRIDES
-from segmodels.zoo import Card
+from segmodels.zoo import DEFAULT_MODEL, Card
 
 from ..server import fetching
 from ..server.settings import chosen, updates, words
 
 PROGRESS = gr.Progress()
-DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
 
 
 @dataclass(frozen=True)

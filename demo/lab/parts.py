@@ -19,7 +19,7 @@ from segmodels.insight.parts import Part, parts
 from segmodels.labels import VOC_CLASSES, read_label_map
 from segmodels.networks.fcn import FCN
 from segmodels.training.metrics import Scores, confusion_matrix
-from segmodels.zoo import Card
+from segmodels.zoo import DEFAULT_MODEL, Card
 
 from .. import view
 from ..figures import SAVE_PNG, save_button
@@ -27,7 +27,6 @@ from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
-from .controls import DEFAULT_MODEL
 from .grid import DIFFERENT
 
 TITLE = "Parts on and off"

@@ -1,0 +1,110 @@
+"""What ``bench`` measured as the Markdown tables of ``docs/performance.md``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def markdown(report: Row) -> str:
+    """The report as the tables of ``docs/performance.md``."""
+    return "\n\n".join(part for part in (_about(report["machine"]), *_tables(report)) if part)
+
+
+def _about(facts: Row) -> str:
+    rates = ", ".join(f"{rate:,.0f} GFLOP/s in {name}" for name, rate in facts["gflops"].items())
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}; "
+        f"2048 x 2048 matrix product: {rates}."
+    )
+
+
+def _tables(report: Row) -> list[str]:
+    tables = []
+    if report["same_network"]:
+        tables.append(
+            table(
+                "Same network, same weights, 1440 x 1080 photo",
+                ("network", "input", "precision", "torchvision", "ours", "times faster", "target", "same pixels"),
+                [
+                    (*_sides(row), f"{row['agreement']:.2%} ({row['weights']} weights, {row['agreement_of']})")
+                    for row in report["same_network"]
+                ],
+            )
+        )
+    if report["compact_zoo"]:
+        tables.append(
+            table(
+                "Compact zoo beside LRASPP-MobileNetV3, 1-megapixel photo",
+                ("network", "input", "precision", "LRASPP", "ours", "times faster", "target", "same as in float32"),
+                [(*_sides(row), f"{row['agreement']:.2%}") for row in report["compact_zoo"]],
+            )
+        )
+    if report["atrous_rate"]:
+        tables.append(
+            table(
+                "Another atrous rate on a photo already seen",
+                ("network", "whole run", "rate moved", "share", "target", "up to"),
+                [
+                    (
+                        f"`{row['model']}`",
+                        _ms(row["whole"]),
+                        _ms(row["moved"]),
+                        f"{row['share']:.0%}",
+                        "25%",
+                        row["up_to"],
+                    )
+                    for row in report["atrous_rate"]
+                ],
+            )
+        )
+    tables.append(
+        table(
+            "The network alone, beside a product of matrices",
+            ("network", "precision", "GMACs", "time", "GFLOP/s", "matrix product", "share"),
+            [
+                (
+                    f"`{row['model']}`",
+                    row["precision"],
+                    f"{row['gmacs']:.1f}",
+                    _ms(row["milliseconds"]),
+                    f"{row['gflops']:,.0f}",
+                    f"{row['peak_gflops']:,.0f}",
+                    f"{row['share']:.0%}",
+                )
+                for row in report["peak"]
+            ],
+        )
+    )
+    if "growth" in report:
+        tables.append(
+            table(
+                f"Growth with the photo, `{report['growth'][0]['model']}`",
+                ("megapixels", "after decoding", "peak memory over idle"),
+                [
+                    (f"{row['megapixels']:g}", _ms(row["milliseconds"]), f"{row['gigabytes']:.2f} GB")
+                    for row in report["growth"]
+                ],
+            )
+        )
+    return tables
+
+
+def _sides(row: Row) -> tuple[str, ...]:
+    width, height = row["input"]
+    times = (_ms(row["theirs"]), _ms(row["ours"]), f"**{row['times']:.2f}**", f"{row['target']:g}")
+    return (f"`{row['model']}`", f"{width} x {height}", row["precision"], *times)
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:,.0f} ms"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table under a heading."""
+    lines = [f"### {title}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows)]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
