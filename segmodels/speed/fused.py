@@ -12,11 +12,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import pairwise
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+
+from .structure import followed, is_bottleneck
 
 WIDE = 512
 """Maps from which on an atrous convolution in bfloat16 is faster as nine products of matrices than as oneDNN's own
@@ -300,18 +301,17 @@ def _says_the_same(dtype: torch.dtype, activation: nn.Module | None, summed: boo
 def fuse_activations(module: nn.Module) -> None:
     """Replace every convolution inside ``module`` by one that takes the activation behind it along, and global pooling.
 
-    Behind it means what is known of the neighbours in an ``nn.Sequential`` and of this zoo's and torchvision's blocks.
     Batch norms must have been folded before. Modules that are left without work become ``nn.Identity``, so that names
     stay what they were.
     """
     for name, child in module.named_children():
-        if _is_bottleneck(child):
+        if is_bottleneck(child):
             child = FusedBottleneck(child)
             setattr(module, name, child)
         if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
             setattr(module, name, GlobalAveragePooling())
         fuse_activations(child)
-    for first, second in _pairs(module):
+    for first, second in followed(module):
         conv, activation = getattr(module, first), getattr(module, second)
         if type(conv) is nn.Conv2d and _post_op(activation)[0] != "none":
             setattr(module, first, FusedConv2d(conv, activation))
@@ -319,17 +319,3 @@ def fuse_activations(module: nn.Module) -> None:
     for name, child in module.named_children():
         if type(child) is nn.Conv2d:
             setattr(module, name, FusedConv2d(child))
-
-
-def _is_bottleneck(module: nn.Module) -> bool:
-    names = {name for name, _ in module.named_children()}
-    return {"conv1", "conv2", "conv3", "bn3", "relu"} <= names and isinstance(module.get_submodule("bn3"), nn.Identity)
-
-
-def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """The names of the children that may be a convolution and the activation behind it."""
-    names = [name for name, child in module.named_children() if not isinstance(child, nn.Identity)]
-    if isinstance(module, nn.Sequential):
-        yield from pairwise(names)
-    elif {"depthwise", "activation"} <= set(names):
-        yield "depthwise", "activation"

@@ -1,7 +1,6 @@
 """Making a trained network fast on the machine at hand, without changing its answer."""
 
 import copy
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..networks.network import SegmentationNetwork
 from .fused import can_fuse, fuse_activations
+from .structure import followed
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -101,23 +101,11 @@ def keep_depthwise_in_float32(network: nn.Module) -> None:
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Replace a convolution and the batch norm that follows it by one convolution, everywhere inside ``module``.
-
-    What follows what is known of the neighbours in an ``nn.Sequential``, and of the ResNets' ``conv1`` and ``bn1``,
-    ``conv2`` and ``bn2`` and so on, which their blocks run in pairs.
-    """
+    """Replace a convolution and the batch norm that follows it by one convolution, everywhere inside ``module``."""
     for child in module.children():
         fold_batch_norms(child)
-    for first, second in _pairs(module):
-        conv, norm = getattr(module, first), getattr(module, second, None)
+    for first, second in followed(module):
+        conv, norm = getattr(module, first), getattr(module, second)
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             setattr(module, first, fuse_conv_bn_eval(conv, norm))
             setattr(module, second, nn.Identity())
-
-
-def _pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """The names of the children that may be a convolution and its batch norm."""
-    names = [name for name, _ in module.named_children()]
-    if isinstance(module, nn.Sequential):
-        return list(pairwise(names))
-    return [(name, name.replace("conv", "bn")) for name in names if name.startswith("conv")]
