@@ -53,7 +53,7 @@ def build() -> gr.Blocks:
             with gr.Tab("Anatomy", id="anatomy") as anatomy:
                 model = anatomy_tab(anatomy)
                 ways.to_lessons("anatomy")
-        ways.connect(tabs, walk, model)
+        ways.connect(tabs, walk, sections, model)
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.queue(max_size=LONGEST_QUEUE, api_open=False)
     check_gradio(page)

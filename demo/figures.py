@@ -54,7 +54,8 @@ element.addEventListener('click', async event => {
   while (ground.parentElement && getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)')
     ground = ground.parentElement;
   const top = part => part.getBoundingClientRect().top;
-  const edge = 16, width = figure.offsetWidth, height = top(button) - top(figure);
+  const beside = getComputedStyle(button).position === 'absolute';  // and not below all the rest
+  const edge = 16, width = figure.offsetWidth, height = beside ? figure.offsetHeight : top(button) - top(figure);
   const copy = dressed(figure);
   copy.style.margin = '0';
   const markup = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">` +
@@ -77,8 +78,8 @@ element.addEventListener('click', async event => {
   link.click();
 });
 """
-"""For a ``gr.HTML(js_on_load=...)``: the ``save_button`` in each ``figure`` saves all that stands above it, as it looks
-now, without asking the server.
+"""For a ``gr.HTML(js_on_load=...)``: the ``save_button`` in each ``figure`` saves all that stands above or beside it, as it
+looks now, without asking the server.
 
 The browser draws the figure's own markup, with the styles it has on the page, into a canvas at twice its size or more.
 """

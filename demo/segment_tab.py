@@ -229,7 +229,13 @@ def _table_file(path: str, result: Segmentation, file: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
         rows.writerow(["class", "share", "mean_confidence"])
-        rows.writerows([name, f"{share:.6f}", result.confidence.get(name)] for name, share in result.shares.items())
+        rows.writerows(
+            [name, f"{share:.6f}", _rounded(result.confidence.get(name))] for name, share in result.shares.items()
+        )
+
+
+def _rounded(confidence: float | None) -> str:
+    return "" if confidence is None else f"{confidence:.4f}"
 
 
 def _report_file(path: str, result: Segmentation, file: Path) -> None:

@@ -198,6 +198,10 @@ class FetchError(ValueError):
     """Weights cannot be fetched; the message says why."""
 
 
+class CacheError(FetchError):
+    """They cannot be kept on this machine: nothing that whoever asked for them could mend."""
+
+
 def cached_file(url: str) -> Path:
     """Where the file at ``url`` is kept, once it was fetched: in torch's hub cache, under torchvision's name for it."""
     return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(url).path).name)
@@ -226,7 +230,7 @@ def fetch(url: str, sha256: str, progress: Progress | None = None) -> Path:
     except FetchError as error:
         raise FetchError(f"{damaged}{error}") from error
     except OSError as error:
-        raise FetchError(f"the cache in {shown(file.parent)} cannot be used ({error.strerror or error})") from error
+        raise CacheError(f"the cache in {shown(file.parent)} cannot be used ({error.strerror or error})") from error
     return file
 
 

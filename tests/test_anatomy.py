@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demo.anatomy.diagram import description, draw, stride
+from demo.anatomy.diagram import description, draw
 from demo.anatomy.facts import Anatomy, Part, _parts, anatomy
+from demo.anatomy.layout import stride
 from demo.anatomy.tab import UNTRAINED, _choices, adapt_settings, compare, layers_csv, layers_table, show
 from segmodels import zoo
 from segmodels.insight.cost import count
@@ -109,7 +110,7 @@ def test_the_drawing_names_every_part_with_its_shape(name: str, size: tuple[int,
     words = texts(svg)
     for part in found.parts:
         if part.kind in ("input", "backbone", "decoder", "output"):
-            assert " × ".join(map(str, part.shape)) in words, part.name
+            assert " × ".join(map(str, reversed(part.shape))) in words, part.name
             assert any(word.startswith(part.name + "\n") for word in words), part.name
         elif part.kind == "up":
             factor = re.search(r"stride (\d+)", part.layers[0].kind) if part.layers else re.search(r"×(\d+)", part.name)
@@ -180,7 +181,7 @@ def test_the_tables_hold_every_layer(name: str) -> None:
     assert [path for path, _ in rows] == [layer.name for layer in found.cost.layers]
     for (_, cells), layer in zip(rows, found.cost.layers, strict=True):
         field = "whole photo" if math.isinf(layer.receptive_field) else f"{layer.receptive_field:,.0f}"
-        shape = " × ".join(map(str, layer.shape))
+        shape = " × ".join(map(str, reversed(layer.shape)))
         expected = [layer.kind, shape, f"{layer.parameters:,}", f"{layer.macs:,}", field]
         assert re.findall("<td>(.*?)</td>", cells) == expected
     parsed = list(csv.DictReader(io.StringIO(layers_csv(found))))

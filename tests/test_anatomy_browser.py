@@ -83,12 +83,12 @@ def test_rate_stride_and_size_are_drawn(page: Page) -> None:
     choose(page, "deeplabv3_mobilenetv2")
     drawing = page.locator("#anatomy-diagram svg")
     page.locator("#anatomy-stride").get_by_text("8", exact=True).click()
-    expect(drawing).to_contain_text("320 × 48 × 64")
+    expect(drawing).to_contain_text("64 × 48 × 320")
     page.locator("#anatomy-rate input[type=range]").press("ArrowRight")
     expect(drawing).to_contain_text("rate 21")
     page.locator("#anatomy-width input[type=number]").fill("256")
     page.locator("#anatomy-width input[type=number]").press("Tab")
-    expect(drawing).to_contain_text("320 × 48 × 32")
+    expect(drawing).to_contain_text("32 × 48 × 320")
     expect(page.locator("#anatomy-others caption")).to_contain_text("256 × 384", timeout=SLOW)
 
 
@@ -133,7 +133,7 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
         expect(rows.locator("td:nth-child(6)")).to_have_text(
             ["whole photo" if math.isinf(field) else f"{field:,.0f}" for field in fields]
         )
-        expect(page.locator("#anatomy-parts tfoot td").first).to_have_text(f"21 × {height} × {width}")
+        expect(page.locator("#anatomy-parts tfoot td").first).to_have_text(f"{width} × {height} × 21")
         for box in (".diagram", ".layers", "#anatomy-parts .wide"):
             room, taken = page.locator(box).evaluate("box => [box.clientWidth, box.scrollWidth]")
             assert taken <= room, f"{box} of {name}"

@@ -215,7 +215,9 @@ def test_weights_that_cannot_be_fetched_are_explained(page: Page, monkeypatch: p
     monkeypatch.setattr(published, "weights_file", unreachable)
     monkeypatch.setattr(published, "url", lambda name: "http://127.0.0.1:9/none-00000000.pth")
     page.locator("#source").get_by_text("torchvision's").click()
-    expect(page.locator("#pictures .problem")).to_contain_text("there is no connection; choose a bundled network")
+    expect(page.locator("#pictures .problem")).to_contain_text(
+        "cannot be fetched now: there is no connection; choose a network bundled with this page"
+    )
     expect(page.locator("#model")).to_contain_text("DeepLab v3, ResNet-101")
     page.locator("#source").get_by_text("Bundled").click()
     expect(page.locator("#pictures .legend")).to_contain_text("cat")

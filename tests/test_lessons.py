@@ -16,7 +16,20 @@ from PIL import Image
 from torch import nn
 
 import segmodels
-from demo.lessons import LESSONS, any_size, aspp, atrous, draw, from_scratch, resampling, separable, skips, unet_path
+from demo.lessons import (
+    LESSONS,
+    _bounded,
+    any_size,
+    aspp,
+    atrous,
+    draw,
+    from_scratch,
+    geometry,
+    resampling,
+    separable,
+    skips,
+    unet_path,
+)
 from demo.lessons.connections import connections, ones_everywhere
 from demo.server import memory
 from segmodels import Segmenter, zoo
@@ -41,15 +54,16 @@ class Change:
 
 
 CHANGES = (
-    Change(1, "Side of the photo (pixels)", 352, "the classifier fails, the convolution gives scores of 21 × 5 × 5"),
+    Change(1, "Side of the photo (pixels)", 352, "the classifier fails, the convolution gives scores of 5 × 5 × 21"),
     Change(2, "Convolution", "transposed", "(5 − 1)·2 − 2·1 + 3 = 9"),
     Change(3, "Zoom", 3, "4s finds cat"),
     Change(4, "Side of the tile", 588, "labels for 404 × 404"),
-    Change(5, "Height of the map", 3, "256 maps of 3 × 17 = 13,056 numbers in, 256 × 21 = 5,376 out"),
+    Change(5, "Height of the map", 3, "256 maps of 17 × 3 = 13,056 numbers in, 256 × 21 = 5,376 out"),
     Change(6, "Atrous rate", 32, "Over all positions 11% of the taps land on the map"),
-    Change(7, "Atrous rate", 12, "rate 36: 11% of all taps land on it"),
+    Change(7, "Atrous rate", 12, "rate 36 finds its own cell alone"),
     Change(8, "Channels out", 1, "here it needs more, 104.0%"),
-    Change(9, "The photo is seen", "both at 256 pixels", "they see it at 257 × 177 and 256 × 170 pixels"),
+    Change(9, "The photo is seen", "both at 256 pixels", "otherwise than at its own 513 × 337"),
+    Change(10, "Enlarged", "corner to corner", "the dot ends up exactly where it was"),
 )
 """One for each lesson: the answers to some of their questions."""
 
@@ -223,20 +237,30 @@ def test_the_chequerboard_and_what_mends_it() -> None:
 
 def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
     found = skips.predictions(CAT)
+    features = memory.features(CAT, skips.MODEL, None)
+    width, height = features.working_size
     assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
-        stride: (-(-337 // stride), -(-513 // stride)) for stride in (16, 8, 4)
+        stride: (-(-height // stride), -(-width // stride)) for stride in (16, 8, 4)
     }
-    assert (
-        label_map(found[4], (300, 451), corners=(337, 513)) == memory.segmenter("fcn_mobilenetv2")(cat).labels
-    ).mean() > 0.999
+    labels = label_map(found[4], (300, 451), corners=features.corners)
+    assert (labels == memory.segmenter(skips.MODEL)(cat).labels).mean() > 0.999
 
 
-def test_how_many_pixels_differ_is_counted() -> None:
-    found = skips.predictions(CAT)
-    maps = {stride: label_map(logits, (300, 451), corners=(337, 513)) for stride, logits in found.items()}
+def test_how_many_pixels_differ_and_where_is_counted() -> None:
+    corners = memory.features(CAT, skips.MODEL, None).corners
+    maps = {n: label_map(logits, (300, 451), corners=corners) for n, logits in skips.predictions(CAT).items()}
     notes = "".join(drawn(3).itertext())
     for stride in (16, 8):
         assert f"{np.mean(maps[stride] != maps[4]):.1%} of the pixels differ" in notes
+
+
+def test_near_an_edge_by_brute_force() -> None:
+    labels = np.zeros((40, 50), dtype=np.uint8)
+    labels[10:12, 30:] = 3
+    near = skips.near_edges(labels)
+    for row, column in itertools.product(range(40), range(50)):
+        window = labels[max(row - 8, 0) : row + 9, max(column - 8, 0) : column + 9]
+        assert near[row, column] == (len(np.unique(window)) > 1)
 
 
 # 4: U-Net's path
@@ -267,7 +291,7 @@ def test_tiles_that_do_not_work(side: int, sentence: str) -> None:
 def test_the_whole_photo() -> None:
     whole = unet_path.PHOTO
     assert caption(drawn(4, Input=whole, Convolutions="same")).startswith("451 × 300 pixels in, labels for 451 × 300")
-    assert "300x451 leads to 296x447" in draw(LESSONS[3], *settings(4, Input=whole))
+    assert "451 x 300 leads to 447 x 296" in draw(LESSONS[3], *settings(4, Input=whole))
 
 
 # 5: spatial pyramid pooling
@@ -339,7 +363,8 @@ def test_share_and_weights_in_the_figure(rate: int) -> None:
 def test_the_branches_together_are_the_network(rate: int) -> None:
     expected = memory.segmenter(aspp.MODEL).decode(memory.features(CAT, aspp.MODEL, None), rate)
     _, logits = aspp.run(CAT, rate)
-    assert (label_map(logits, (300, 451), corners=(337, 513)) == expected.labels).mean() > 0.999
+    corners = memory.features(CAT, aspp.MODEL, None).corners
+    assert (label_map(logits, (300, 451), corners=corners) == expected.labels).mean() > 0.999
 
 
 def test_the_network_keeps_its_own_rates() -> None:
@@ -353,11 +378,45 @@ def test_the_network_keeps_its_own_rates() -> None:
 
 
 def test_taps_of_the_three_branches() -> None:
-    """In the middle of 22 x 33 cells, rate 6 lands wholly, rate 12 to the left and right, rate 18 nowhere."""
+    """Each tap off the middle is drawn, filled where it lands on the map."""
+    *_, deepest = memory.features(CAT, aspp.MODEL, None).maps
+    middle = [round((side - 1) / 2) for side in deepest.shape[-2:]]
     figure = drawn(7)
     marks = [element.get("class") or "" for element in figure.iter() if "mark" in (element.get("class") or "")]
-    found = {mark: marks.count(mark) for mark in set(marks)}
-    assert found == {"mark circle": 8, "mark square": 2, "mark square off": 6, "mark triangle off": 8}
+    for mark, rate in (("circle", 6), ("square", 12), ("triangle", 18)):
+        landed = [
+            sum(0 <= place + step < side for step in (-rate, 0, rate))
+            for place, side in zip(middle, deepest.shape[-2:], strict=True)
+        ]
+        inside = landed[0] * landed[1] - 1  # the middle tap is the cell's own frame
+        assert (marks.count(f"mark {mark}"), marks.count(f"mark {mark} off")) == (inside, 8 - inside)
+
+
+@pytest.mark.parametrize(("width", "height"), [(33, 22), (22, 33), (33, 33), (5, 3)])
+@pytest.mark.parametrize("rate", [1, 4, 12, 24, 33, 36])
+def test_what_a_branch_finds_by_trying_all_positions(width: int, height: int, rate: int) -> None:
+    along = {
+        name: any(0 <= place + step < side for place in range(side) for step in (-rate, rate))
+        for name, side in (("width", width), ("height", height))
+    }
+    words = aspp.neighbours(rate, width, height)
+    if all(along.values()):
+        assert "both ways" in words
+    elif any(along.values()):
+        assert next(name for name, found in along.items() if found) in words
+        assert "only" in words
+    else:
+        assert "its own cell alone" in words
+
+
+@pytest.mark.parametrize("photo", ["landscape", "portrait"])
+def test_what_is_said_of_the_branches_is_the_photos(photo: str, tmp_path: Path) -> None:
+    """A rate between the map's sides finds neighbours along the longer one: the width of one photo, the other's height."""
+    picture = Image.open(CAT).convert("RGB")
+    path = tmp_path / "photo.png"
+    (picture if photo == "landscape" else picture.transpose(Image.Transpose.ROTATE_90)).save(path)
+    html = draw(LESSONS[6], {"path": str(path)}, 12, 50, 50)
+    assert f"rate 24 finds neighbours along the {'width' if photo == 'landscape' else 'height'} only" in html
 
 
 # 8: depthwise separable convolution
@@ -388,7 +447,7 @@ def test_multiplications_by_running_both() -> None:
     assert separable.parameters(inside, out, kernel) == weights
 
 
-# 9: what the ImageNet start is worth
+# 9: what a trained start is worth
 
 TWO = ("unet_mobilenetv2", "unet_width24")
 
@@ -412,10 +471,8 @@ def logged(file: str) -> dict[str, Any]:
 
 
 def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
-    """Crops from the logs of the runs that led to the weights, sizes from the networks themselves."""
-    compact, alone = logged("compact.log.json"), logged("unet_width24.log.json")
-    steps = compact["steps"], alone["history"][-1]["step"]
-    crops = [count * log["recipe"]["batch"] for count, log in zip(steps, (compact, alone), strict=True)]
+    """Crops and scores from the cards, sizes from the networks themselves."""
+    crops = [logged(f"{name}.json")["training"]["crops"] for name in TWO]
     networks = [zoo.build(name) for name in TWO]
     parameters = [sum(weight.numel() for weight in network.parameters()) for network in networks]
     sides = [zoo.card(name).working_size for name in TWO]
@@ -431,9 +488,15 @@ def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
         assert value in words
 
 
-def test_at_one_size_the_classic_path_costs_five_times_as_much() -> None:
-    first, second = (count(zoo.build(name), 384, 512).macs for name in TWO)
-    assert second / first == pytest.approx(5, abs=0.2)
+def test_how_far_another_size_moves_each_network(cat: Image.Image) -> None:
+    """Of the two, only the one that sees the photo at another size than its own is spoken of."""
+    name = TWO[0]
+    own, smaller = (segmodels.load(name)(cat, working_size=size).labels for size in (None, 256))
+    words = caption(drawn(9, **{"The photo is seen": "both at 256 pixels"}))
+    share = re.search(r"labels ([\d.]+)% otherwise", words)
+    assert share
+    assert float(share[1]) / 100 == pytest.approx(np.mean(own != smaller), abs=0.003)
+    assert words.count("otherwise") == 1
 
 
 def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,3 +506,25 @@ def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch
     answer = draw(LESSONS[8], *settings(9))
     assert 'class="problem"' in answer
     assert "has no trained weights" in answer
+
+
+# 10: geometry
+
+
+@pytest.mark.parametrize("cell", range(1, 7))
+def test_where_a_dot_ends_up_by_hand(cell: int) -> None:
+    """Corner to corner it stays. Half-pixel, cell i of n is put at (i + 1/2) size / n - 1/2 instead of 16 i."""
+    for size, cells in ((128, 8), (129, 9)):
+        assert geometry.shift(size, cell, "corner") == pytest.approx(0, abs=1e-3)
+        assert geometry.shift(size, cell, "centre") == pytest.approx(
+            (cell + 0.5) * size / cells - 0.5 - 16 * cell, abs=0.05
+        )
+    assert geometry.shift(128, cell, "centre") == pytest.approx(7.5, abs=0.05)
+
+
+def test_the_steps_end_where_the_output_or_the_input_does() -> None:
+    assert resampling.steps(resampling.DOWN, 3, 2, 1, 5) == 9
+    assert resampling.steps(resampling.UP, 3, 2, 1, 5) == 25
+    assert resampling.steps(resampling.DOWN, 5, 1, 0, 2) == 1  # a kernel larger than the map
+    update = _bounded(LESSONS[1], resampling.DOWN, 3, 2, 1, 5, 64)
+    assert (update["maximum"], update["value"]) == (9, 9)

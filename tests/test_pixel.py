@@ -10,7 +10,9 @@ import torch
 
 import segmodels
 from demo.anatomy.facts import anatomy
+from demo.lab import look as looking
 from demo.lab import pixel as page
+from demo.lab import pixel_facts, pixel_picture
 from demo.lab.controls import Settings, checked
 from demo.server import memory
 from segmodels import read_photo, zoo
@@ -51,7 +53,7 @@ def apart(found: np.ndarray, expected: np.ndarray) -> float:
 @pytest.mark.parametrize("model", ["unet_mobilenetv2", "deeplabv3plus_mobilenetv2"])
 def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
     chosen = settings(model)
-    looked = page.look(CAT, chosen, 0.3, 0.4)
+    looked = looking.look(CAT, chosen, 0.3, 0.4)
     assert looked.size == (513, 337)  # 16 k + 1, nearest to 513 and 513 * 300 / 451 = 341.2
     assert (looked.column, looked.row) == (153, 134)
     seen = pixels(model).requires_grad_()
@@ -63,19 +65,19 @@ def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
     scores[looked.followed].backward()
     assert seen.grad is not None
     gradient = seen.grad[0].abs().sum(0).numpy()
-    found = page.effective(CAT, chosen, looked)
+    found = looking.effective(CAT, chosen, looked)
     assert apart(found, gradient) < 1e-3
 
 
 def test_the_gradient_is_of_the_rate_and_stride_chosen_and_of_the_class_followed() -> None:
     chosen = settings("deeplabv3_mobilenetv2", 2, 32)
     person = zoo.card("deeplabv3_mobilenetv2").classes.index("person")
-    looked = page.look(CAT, chosen, 0.9, 0.2, person)
+    looked = looking.look(CAT, chosen, 0.9, 0.2, person)
     seen = pixels("deeplabv3_mobilenetv2").requires_grad_()
     bare("deeplabv3_mobilenetv2", 2, 32)(seen)[0, person, looked.row, looked.column].backward()
     assert seen.grad is not None
     gradient = seen.grad[0].abs().sum(0).numpy()
-    assert apart(page.effective(CAT, chosen, looked), gradient) < 1e-3
+    assert apart(looking.effective(CAT, chosen, looked), gradient) < 1e-3
 
 
 def test_looking_leaves_the_network_that_segments_alone() -> None:
@@ -83,15 +85,15 @@ def test_looking_leaves_the_network_that_segments_alone() -> None:
     photo = read_photo(CAT).image
     before = segmenter(photo).labels
     chosen = settings("deeplabv3_mobilenetv2", 1, 8)
-    page.effective(CAT, chosen, page.look(CAT, chosen, 0.1, 0.1))
+    looking.effective(CAT, chosen, looking.look(CAT, chosen, 0.1, 0.1))
     assert (segmenter(photo).labels == before).all()
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.0, 1.0), (0.02, 0.6)])
 def test_the_effective_field_is_zero_outside_the_theoretical_one(x: float, y: float) -> None:
     model = "unet_width24"  # has no image pooling, which sees everything
-    looked = page.look(CAT, settings(model), x, y)
-    box, heat = looked.box, page.effective(CAT, settings(model), looked)
+    looked = looking.look(CAT, settings(model), x, y)
+    box, heat = looked.box, looking.effective(CAT, settings(model), looked)
     outside = heat.copy()
     outside[box.top : box.bottom + 1, box.left : box.right + 1] = 0
     assert box.right - box.left + 1 < looked.size[0]
@@ -102,7 +104,7 @@ def test_the_effective_field_is_zero_outside_the_theoretical_one(x: float, y: fl
 @pytest.mark.parametrize("model", ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"])
 @pytest.mark.parametrize(("rate", "stride"), [(6, 16), (1, 16), (12, 8), (3, 32)])
 def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate: int, stride: int) -> None:
-    looked = page.look(CAT, settings(model, rate, stride), 0.8, 0.3)
+    looked = looking.look(CAT, settings(model, rate, stride), 0.8, 0.3)
     columns, rows = looked.map_size
     assert (columns, rows) == (-(-513 // stride), -(-337 // stride))
     aspp: Any = bare(model, rate, stride).decoder.aspp
@@ -127,7 +129,7 @@ def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate
 
 
 def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() -> None:
-    looked = page.look(CAT, settings("deeplabv3_mobilenetv2", 1, 8), 0, 0)
+    looked = looking.look(CAT, settings("deeplabv3_mobilenetv2", 1, 8), 0, 0)
     rights = [branch.box.right for branch in looked.branches]
     assert rights[0] < rights[1] < rights[2] < rights[3] == looked.box.right < rights[4] == 512
 
@@ -135,24 +137,24 @@ def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() ->
 def test_the_size_of_the_field_is_the_boxs_and_anatomys() -> None:
     """U-Net sees 256 pixels across, so that in the middle a field of 204 lies wholly on the photo."""
     model = "unet_width24"
-    looks = [page.look(CAT, settings(model), (column + 0.5) / 256, 0.5) for column in range(112, 144)]
+    looks = [looking.look(CAT, settings(model), (column + 0.5) / 256, 0.5) for column in range(112, 144)]
     boxes = [look.box for look in looks]
     assert all(box.left > 0 and box.right < 255 for box in boxes)
     size = max(box.right - box.left + 1 for box in boxes)
-    assert page.field_size(model, None, None) == anatomy(model, 96, 128).receptive_field == size
-    assert f"up to {size} × {size} pixels around this one" in page._theory(settings(model), looks[0])
+    assert looking.field_size(model, None, None) == anatomy(model, 96, 128).receptive_field == size
+    assert f"up to {size} × {size} pixels around this one" in pixel_facts._theory(settings(model), looks[0])
 
 
 def test_the_share_that_matters_of_a_case_counted_by_hand() -> None:
     heat = np.array([[4.0, 1.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]], dtype=np.float32)
-    assert page.share_that_matters(heat, 0.5) == 1 / 8
-    assert page.share_that_matters(heat, 0.75) == 2 / 8
-    assert page.share_that_matters(heat, 0.9) == 4 / 8
+    assert looking.share_that_matters(heat, 0.5) == 1 / 8
+    assert looking.share_that_matters(heat, 0.75) == 2 / 8
+    assert looking.share_that_matters(heat, 0.9) == 4 / 8
 
 
 def test_means_over_squares_with_a_remainder() -> None:
     values = np.array([[1, 3, 5], [3, 1, 7], [2, 4, 9]], dtype=np.float32)
-    assert page.coarse(values, 2).tolist() == [[2, 6], [3, 9]]
+    assert pixel_picture.coarse(values, 2).tolist() == [[2, 6], [3, 9]]
 
 
 def svg(html: str) -> ET.Element:
@@ -161,7 +163,7 @@ def svg(html: str) -> ET.Element:
 
 def test_the_picture_has_a_mark_for_every_tap_hollow_off_the_map() -> None:
     *_, (picture, facts) = page.show({"path": CAT}, "deeplabv3plus_mobilenetv2", 6, 16, 90, 10, page.WINNER)
-    looked = page.look(CAT, settings("deeplabv3plus_mobilenetv2"), 0.9, 0.1)
+    looked = looking.look(CAT, settings("deeplabv3plus_mobilenetv2"), 0.9, 0.1)
     drawn = svg(picture)
     for branch in looked.branches[1:4]:
         (group,) = drawn.findall(f".//*[@data-branch='{branch.name}']")
@@ -187,7 +189,7 @@ def test_a_head_without_atrous_branches_has_one_tap_and_image_pooling(model: str
 def test_the_bars_are_the_best_classes_in_order() -> None:
     *_, (_, facts) = page.show({"path": CAT}, "fcn_mobilenetv2", None, None, 50, 50, page.WINNER)
     shares = [float(share) for share in re.findall(r"</span>([\d.]+)%", facts)]
-    assert len(shares) == page.BARS
+    assert len(shares) == pixel_facts.BARS
     assert shares == sorted(shares, reverse=True)
     assert re.findall(r"</span>(\w+)</th>", facts)[0] == "cat"
 

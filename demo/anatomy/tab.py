@@ -14,7 +14,7 @@ from segmodels.insight.cost import Layer
 from segmodels.networks.backbones import OUTPUT_STRIDES
 
 from ..server.settings import chosen, updates, whole
-from .diagram import draw, field
+from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
 
 OPENS_WITH = "unet_mobilenetv2"
@@ -30,7 +30,7 @@ no photo is segmented. Inputs come unprocessed, so that a wrong setting is answe
 
 IDLE = "Idle: {} has no atrous spatial pyramid pooling, so there is no rate or stride to set. Choose a DeepLab to use them."
 STRIDE_ALONE = "{} has no atrous spatial pyramid pooling, so there is no rate to set; its backbone can be dilated."
-ACTIVE = "Rate r sets the ASPP to r, 2r and 3r; a smaller output stride keeps the backbone's last maps larger."
+ACTIVE = "Rate 6 runs the ASPP at 6, 12 and 18; a smaller output stride keeps the backbone's last maps larger."
 UNTRAINED = "There are no trained weights: it is here to look into, not to segment with."
 HINT = (
     "Maps of one size share a row. A box is a run of layers with the modules' names; the sheets behind it stand for its "
@@ -165,14 +165,14 @@ def parts_table(found: Anatomy) -> str:
 <table class="classes anatomy"><caption>{escape(found.title)}, part by part</caption>
 <thead><tr><th scope="col">Part</th><th scope="col">Output</th><th scope="col">Parameters</th>
 <th scope="col">MACs</th><th scope="col">Sees</th></tr></thead><tbody>{rows}</tbody>
-<tfoot><tr><th scope="row">Whole network</th><td>{_shape(found.parts[-1].shape)}</td><td>{_short(found.cost.parameters)}</td>
+<tfoot><tr><th scope="row">Whole network</th><td>{written(found.parts[-1].shape)}</td><td>{_short(found.cost.parameters)}</td>
 <td>{_bar(1, 0)}{_short(found.cost.macs)}</td><td>{_field(found.receptive_field)}</td></tr></tfoot></table></div>"""
 
 
 def _part_row(part: Part, most: int) -> str:
     name = part.name.replace("-", "–")
     return (
-        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{_shape(part.shape)}</td><td>{_short(part.parameters)}</td>'
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{written(part.shape)}</td><td>{_short(part.parameters)}</td>'
         f"<td>{_bar(part.macs, most)}{_short(part.macs)}</td><td>{_field(part.receptive_field)}</td></tr>"
     )
 
@@ -205,7 +205,7 @@ def layers_table(found: Anatomy) -> str:
 <div class="layers" tabindex="0" role="region" aria-label="Layers of {escape(found.name)}"><table class="classes anatomy">
 <thead><tr><th scope="col">Layer</th><th scope="col">What it is</th><th scope="col">Output</th><th scope="col">Parameters</th>
 <th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>{groups}</table></div>
-<p class="hint">Output: channels × height × width. MACs: multiply-accumulates of convolutions. Sees: the receptive field in
+<p class="hint">Output: width × height × channels. MACs: multiply-accumulates of convolutions. Sees: the receptive field in
 pixels of the photo, along an edge; it may be wider than the photo, whose surroundings are padding.</p>"""
 
 
@@ -218,7 +218,7 @@ def _layer_row(layer: Layer) -> str:
     quiet = "" if layer.macs else ' class="quiet"'
     return (
         f'<tr{quiet}><th scope="row"><code>{escape(layer.name)}</code></th><td>{escape(layer.kind)}</td>'
-        f"<td>{_shape(layer.shape)}</td><td>{layer.parameters:,}</td><td>{layer.macs:,}</td>"
+        f"<td>{written(layer.shape)}</td><td>{layer.parameters:,}</td><td>{layer.macs:,}</td>"
         f"<td>{_field(layer.receptive_field)}</td></tr>"
     )
 
@@ -246,10 +246,6 @@ def _csv_rows(found: Anatomy) -> Iterator[list[Any]]:
 
 def _bar(value: float, most: float) -> str:
     return f'<span class="bar" style="--share: {value / most if most else 0:.4f}"></span>'
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape))
 
 
 def _short(value: int) -> str:

@@ -36,6 +36,12 @@ ANSWERS = {2: (255, 224, 102), 3: (255, 130, 20), 4: (214, 20, 90)}
 """The colour of a pixel for which there are so many different answers: the more, the darker."""
 
 IN_STEP = """
+const inputs = () => [...element.querySelectorAll('[data-sets]')];
+const set = (name, value) => {
+  const input = inputs().find(one => one.dataset.sets === name);
+  if (input) input.value = value;
+  element.style.setProperty(name, value);
+};
 element.addEventListener('input', event => {
   if (event.target.dataset.sets) element.style.setProperty(event.target.dataset.sets, event.target.value);
 });
@@ -43,14 +49,20 @@ for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind
   const picture = event.target.closest('.picture');
   if (!picture) return;
   const box = picture.getBoundingClientRect();
-  element.style.setProperty('--x', `${100 * (event.clientX - box.left) / box.width}%`);
-  element.style.setProperty('--y', `${100 * (event.clientY - box.top) / box.height}%`);
+  const across = 100 * (event.clientX - box.left) / box.width, down = 100 * (event.clientY - box.top) / box.height;
+  if (picture.classList.contains('split')) {
+    if (event.buttons || kind === 'pointerdown') set('--split', across);
+  } else {
+    set('--x', across);
+    set('--y', down);
+  }
 });
-watch('value', () => element.querySelectorAll('[data-sets]').forEach(input => {
+watch('value', () => inputs().forEach(input => {
   input.value = element.style.getPropertyValue(input.dataset.sets) || input.defaultValue;
 }));
 """
-"""The sliders set what the style sheet reads, for all pictures at once; they stay as they are when pictures change."""
+"""The sliders set what the style sheet reads, for all pictures at once, and the pointer moves the sliders; they stay as they
+are when pictures change."""
 
 
 @dataclass(frozen=True)
@@ -222,21 +234,28 @@ def _compared(slots: Sequence[Slot]) -> str:
         if count <= len(slots)
     )
     first, second = (f"{slot.letter}: {escape(zoo.card(slot.result.model).title)}" for slot in slots[:2])
-    return f"""<label class="ranged">Zoom <input type="range" min="1" max="8" step="0.5" value="1" data-sets="--zoom"></label>
-<p class="hint">All pictures are enlarged around the place under the pointer.</p>
+    return f"""<div class="zooming">{_range("Zoom", "--zoom", 1, 8, 1)}{_range("Across", "--x", 0, 100, 50)}{_range("Down", "--y", 0, 100, 50)}
+<span class="hint">Or point at a place in a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
 <div class="pair"><figure><figcaption>Where they disagree</figcaption>
 <div class="picture" role="img" aria-label="Map of disagreement: {sentence}"><div class="zoomed dimmed">
 <div class="answers" style="background-image: url({disagreement})"></div></div></div>
 <p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
 <figure><figcaption>{first} | {second}</figcaption>
-<div class="picture" role="img" aria-label="{first} left of the line, {second} right of it">
+<div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
 <div class="side left"><div class="zoomed"><div class="mask" style="background-image: var(--mask-{slots[0].letter})"></div></div></div>
 <div class="side right"><div class="zoomed"><div class="mask" style="background-image: var(--mask-{slots[1].letter})"></div></div></div>
 <div class="line"></div></div>
-<label class="ranged">{slots[0].letter} <input type="range" min="0" max="100" value="50" data-sets="--split"
+<label class="ranged">{slots[0].letter} <input type="range" min="0" max="100" step="0.5" value="50" data-sets="--split"
  aria-label="Where {slots[0].letter} ends and {slots[1].letter} begins"> {slots[1].letter}</label></figure></div>
 {table(slots)}"""
+
+
+def _range(name: str, sets: str, least: int, most: int, value: int) -> str:
+    return (
+        f'<label class="ranged">{name} <input type="range" min="{least}" max="{most}" step="0.5" value="{value}"'
+        f' data-sets="{sets}"></label>'
+    )
 
 
 def _answers_layer(number: NDArray[np.uint8]) -> Image.Image:

@@ -62,17 +62,17 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
     choices = [(_title(zoo.card(name)), name) for name in models]
     with gr.Row():
         model = gr.Dropdown(
-            choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=220
+            choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=170
         )
         rate = gr.Slider(
-            1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=220
+            1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=170
         )
         stride = gr.Radio(
             list(OUTPUT_STRIDES),
             value=card.output_stride,
             label="Output stride",
             elem_id=f"{prefix}-stride",
-            min_width=220,
+            min_width=170,
         )
     settled = gr.Textbox(card.name, visible="hidden", container=False)
     model.change(

@@ -31,14 +31,12 @@ DIFFERENT = (255, 214, 0)
 """What marks a pixel of the difference map: no class has this yellow, and it stands out on a darkened photo."""
 
 ABOUT = (
-    "The same weights on the same photo, taps moved and strides changed. Rows: the atrous rate r sets the ASPP to r, 2r "
-    "and 3r. Columns: the output stride sets how fine the map is that they stand on. Choose a cell to enlarge it and to "
-    "see where its answer differs from the one at the trained setting."
+    "The same weights on the same photo, with the taps moved and the strides changed: rate 6 runs the ASPP at 6, 12 and 18, "
+    "and the output stride sets how fine their map is. Choose a cell to enlarge it."
 )
 KEY = (
-    "In a cell: the decoder's milliseconds; the mean share of the nine taps of the three atrous branches that land in the "
-    "map, for the others read padding; the share of pixels labelled otherwise than at the trained setting. Solid frame: the "
-    "setting the weights were trained at. Dashed frames: the same field of view, rate × stride."
+    "In a cell: the decoder's milliseconds, the mean share of its branches' taps that land on the map, and the share of "
+    "pixels labelled otherwise than at the trained setting (solid frame). Dashed frames: the same field of view, rate × stride."
 )
 
 
@@ -63,7 +61,7 @@ def networks() -> list[tuple[str, str]]:
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built."""
     offered = networks()
-    model = gr.Radio(offered, value=tab.network.value, label="Network", info=ABOUT, elem_id="grid-model")
+    model = gr.Radio(offered, value=tab.network.value, label="Network", elem_id="grid-model")
     cells = gr.HTML(view.empty(), elem_id="grid", js_on_load=KEEP_CHOICE + REVEAL)
     # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
     names = json.dumps([name for _, name in offered])
@@ -76,6 +74,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     )
     with gr.Row(elem_id="grid-download"):
         download("All cells (PNG)", "rates.png", write_sheet, [photo, model])
+    gr.HTML(f'<p class="about-section">{ABOUT}</p><p class="about-section">{KEY}</p>')
     gr.on(
         [tab.select, model.input],
         show,
@@ -214,7 +213,7 @@ def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
     trained = trained_cell(card, done)
     heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
     rows = "".join(
-        f'<div class="rate" style="grid-row: {place + 2}" aria-hidden="true">rate<br><strong>{rate}</strong></div>'
+        f'<div class="rate" style="--rate: {place}" aria-hidden="true">rate <strong>{rate}</strong></div>'
         for place, rate in enumerate(RATES)
     )
     cells = "".join(
@@ -225,8 +224,7 @@ def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
     width, height = photo.size
     style = f"--photo: url({view.data_url(photo, 'JPEG', quality=85)}); --ratio: {width} / {height}; --wide: {width / height:.4f}"
     return f"""<fieldset class="rates" style="{style}"><legend>Atrous rate and output stride</legend>
-<div class="corner" style="grid-area: 1 / 1" aria-hidden="true">↓ rate<br>stride →</div>{heads}{rows}{cells}</fieldset>
-<p class="hint">{KEY}</p>"""
+{heads}{rows}{cells}</fieldset>"""
 
 
 def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
@@ -241,14 +239,14 @@ def _column_head(place: int, stride: int, column: Column | None) -> str:
         width, height = column.map_size
         facts = f"map {width} × {height}<br>backbone {column.milliseconds:.0f} ms"
     return (
-        f'<div class="stride" style="grid-area: 1 / {place + 2}"><span>stride</span> <strong>{stride}</strong><br>'
+        f'<div class="stride" style="--stride: {place}"><span>stride</span> <strong>{stride}</strong><br>'
         f"<small>{facts}</small></div>"
     )
 
 
 def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Segmentation | None) -> str:
     """One radio button of the grid and, after it, what is shown while it is chosen."""
-    area = f"grid-area: {place[1] + 2} / {place[0] + 2}"
+    area = f"--stride: {place[0]}; --rate: {place[1]}"
     if column is None or trained is None:
         return f'<div class="cell pending" style="{area}"><div class="picture"></div></div>'
     result = column.results[place[1]]
@@ -261,7 +259,7 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     name = _name(card, rate, stride)
     return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">
 <label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
- aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><div class="mask"></div>{f"<span class=note>{note}</span>" * bool(note)}</div>
+ aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><div class="mask"></div></div>{f"<span class=note>{note}</span>" * bool(note)}
 <span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
  <span><b>{differs.mean():.1%}</b> differ</span></span></label>
 {_detail(name, column, result, trained, taps)}</div>"""

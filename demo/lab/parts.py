@@ -37,11 +37,10 @@ SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
 ABOUT = (
-    "A part that is off hands zeros to what follows it; all else stays as it was trained, nothing is skipped and nothing "
-    "scaled up to make good for it. So this shows what the trained network <i>relies</i> on, not how well a network would do "
-    "that was trained without the part. The backbone runs once for a photo; only the decoder runs again."
+    "A part that is off hands zeros to what follows it; all else stays as it was trained. So this shows what the trained "
+    "network <i>relies</i> on, not how well one would do that was trained without the part."
 )
-TRUTH = "A PNG of Pascal VOC's kind, palette or grey: its values are the classes 0 to 20, and 255 for void."
+TRUTH = "PNG, palette or grey: classes 0 to 20, 255 for void."
 
 
 def section(photo: gr.Image, tab: Shown) -> None:
@@ -59,7 +58,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
             truth = gr.File(
                 label="Label map to score against",
                 file_types=[".png"],
-                height=120,
+                height=96,
                 elem_id="parts-truth",
             )
             gr.HTML(f'<p class="hint">{TRUTH}</p>')
@@ -239,7 +238,7 @@ def figures(photo: Image.Image, card: Card, off: list[str], full: Labels, rest: 
     """Three pictures side by side, and in words what is zero and what it changes."""
     differs = full != rest
     without = " and ".join(filter(None, [", ".join(title(card, name) for name in off[:-1]), *_last(card, off)]))
-    zeroed = "; ".join(_parts(card)[name].zeroed for name in off)
+    zeroed = "; ".join(_zeroed(card, name) for name in off)
     lead = f"Zeroed: {zeroed}. {differs.mean():.1%} of the pixels change." if off else "All parts are on: untick one."
     problem = f'<p class="problem" role="alert">{escape(truth.problem)}</p>' if truth.problem else ""
     width, height = photo.size
@@ -252,6 +251,12 @@ def figures(photo: Image.Image, card: Card, off: list[str], full: Labels, rest: 
 <figure><figcaption>Difference: {differs.mean():.1%} of the pixels</figcaption>
 <div class="picture dimmed"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
 <p class="hint">Yellow: another class than with all parts on.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
+
+
+def _zeroed(card: Card, name: str) -> str:
+    """What stands at zero while a part is off, with the rate it has in this network."""
+    own = title(card, name).removeprefix("3x3 at ")
+    return _parts(card)[name].zeroed.replace(f"convolution at {name},", f"convolution at {own},")
 
 
 def _last(card: Card, off: list[str]) -> list[str]:

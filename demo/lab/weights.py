@@ -25,9 +25,9 @@ SIDE = 560
 """The longer side of the pictures in pixels."""
 
 ABOUT = (
-    "A convolution's weights are learnt for taps that stand a certain distance apart. Moved to another atrous rate, the same "
-    "weights still run, on features they never met in training. How much of what is lost comes back when they are trained "
-    "there? These decoders were all trained alike, on the frozen backbone of DeepLab v3: only the rate differs."
+    "A convolution's weights are learnt for taps that stand a certain distance apart. Moved to another atrous rate they "
+    "still run, on features they never met in training. These decoders were trained alike, on the frozen backbone of "
+    "DeepLab v3; only the rate differs: what is lost by moving comes back by training there, or it does not."
 )
 KINDS = (
     ("Side by side", "both"),
@@ -38,11 +38,11 @@ KINDS = (
 
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built."""
-    gr.HTML(f'<p class="hint">{ABOUT}</p>')
-    with gr.Row():
+    with gr.Column():
         setting = gr.Radio(choices(), value="12/16", label="Atrous rate and output stride", elem_id="fit-setting")
         kind = gr.Radio(list(KINDS), value="both", label="Show", elem_id="fit-kind")
     shown = gr.HTML(view.empty(), elem_id="fit", js_on_load=figures.SAVE_PNG)
+    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     gr.on(
         [tab.select, setting.change, kind.change],
         show,
@@ -143,7 +143,7 @@ def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) 
     )
 
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 620, 340, 54, 18, 14, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 270, 48, 14, 14, 46
 """The plot's size and margins, in units of its view box."""
 TICK = 0.01
 

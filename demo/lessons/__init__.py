@@ -13,8 +13,8 @@ from .. import view
 from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
 from ..server.settings import sentence
-from . import any_size, aspp, atrous, from_scratch, pyramid_pooling, resampling, separable, skips, unet_path
-from .lesson import Control, Lesson, OtherTab
+from . import any_size, aspp, atrous, from_scratch, geometry, pyramid_pooling, resampling, separable, skips, unet_path
+from .lesson import Control, Lesson, OtherTab, See
 
 LESSONS: tuple[Lesson, ...] = (
     any_size.LESSON,
@@ -26,6 +26,7 @@ LESSONS: tuple[Lesson, ...] = (
     aspp.LESSON,
     separable.LESSON,
     from_scratch.LESSON,
+    geometry.LESSON,
 )
 """In the order of the walk."""
 
@@ -38,19 +39,19 @@ class Ways:
     """The ways between the page's tabs: buttons that are made while the tabs are, and connected when all are there."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[gr.Button, str, str | None, str | None]] = []
+        self._made: list[tuple[gr.Button, str, Lesson | None, See | None]] = []
 
     def button(
         self,
         words: str,
         tab: str,
         lesson: Lesson | None = None,
-        model: str | None = None,
+        see: See | None = None,
         variant: Literal["primary", "secondary"] = "secondary",
     ) -> None:
-        """A button that opens a tab, at a lesson or at a network in Anatomy."""
+        """A button that opens a tab, at a lesson or at what there is to see."""
         button = gr.Button(words, variant=variant, size="sm", min_width=120)
-        self._made.append((button, tab, None if lesson is None else lesson.slug, model))
+        self._made.append((button, tab, lesson, see))
 
     def to_lessons(self, tab: OtherTab) -> None:
         """A row of buttons, one a lesson that has its example in ``tab``."""
@@ -60,14 +61,16 @@ class Ways:
                 if lesson.see.tab == tab:
                     self.button(f"{place + 1} {lesson.name}", "lessons", lesson)
 
-    def connect(self, tabs: gr.Tabs, walk: gr.Tabs, model: gr.Dropdown) -> None:
+    def connect(self, tabs: gr.Tabs, walk: gr.Tabs, sections: gr.Tabs, model: gr.Dropdown) -> None:
         """Let all buttons work. The browser does it by itself."""
-        for button, tab, lesson, network in self._made:
+        for button, tab, lesson, see in self._made:
             targets: list[tuple[gr.Tabs | gr.Dropdown, dict[str, Any]]] = [(tabs, {"selected": tab})]
             if lesson is not None:
-                targets.append((walk, {"selected": lesson}))
-            if network is not None:
-                targets.append((model, {"value": network}))
+                targets.append((walk, {"selected": lesson.slug}))
+            if see is not None and see.section is not None:
+                targets.append((sections, {"selected": see.section}))
+            if see is not None and see.model is not None:
+                targets.append((model, {"value": see.model}))
             updates = json.dumps([{"__type__": "update", **update} for _, update in targets])
             go = f"() => {{ window.scrollTo(0, 0); return {updates}; }}"
             button.click(None, None, [target for target, _ in targets], js=go, api_visibility="private")
@@ -92,6 +95,17 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                 **(COMPUTES if lesson.on_photo else WITHOUT_PHOTO),
             }
             gr.on([step.select, *(control.change for control in controls)], partial(draw, lesson), inputs, **shown)
+            if lesson.last_most is not None:
+                *others, last = controls
+                bound = partial(_bounded, lesson)
+                gr.on(
+                    [other.change for other in others],
+                    bound,
+                    controls,
+                    [last],
+                    api_visibility="private",
+                    **WITHOUT_PHOTO,
+                )
             step.select(
                 partial(int, place), None, opened, show_progress="hidden", api_visibility="private", queue=False
             )
@@ -108,13 +122,13 @@ def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Cont
             gr.Markdown(unbroken(f"**{lesson.question}**"))
             with gr.Accordion("Answer", open=False):
                 gr.Markdown(unbroken(lesson.answer))
-        with gr.Column(scale=7, min_width=300):
-            with gr.Row():
+        with gr.Column(scale=8, min_width=300, elem_classes="shown-beside"):
+            with gr.Row(elem_classes="controls"):
                 controls = lesson.controls()
             figure = gr.HTML(js_on_load=SAVE_PNG)
     with gr.Row():
         see = lesson.see
-        ways.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, model=see.model)
+        ways.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, see=see)
         if lesson.on_photo:
             ways.button("Another photo (Segment)", "segment")
         if place > 0:
@@ -137,6 +151,15 @@ def draw(lesson: Lesson, *values: Any) -> str:
         return lesson.figure(*values)
     except (ValueError, OSError) as error:
         return view.problem(sentence(error))
+
+
+def _bounded(lesson: Lesson, *values: Any) -> Any:
+    """The last control with its end where there is no more to step to."""
+    assert lesson.last_most is not None
+    *others, last = values
+    most = lesson.last_most(*others)
+    known = isinstance(last, int | float) and not isinstance(last, bool)
+    return gr.update(maximum=most, value=min(last, most) if known else most)
 
 
 def _draw_again(lesson: Lesson, place: int, opened: int | None, *values: Any) -> Any:

@@ -102,12 +102,12 @@ def draw(photo: str, side: Any) -> str:
     answer, error = run(nn.Sequential(nn.Flatten(), linear), x)
     map_, too_small = run(as_convolution(linear), x)
     rows, columns = x.shape[2:]
-    read = f"flatten {x.shape[1]} × {rows} × {columns} = {x[0].numel():,} numbers"
+    read = f"flatten {columns} × {rows} × {x.shape[1]} = {x[0].numel():,} numbers"
     panels = [
         panel("Flatten, then fully connected", _answer(shown, answer, read), error and f"torch says: <b>{error}</b>"),
         panel("The same weights as a 7 × 7 convolution", _map(shown, map_), too_small and f"torch says: {too_small}"),
     ]
-    shape = "no scores" if map_ is None else f"scores of <b>{' × '.join(map(str, map_.shape[1:]))}</b>"
+    shape = "no scores" if map_ is None else f"scores of <b>{' × '.join(map(str, reversed(map_.shape[1:])))}</b>"
     one = "fails" if answer is None else f"says {VOC_CLASSES[int(answer.argmax())]}"
     words = (
         f"{side} × {side} pixels leave a map of {rows} × {columns}: the classifier {one}, the convolution gives {shape}"
@@ -160,16 +160,14 @@ A classifier says *what* is in a photo, once. Its convolutions would take a phot
 end: the last map is flattened, and a **fully connected layer** has a weight for every number of it. This one was made for
 224 × 224 pixels, which leave a map of 7 × 7 cells.
 
-Look at that layer again. For each class, it multiplies every cell of a 7 × 7 map with a weight and sums up, and that *is*
-a 7 × 7 convolution, applied once. Give the same weights to a convolution and it slides: over a larger map it gives a
-**map of scores**, one answer a place. The layers behind it read a single cell each, so they become the article's
-**1 × 1 convolutions**. With that step FCN begins.
+But to multiply every cell of a 7 × 7 map with a weight and sum up *is* a 7 × 7 convolution, applied once. Give it the same
+weights and it slides: over a larger map it gives a **map of scores**, one answer a place. With that step FCN begins.
 """,
     question="A map of 7 × 7 gets one and the same answer from both. At which sizes does the convolution give 5 × 5 answers?",
     answer="""
-A 7 × 7 kernel fits into a map of *n* cells *n* − 6 times, so it takes a map of 11 × 11: from 321 to 352 pixels, since
-the map has one cell for every 32 pixels begun. At 192 and below the kernel is larger than the map, and even the
-convolution gives up; FCN pads the map there. At 512 it has 100 answers in one pass, for far less work than 100 crops.
+A 7 × 7 kernel fits into a map of *n* cells *n* − 6 times, so it takes a map of 11 × 11: from 321 to 352 pixels, with a cell
+for every 32 pixels begun. At 192 and below the kernel is larger than the map, and even the convolution gives up. At 512 it
+has 100 answers in one pass, for far less work than 100 crops.
 """,
     controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=16)],
     figure=draw,

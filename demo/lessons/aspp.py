@@ -45,10 +45,7 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     names = ["1 × 1", *(f"rate {step * rate}" for step in (1, 2, 3)), "image pooling"]
     notes = [
         "its own cell",
-        *(
-            f"{2 * step * rate + 1} cells wide, {share:.0%} of taps land"
-            for step, share in zip((1, 2, 3), shares, strict=True)
-        ),
+        *(f"{share:.0%} of its taps land" for step, share in zip((1, 2, 3), shares, strict=True)),
         "all cells, one mean",
     ]
     small = [
@@ -59,14 +56,23 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     tall = PANEL * shown.height / shown.width
     answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, labels), 0, 0, PANEL, tall))
     panels = [
-        panel(f"Taps on the map of {height} × {width} cells", _taps(shown, height, width, cell, rate)),
+        panel(f"Taps on the map of {width} × {height} cells", _taps(shown, height, width, cell, rate)),
         panel("All five together", answer, found),
         f'<div class="small">{"".join(small)}</div>',
     ]
-    words = "○ □ △: taps at the three rates, hollow at the edge where they are off the map. " + ", ".join(
-        f"rate {step * rate}: <b>{share:.0%}</b>" for step, share in zip((1, 2, 3), shares, strict=True)
+    words = "○ □ △: taps at the three rates, hollow where they are off the map. " + "; ".join(
+        f"rate {step * rate} finds {neighbours(step * rate, width, height)}" for step in (1, 2, 3)
     )
-    return figure(f"lesson-7-aspp-rate-{rate}", panels, f"{words} of all taps land on it")
+    return figure(f"lesson-7-aspp-rate-{rate}", panels, words)
+
+
+def neighbours(rate: int, width: int, height: int) -> str:
+    """Where taps at this rate meet another cell of a map of width x height cells, from some position at least."""
+    if rate < min(width, height):
+        return "neighbours both ways"
+    if rate >= max(width, height):
+        return "<b>its own cell alone</b>"
+    return f"neighbours along the {'width' if width > height else 'height'} only"
 
 
 def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], rate: int) -> str:
@@ -116,20 +122,20 @@ A cat may fill the photo or a corner of it, and no single rate suits both. **Atr
 branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, and **image pooling**, the mean of
 the whole map. A last 1 × 1 convolution weighs what they saw.
 
-The figure runs the trained DeepLab v3 on the photo of the Segment tab, at output stride 16. Its weights belong to the
-rates 6, 12 and 18, which is rate 6 on the slider: *r*, 2*r* and 3*r*. Grey maps show where each branch is active, the mean over its channels; a mean of the whole photo has no place, so its map is flat.
+The figure runs the trained DeepLab v3 on your photo; its weights belong to the rates 6, 12 and 18. Grey maps show the mean
+over a branch's channels; a mean of the whole photo has no place, so its map is flat.
 """,
     question="Raise the rate to 12, so that the branches run at 12, 24 and 36. Which of them still sees more than its own cell?",
     answer="""
-Rate 12 does. On a map of 22 × 32 cells, rate 24 finds a neighbour along the width only, and rate 36 none at all: 11 % of
-its taps land, the middle one of nine, so it is a second 1 × 1 branch with weights that were trained for something else.
-Image pooling sees the whole photo at any rate, and that is why DeepLab v3 added it.
+The line below the figure says it for your photo: a branch finds a neighbour along a side while its rate is smaller than
+that side of the map. One that finds none reads its middle tap alone, and is a second 1 × 1 branch with weights that were
+trained for something else. Image pooling sees the whole photo at any rate; that is why DeepLab v3 added it.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),
         *place(),
     ],
     figure=draw,
-    see=See("lab", "Rates and branches on your photo"),
+    see=See("lab", "Rates and branches on your photo", section="grid"),
     on_photo=True,
 )

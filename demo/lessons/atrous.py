@@ -92,18 +92,17 @@ LESSON = Lesson(
     name="Atrous",
     title="Look further, not at less",
     text="""
-Pooling widens what a position sees, and pays with the map's resolution. An **atrous convolution** widens it by moving the
-taps of its kernel apart: at rate *r* they stand *r* cells apart, and a 3 × 3 kernel sees 2*r* + 1 cells along a side. The
-map stays as large, the weights stay nine, and so does the work.
+Pooling widens what a position sees, and pays with the map's resolution. An **atrous convolution** moves the taps of its
+kernel apart instead: at rate *r* a 3 × 3 kernel sees 2*r* + 1 cells along a side, with nine weights and on a map as large
+as before. It is the same as a large kernel that is zero between the taps (*à trous*: with holes); the figure runs both.
 
-It is the same as a large kernel that is zero between the taps (*à trous*: with holes), and the figure runs both to show
-it. But a wide view has an edge: on a map of 32 cells, that is 512 pixels at stride 16, taps beyond the map read padding and learn nothing there.
+But a wide view has an edge: taps beyond the map read padding and learn nothing there.
 """,
     question="On a map of 32 × 32, which rate turns the 3 × 3 convolution into a 1 × 1 convolution at every position?",
     answer="""
 Rate 32: a tap 32 cells away is off a map of 32 from wherever you look, only the middle one is left, and the share is
-1/9 = 11 %. It goes down steadily before: at rate 18 the corners of the map still have 4 taps and its middle just one.
-DeepLab v3 saw this and added image pooling beside the large rates: that is the next lesson.
+1/9 = 11 %. At rate 18 the corners of the map still have 4 taps and its middle just one. DeepLab v3 saw this and added image
+pooling: the next lesson.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),
@@ -111,5 +110,5 @@ DeepLab v3 saw this and added image pooling beside the large rates: that is the 
         *place(),
     ],
     figure=draw,
-    see=See("lab", "Move the rate on your photo"),
+    see=See("lab", "Move the rate on your photo", section="grid"),
 )

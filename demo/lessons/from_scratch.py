@@ -1,5 +1,6 @@
-"""Lesson 9: a U-Net that began with ImageNet's weights beside one that began with random numbers."""
+"""Lesson 9: a U-Net that began with trained weights beside one that began with random numbers."""
 
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..figures import PANEL, contents, figure, labelled, panel, photograph, rect
 from ..server import memory
 from .lesson import Lesson, See, chosen, radio, small_photo
 
-NETWORKS = {"ImageNet": "unet_mobilenetv2", "random": "unet_width24"}
+NETWORKS = {"trained": "unet_mobilenetv2", "random": "unet_width24"}
 """The network by what it started from, which is also what its bars are called."""
 OWN = "each at its own size"
 FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops seen in training")
@@ -28,9 +29,12 @@ def sizes() -> dict[str, int | None]:
 
 def segmented(photo: str, working_size: int | None, size: tuple[int, int]) -> list[Segmentation]:
     """The photo at this path by both networks, the label maps at ``size`` (width, height)."""
+    return _by(photo, NETWORKS.values(), working_size, size)
+
+
+def _by(photo: str, names: Iterable[str], working_size: int | None, size: tuple[int, int]) -> list[Segmentation]:
     return [
-        memory.segmenter(name).decode(memory.features(photo, name, None, working_size), size=size)
-        for name in NETWORKS.values()
+        memory.segmenter(name).decode(memory.features(photo, name, None, working_size), size=size) for name in names
     ]
 
 
@@ -44,8 +48,22 @@ def draw(photo: str, seen: Any) -> str:
     how = f"both see it at {first} pixels" if first == second else f"they see it at {first} and {second} pixels"
     panels = [_picture(shown, result) for result in results]
     panels.append(panel("What the cards say", _bars(), "Each scored and counted at its own size."))
-    words = f"On this photo they agree on <b>{same:.1%}</b> of the pixels; {how}"
-    return figure(f"lesson-9-imagenet-start-{results[0].working_size[0]}-{results[1].working_size[0]}", panels, words)
+    moved = "".join(_moved(photo, result) for result in results)
+    words = f"On this photo they agree on <b>{same:.1%}</b> of the pixels; {how}{moved}"
+    return figure(f"lesson-9-trained-start-{results[0].working_size[0]}-{results[1].working_size[0]}", panels, words)
+
+
+def _moved(photo: str, result: Segmentation) -> str:
+    """How far an answer is from the one at the network's own size, if that is another."""
+    height, width = result.labels.shape
+    (own,) = _by(photo, (result.model,), None, (width, height))
+    if own.working_size == result.working_size:
+        return ""
+    differs = (own.labels != result.labels).mean()
+    name = zoo.card(result.model).title
+    return (
+        f". {escape(name)} labels {differs:.1%} otherwise than at its own {own.working_size[0]} × {own.working_size[1]}"
+    )
 
 
 def _picture(photo: Image.Image, result: Segmentation) -> str:
@@ -60,9 +78,14 @@ def _picture(photo: Image.Image, result: Segmentation) -> str:
     )
     crop, runs = training["recipe"]["crop"], len(training["commands"])
     crops = f"crops of {crop} × {crop} pixels" if runs == 1 else f"{runs} runs, the last in crops of {crop} × {crop}"
-    start = "random weights" if training["start"] == "random" else training["start"]
+    start = "random weights" if training["start"] == "random" else _title(training["start"])
     note = f"{card.name} finds {found}. Started from {start}; {crops}."
     return panel(escape(card.title), drawn, escape(note))
+
+
+def _title(start: str) -> str:
+    """What weights began as: a network of the zoo by its title, or anything else as the card says it."""
+    return zoo.card(start).title if start in zoo.CARDS else start
 
 
 def facts(name: str) -> tuple[tuple[float, str], ...]:
@@ -99,25 +122,21 @@ def _bars() -> str:
 
 
 LESSON = Lesson(
-    name="ImageNet start",
-    title="What the ImageNet start is worth",
+    name="Trained start",
+    title="What a trained start is worth",
     text="""
-Nobody in this walk began with nothing. The backbone of the four networks so far had learnt to tell a thousand kinds of
-things apart from **1.28 million ImageNet photos** before it saw the first label map. U-Net's authors had no such start:
-theirs began with **random numbers**, and so does the second network here, their own at 3/8 of its width. The bars are
-both networks' cards: about as many weights, and the same seven thousand photos.
+The backbone of the networks so far had learned from more than a million photos before it saw the first one here. U-Net's
+authors had no such start: theirs began with **random numbers**, and so does the second network, their own at 3/8 of its
+width. The bars are both networks' cards.
 
-It is no clean experiment, for more differs than the start. The first has another backbone: MobileNet v2, deep, of
-separable convolutions, down to stride 32; the second has plain 3 × 3 convolutions, two a step, down to stride 16. Its
-first ones run at every pixel, so a photo of the same size costs it five times as much; it was trained in
-smaller crops, with other numbers of passes, and sees the photo at half the size.
+It is no clean experiment, for more differs than the start: the backbone, the size at which they see the photo, the crops
+they were trained on.
 """,
-    question="Does it do worse because it sees the photo at half the size? Let both see it at the same.",
+    question="Does it do worse because it sees the photo at another size? Let both see it at the same.",
     answer="""
-That is the smaller part of it. At 256 pixels the one with the ImageNet start draws coarser edges, but mostly still
-knows *what* it sees. At 512 the one from scratch gets four times the pixels, of things larger than any in its crops, and
-does not name them better for it. Seven thousand photos are enough to learn that a class ends where a colour does,
-and few to learn what makes a dog of it: that is what ImageNet's photos bring along.
+The line below the figure counts it on your photo: how many pixels each labels otherwise than at its own size, and the notes
+say what it then finds. Over all validation photos the first pair of bars decides. A few thousand photos are enough to learn
+that a class ends where a colour does, and few to learn what makes a dog of it: that is what a trained start brings along.
 """,
     controls=lambda: [radio("The photo is seen", list(sizes()))],
     figure=draw,

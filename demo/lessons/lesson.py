@@ -27,6 +27,8 @@ class See:
     words: str
     model: str | None = None
     """The network that Anatomy then shows."""
+    section: str | None = None
+    """The section of the Lab that is then open: its file's name."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Lesson:
     see: See
     """Where the same can be seen at work."""
     on_photo: bool = False
+    last_most: Callable[..., int] | None = None
+    """What the last control, a slider, may be at most, from the values of those before it."""
 
     @property
     def slug(self) -> str:

@@ -32,7 +32,7 @@ def draw(height: Any, width: Any, channels: Any) -> str:
         panels.append(panel(f"{bins} × {bins} bins", _grid(members, bins), note))
         first += bins**2
     count = sum(bins**2 for bins in BINS)
-    words = f"{channels} maps of {height} × {width} = {channels * height * width:,} numbers in"
+    words = f"{channels} maps of {width} × {height} = {channels * height * width:,} numbers in"
     return figure("lesson-5-pyramid-pooling", panels, f"{words}, {channels} × {count} = <b>{numbers:,} out</b>")
 
 
@@ -48,7 +48,7 @@ def _grid(members: torch.Tensor, bins: int) -> str:
         inset = 0.07 + 0.05 * ((index + index // bins) % 2)  # so that bins that overlap can be told apart
         box = (top + inset, left + inset, bottom - top + 1 - 2 * inset, right - left + 1 - 2 * inset)
         parts.append(grid.box(*box, f"bin bin{(index + index // bins) % 2}"))
-    title = f"A map of {rows} by {columns} cells under {bins} by {bins} bins, {len(shared)} cells in several of them"
+    title = f"A map of {columns} by {rows} cells under {bins} by {bins} bins, {len(shared)} cells in several of them"
     return svg(HEIGHT + 8, title, *parts)
 
 
@@ -56,18 +56,16 @@ LESSON = Lesson(
     name="Pyramid pooling",
     title="Any map, always 5,376 numbers",
     text="""
-Lesson 1 let go of the fixed size by letting go of the fully connected layer. **Spatial pyramid pooling** keeps the layer
-and makes its input fit: lay a grid of 4 × 4 bins over the map, however large it is, and keep each bin's maximum; do the
-same with 2 × 2 bins and with one. That is 16 + 4 + 1 = 21 numbers a channel: coarse about *where*, exact about *what*.
+Lesson 1 let go of the fixed size by letting go of the fully connected layer. **Spatial pyramid pooling** makes its input
+fit instead: lay 4 × 4 bins over the map, however large it is, and keep each bin's maximum; then 2 × 2 bins, then one. That
+is 16 + 4 + 1 = 21 numbers a channel: coarse about *where*, exact about *what*.
 
-With 256 channels it is 5,376 numbers for a thumbnail and for a poster alike. DeepLab borrows the idea of looking at
-several scales side by side, but not the pooling: a label map needs a place for every answer.
+DeepLab borrows the several scales side by side, but not the pooling: a label map needs a place for every answer.
 """,
     question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins on a 3 × 3 map, and of the 5,376?",
     answer="""
 The bins overlap: along a side of *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ up to ⌈(*i*+1)·*n*/4⌉, so neighbours share
-cells (the shaded ones) rather than leave one out. There are still 21 maxima a channel. Even a map of a single cell gives
-5,376 numbers, 21 times the same ones.
+the shaded cells rather than leave one out. There are still 21 maxima a channel, even for a single cell.
 """,
     controls=lambda: [
         slider("Height of the map", 13, *SIDES),

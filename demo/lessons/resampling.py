@@ -63,15 +63,30 @@ def _cells(map_: Tensor) -> set[Cell]:
     return {(row, column) for row, column in map_.nonzero().tolist()}
 
 
-def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any) -> str:
-    """Both maps at one step of the kernel's way."""
+def steps(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any) -> int:
+    """How many steps there are for these settings, as they arrive; 1 where there is no layer."""
+    try:
+        made = _made(kind, kernel, stride, padding, side)
+    except ValueError:
+        return 1
+    return made.shape[-1] ** 2 if kind == DOWN else made.shape[0] ** 2
+
+
+def _made(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any) -> Tensor:
+    """The connections of the layer with these settings, checked: (h, w, H, W)."""
     kind = chosen("the kind", kind, (DOWN, UP))
     kernel, stride = whole("the kernel", kernel, 1, 5), whole("the stride", stride, 1, 4)
     padding, side = whole("the padding", padding, 0, 2), whole("the side of the map", side, 2, 8)
-    made = connections(build(kind, kernel, stride, padding), side, side)[:, :, 0]
+    return connections(build(kind, kernel, stride, padding), side, side)[:, :, 0]
+
+
+def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any) -> str:
+    """Both maps at one step of the kernel's way."""
+    made = _made(kind, kernel, stride, padding, side)
+    kernel, stride, padding, side = int(kernel), int(stride), int(padding), int(side)
     size = made.shape[-1]
-    steps = (size if kind == DOWN else side) ** 2
-    step = min(whole("the step", step, 1, 64), steps)
+    last = steps(kind, kernel, stride, padding, side)
+    step = min(whole("the step", step, 1, 64), last)
     now = moment(kind, made, step)
     corner = (now.at[0] * stride - padding, now.at[1] * stride - padding)
     dashed = Dashed(padding, corner, kernel)
@@ -83,7 +98,7 @@ def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any
     ]
     words, _ = formula(kind, side, kernel, stride, padding)
     taken = f"reads {len(now.read)}, writes {len(now.written)} cell{'s' * (len(now.written) > 1)}"
-    return figure(f"lesson-2-{kind}", panels, f"Step {step} of {steps}: {taken}. Output side: <b>{words}</b>")
+    return figure(f"lesson-2-{kind}", panels, f"Step {step} of {last}: {taken}. Output side: <b>{words}</b>")
 
 
 @dataclass(frozen=True)
@@ -112,20 +127,19 @@ LESSON = Lesson(
     title="Down, and up again",
     text="""
 A **strided convolution** makes a map smaller: the kernel jumps `stride` cells from one output cell to the next. What it
-reads beyond the edge is padding, zeros that stand in for a photo that has ended.
+reads beyond the edge is padding, zeros.
 
-A **transposed convolution** walks the same connections the other way round. Each *input* cell stamps the whole kernel
-onto the output, `stride` cells apart, and where stamps overlap they add up; its padding cuts the border off again. It is
-no inverse: it undoes the size, not the numbers. FCN grows its scores with kernel 4, stride 2 and padding 1, starting
-from weights that interpolate.
+A **transposed convolution** walks the same connections the other way. Each *input* cell stamps the whole kernel onto the
+output, `stride` cells apart; overlapping stamps add up, and its padding cuts the border off. It undoes the size, not the
+numbers.
 
-All weights here are 1 and so are all inputs, so the numbers count how many input cells went into an output cell.
+All weights and inputs here are 1, so the numbers count how many input cells went into an output cell.
 """,
     question="Transposed, kernel 3, stride 2, stepped to the end: why do some cells count 4 and others 1, and which kernel mends it?",
     answer="""
-At stride 2, stamps of width 3 overlap in every other row and column only: a cell is hit 1, 2 or 4 times, and that
-chequerboard shows in the pictures a network makes. A kernel that is a multiple of the stride hits every inner cell
-equally often: set it to 2 (once each, as U-Net does) or 4 (four times each, as FCN does).
+At stride 2, stamps of width 3 overlap in every other row and column only: a cell is hit 1, 2 or 4 times, a chequerboard
+that shows in the pictures a network makes. A kernel that is a multiple of the stride hits every inner cell equally often:
+2 (once each, as U-Net does) or 4 (four times each, as FCN does).
 """,
     controls=lambda: [
         radio("Convolution", [DOWN, UP]),
@@ -133,8 +147,9 @@ equally often: set it to 2 (once each, as U-Net does) or 4 (four times each, as 
         slider("Stride", 2, 1, 4),
         slider("Padding", 1, 0, 2),
         slider("Map", 5, 2, 8),
-        slider("Step", 5, 1, 64),
+        slider("Step", 5, 1, 9),
     ],
     figure=draw,
+    last_most=steps,
     see=See("anatomy", "Down and up in the paper's U-Net", "unet"),
 )

@@ -83,18 +83,17 @@ LESSON = Lesson(
     name="Separable",
     title="One product, taken apart",
     text="""
-A plain convolution does two things at once: each of its kernels looks at a neighbourhood *and* mixes all channels. Doing
-both together multiplies their costs. A **depthwise separable convolution** does one after the other: a depthwise step,
-one flat kernel a channel, looks around; a pointwise step, a 1 × 1 convolution, mixes. Of the product remains a sum.
+A plain convolution looks at a neighbourhood *and* mixes all channels, and doing both at once multiplies their costs. A
+**depthwise separable convolution** does one after the other: one flat kernel a channel looks around, then a 1 × 1
+convolution mixes. Of the product remains a sum.
 
-The sliders start at the article's example: 12 × 12 × 3 to 8 × 8 × 256 with a 5 × 5 kernel, 1,228,800 multiplications
-against 53,952. DeepLab v3+ builds its ASPP and its decoder this way, and makes the convolutions atrous besides.
+The sliders start at the article's example: 12 × 12 × 3 to 8 × 8 × 256 with a 5 × 5 kernel. DeepLab v3+ builds its ASPP and
+its decoder this way.
 """,
     question="What saves most, a larger kernel or more output channels? And is there a setting where it costs more?",
     answer="""
-The share is 1/*out* + 1/*k*². With few output channels the first part rules: at one channel the separable way costs
-*more*, since there is nothing to mix into. Beyond a hundred channels it has almost vanished, and only the kernel counts:
-at 3 × 3 it never gets below 1/9, at 5 × 5 below 1/25. With a 1 × 1 kernel there is nothing to separate.
+The share is 1/*out* + 1/*k*². At one output channel the separable way costs *more*: there is nothing to mix into. Beyond a
+hundred channels only the kernel counts: at 3 × 3 the share never gets below 1/9, at 5 × 5 below 1/25.
 """,
     controls=lambda: [
         slider("Output side", 8, 1, 64),

@@ -81,7 +81,7 @@ def draw(photo: str, padding: Any, source: Any, side: Any) -> str:
     lost = f"{(width - out_width) // 2} pixels are lost on every side" if padding == "valid" else "none is lost"
     words = f"{width} × {height} pixels in, labels for <b>{out_width} × {out_height}</b>: {share:.0%} of them; {lost}"
     panels = [
-        panel("Every step's channels × height × width", _drawing(found, (3, height, width))),
+        panel("Every step's width × height × channels", _drawing(found, (3, height, width))),
         panel("What gets a label is bright", _labelled(display.photo, width, height, out_width, out_height)),
     ]
     return figure(f"lesson-4-unet-{padding}-{width}x{height}", panels, words)
@@ -98,7 +98,7 @@ def _drawing(found: Path, photo: Shape) -> str:
         below, up = found.below[depth - 1 - level], found.up[depth - 1 - level]
         parts += [*_box(2, y, shape, "two 3×3"), *_box(right, y, up, f"of {shape[0]} + {below[0]}", "decoder")]
         cropped = below[1:] != shape[1:]
-        words = ("crop to", f"{below[1]}×{below[2]}") if cropped else ("concatenated", "as it is")
+        words = ("crop to", f"{below[2]}×{below[1]}") if cropped else ("concatenated", "as it is")
         parts.append(arrow(BOX + 4, y + 22, right - 2, y + 22, "skip"))
         parts += [text(PANEL / 2, y + 16, words[0]), text(PANEL / 2, y + 38, words[1])]
         foot = y + 44
@@ -124,7 +124,7 @@ def _box(x: float, y: float, shape: Shape, work: str, style: str = "") -> list[s
 
 
 def _times(shape: Shape) -> str:
-    return "×".join(map(str, shape))
+    return "×".join(map(str, reversed(shape)))
 
 
 def _labelled(photo: Image.Image, width: int, height: int, out_width: int, out_height: int) -> str:
@@ -148,20 +148,18 @@ LESSON = Lesson(
     name="U-Net's path",
     title="Down the U and up again",
     text="""
-FCN adds a few maps of *scores* on its way up. **U-Net** hands over the *features* themselves, all of them, at every
-scale: each step up takes the map from below through a 2 × 2 transposed convolution, puts the skip beside it
-(concatenated, not added) and lets two 3 × 3 convolutions make one of both. Each halving of the size
-doubles the channels.
+FCN adds a few maps of *scores* on its way up. **U-Net** hands over the *features*, at every scale: each step up takes the
+map from below through a 2 × 2 transposed convolution, puts the skip beside it (concatenated, not added) and lets two
+3 × 3 convolutions make one of both. Each halving of the size doubles the channels.
 
-The paper's convolutions have no padding: each 3 × 3 costs a border of one pixel, skips come out larger than what they
-meet and are **cropped**, and labels exist for the middle of the tile only. With padding nothing is lost, and the border
-is guessed from zeros.
+The paper's convolutions have no padding: each 3 × 3 costs a border of one pixel, skips are **cropped** to what they meet,
+and labels exist for the middle of the tile only. With padding nothing is lost, and the border is guessed from zeros.
 """,
     question="The paper turns 572 × 572 pixels into 388 × 388 labels. Does a larger tile lose more? And what of a tile of 576?",
     answer="""
 Every tile loses 92 pixels on each side, so a larger one loses a smaller *share*: 572 keeps 46 %, 892 keeps 63 %. But not
-every size works. Each map must be even where it is pooled, or crop and skip would no longer meet; at 576 the network says
-so itself. Sides that work are 16 apart: 556, 572, 588. The photo that is here has to be cut into such tiles, or padded.
+every size works: each map must be even where it is pooled, or crop and skip would not meet; at 576 the network says so.
+Sides that work are 16 apart: 556, 572, 588.
 """,
     controls=lambda: [
         radio("Convolutions", [("unpadded (paper)", "valid"), ("padded", "same")]),

@@ -4,6 +4,7 @@ They are fetched where a visitor chooses the network, and nowhere else: whatever
 says why they are not, without asking the server a second time.
 """
 
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 from segmodels import Card
-from segmodels.weights import Progress
+from segmodels.weights import CacheError, FetchError, Progress
 
 from . import limits
 
+LOG = logging.getLogger(__name__)
 AGAIN_SECONDS = 5
 """How long after a failure the page does not ask the server again: gradio may report one choice twice."""
 
@@ -55,7 +57,8 @@ def fetch(card: Card, progress: Progress = lambda done, total: None) -> None:
     """Fetch the weights of ``card``; does nothing if they are at hand or there are none.
 
     Raises:
-        ValueError: if they cannot be fetched, with a sentence that says what to do; ``check_at_hand`` then says the same.
+        ValueError: if they cannot be fetched, with a sentence that says what a visitor can do; ``check_at_hand`` then says
+            the same. What the page's owner can do is logged.
     """
     if not card.trained or card.at_hand:
         return
@@ -67,9 +70,22 @@ def fetch(card: Card, progress: Progress = lambda done, total: None) -> None:
 
     try:
         card.weights_file(arrived)
+    except FetchError as error:
+        LOG.warning("%s", error)
+        said = _for_visitors(card, error.__cause__)
+        _failures[card.name] = _Failure(said)
+        raise ValueError(said) from error
     except ValueError as error:
         _failures[card.name] = _Failure(str(error))
         raise
+
+
+def _for_visitors(card: Card, why: BaseException | None) -> str:
+    """Why weights cannot be fetched, and what to do without the keys to the server."""
+    reason = "this page has no room for them" if why is None or isinstance(why, CacheError) else str(why)
+    return (
+        f"{described(card)} cannot be fetched now: {reason}; choose a network bundled with this page, which needs none"
+    )
 
 
 def check_at_hand(card: Card) -> None:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from ..labels import DISPLAY_PALETTE, PALETTE, VOID
 
+FIGURE_INCHES = (12, 8)
+"""The most that the article's figure takes: its width, and the height of its pictures."""
 FIGURE_SIDE = 1600
 """The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""
 
@@ -73,7 +75,9 @@ def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[I
 def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]) -> Figure:
     """The article's figure, input image and segmented output side by side, with the classes found named below."""
     photo, labels = bounded(photo, labels, FIGURE_SIDE)
-    drawing = Figure(figsize=(12, 6), layout="constrained")
+    shape = photo.width / photo.height
+    height = min(FIGURE_INCHES[1], FIGURE_INCHES[0] / 2 / shape)  # of each picture
+    drawing = Figure(figsize=(max(2 * height * shape, FIGURE_INCHES[0] / 2), height + 1), layout="constrained")
     FigureCanvasAgg(drawing)
     left, right = drawing.subplots(1, 2)
     left.imshow(photo)

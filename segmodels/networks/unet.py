@@ -72,8 +72,8 @@ class ContractingPath(nn.Module):
             height, width = features[-1].shape[-2:]
             if self.padding == "valid" and (height % 2 or width % 2):
                 raise ValueError(
-                    f"an unpadded U-Net pools maps with even sides only, and {x.shape[-2]}x{x.shape[-1]} leads to "
-                    f"{height}x{width}: take a tile whose sides are multiples of 16 plus 12, such as 572x572"
+                    f"an unpadded U-Net pools maps with even sides only, and {x.shape[-1]} x {x.shape[-2]} leads to "
+                    f"{width} x {height}: take a tile whose sides are multiples of 16 plus 12, such as 572 x 572"
                 )
             features.append(step(self.pool(features[-1])))
         return features
