@@ -45,14 +45,6 @@ window.drawing = (() => {
 
   const channels = colour => [1, 3, 5].map(place => parseInt(colour.slice(place, place + 2), 16));
   const packed = (red, green, blue, alpha = 255) => (alpha << 24 | blue << 16 | green << 8 | red) >>> 0;
-  const mixed = (from, to, share) => {
-    let colour = 0xff000000;
-    for (const shift of [0, 8, 16]) {
-      const [a, b] = [from >>> shift & 255, to >>> shift & 255];
-      colour |= Math.round(a + (b - a) * share) << shift;
-    }
-    return colour >>> 0;
-  };
 
   // The colour of each class of a result, by its index.
   function colours(classes) {
@@ -103,15 +95,6 @@ window.drawing = (() => {
     put(canvas, map, picture);
   }
 
-  // Colours over the photo at their own strength, for pictures that other parts of the page have.
-  function mask(canvas, map, classes, under, opacity) {
-    const table = colours(classes);
-    const picture = new Uint32Array(map.labels.length);
-    for (let at = 0; at < picture.length; at++)
-      picture[at] = map.labels[at] ? map.edges[at] ? EDGE : mixed(under[at], table[map.labels[at]], opacity) : under[at];
-    put(canvas, map, picture);
-  }
-
   const percent = share => `${(100 * share).toFixed(1)}%`;
 
   function entry(one, tag) {
@@ -154,7 +137,6 @@ window.drawing = (() => {
         return item;
       }));
       const found = classes.filter(one => one.index);
-      if (!found.some(one => one.index === chosen)) chosen = chosen !== null && !found.length ? null : chosen;
       find('.choices').hidden = !found.length;
       find('.nothing').hidden = found.length > 0;
       find('.choices').replaceChildren(find('.choices legend'), choice('all', 'all classes'), ...found.map(choice));
@@ -260,5 +242,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, useVoc, setOpacity, labelMap, photo, mask};
+  return {result, useVoc, setOpacity};
 })();
