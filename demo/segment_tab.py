@@ -214,15 +214,15 @@ def _offered(card: Card) -> str:
 
 
 def _labels_file(path: str, result: Segmentation, file: Path) -> None:
-    label_image(result.labels).save(file)
+    label_image(result.labels, result.class_list).save(file)
 
 
 def _overlay_file(path: str, result: Segmentation, file: Path) -> None:
-    overlay(memory.photo(path).image, result.labels).save(file, compress_level=1)
+    overlay(memory.photo(path).image, result.labels, classes=result.class_list).save(file, compress_level=1)
 
 
 def _figure_file(path: str, result: Segmentation, file: Path) -> None:
-    figure(memory.photo(path).image, result.labels, result.classes).savefig(file)
+    figure(memory.photo(path).image, result.labels, result.class_list).savefig(file)
 
 
 def _table_file(path: str, result: Segmentation, file: Path) -> None:
@@ -312,7 +312,7 @@ def _api() -> None:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.jpg"]
                 _labels_file(path, result, files[0])
                 photo = memory.photo(path)
-                overlay(photo.image, result.labels).save(files[1], quality=90)
+                overlay(photo.image, result.labels, classes=result.class_list).save(files[1], quality=90)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)

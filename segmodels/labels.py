@@ -96,6 +96,8 @@ class ClassList:
 
     names: tuple[str, ...]
     colours: tuple[Colour, ...] = ()
+    background: int | None = None
+    """The class that is nothing in particular and is left untouched in pictures; by default the one that is called so."""
 
     def __post_init__(self) -> None:
         if not CLASS_COUNTS[0] <= len(self.names) <= CLASS_COUNTS[1]:
@@ -107,6 +109,10 @@ class ClassList:
                 raise ValueError(f"two classes are called {name}")
         if not self.colours:
             object.__setattr__(self, "colours", _default_colours(self.names))
+        if self.background is None and "background" in self.names:
+            object.__setattr__(self, "background", self.names.index("background"))
+        if self.background is not None and not 0 <= self.background < len(self.names):
+            raise ValueError(f"the background cannot be class {self.background} of {len(self.names)}")
         if len(self.colours) != len(self.names):
             raise ValueError(f"there are {len(self.names)} classes and {len(self.colours)} colours")
         for name, colour in zip(self.names, self.colours, strict=True):
@@ -114,16 +120,17 @@ class ClassList:
                 raise ValueError(f"the colour of {name} must be red, green and blue from 0 to 255, not {colour}")
 
     @property
-    def background(self) -> int | None:
-        """The class that is nothing in particular and is left untouched in pictures, if one is called so."""
-        return self.names.index("background") if "background" in self.names else None
-
-    @property
     def palette(self) -> NDArray[np.uint8]:
         """(256, 3): the classes' colours, and Pascal VOC's for all other values, void's grey among them."""
         palette = PALETTE.copy()
         palette[: len(self.colours)] = self.colours
         return palette
+
+
+    @property
+    def display_palette(self) -> NDArray[np.uint8]:
+        """(256, 3): the colours on the page, where Pascal VOC's classes have lighter ones than in files."""
+        return DISPLAY_PALETTE if self.colours == VOC_COLOURS[: len(VOC_CLASSES)] else self.palette
 
 
 def _default_colours(names: tuple[str, ...]) -> tuple[Colour, ...]:

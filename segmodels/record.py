@@ -89,7 +89,7 @@ def record_in(metadata: Mapping[str, str] | None) -> Record | None:
         strides = fields.pop("score_strides", None)
         record = Record(
             **fields,
-            class_list=ClassList(tuple(classes["names"]), colours),
+            class_list=ClassList(tuple(classes["names"]), colours, classes.get("background")),
             mean=mean,
             std=std,
             score_strides=None if strides is None else tuple(strides),

@@ -172,7 +172,7 @@ class Segmenter:
         times = {"encode": features.milliseconds, "decode": milliseconds, "resize": resizing}
         return Segmentation(
             labels=labels,
-            classes=self.card.classes,
+            class_list=self.card.class_list,
             model=self.card.name,
             atrous_rate=rate,
             output_stride=features.output_stride if self.card.chooses_stride else None,

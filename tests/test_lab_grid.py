@@ -105,7 +105,7 @@ def test_the_page_says_what_the_cells_are(photo: str) -> None:
 
 def result_of(labels: list[list[int]]) -> Segmentation:
     array = np.array(labels, dtype=np.uint8)
-    return Segmentation(array, zoo.card(MODEL).classes, MODEL, 6, 16, (32, 32), "float32", {}, {})
+    return Segmentation(array, zoo.card(MODEL).class_list, MODEL, 6, 16, (32, 32), "float32", {}, {})
 
 
 def test_changes_are_counted_by_pair_largest_first() -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segmodels.inference import pictures
-from segmodels.labels import PALETTE, VOC_CLASSES
+from segmodels.labels import PALETTE, ClassList
 
 
 @pytest.fixture
@@ -57,9 +57,30 @@ def test_bounded_keeps_labels_whole(photo: Image.Image, labels: np.ndarray) -> N
 
 
 def test_the_figure_shows_photo_and_labels(photo: Image.Image, labels: np.ndarray) -> None:
-    drawing = pictures.figure(photo, labels, VOC_CLASSES)
+    drawing = pictures.figure(photo, labels)
     assert [axes.get_title() for axes in drawing.axes] == ["Input image", "Segmented output"]
     shown = drawing.axes[1].images[0].get_array()
     assert shown is not None
     assert (np.asarray(shown) == PALETTE[labels]).all()
     assert {text.get_text() for text in drawing.legends[0].get_texts()} == {"background", "cat", "person"}
+
+
+def test_classes_of_ones_own_have_their_own_colours(photo: Image.Image) -> None:
+    streets = ClassList(("sky", "road", "background"), ((1, 2, 3), (200, 100, 50), (0, 0, 0)))
+    labels = np.zeros((40, 60), dtype=np.uint8)
+    labels[20:], labels[:, 50:] = 1, 2
+    assert (np.asarray(pictures.label_image(labels, streets).convert("RGB"))[30, 10] == (200, 100, 50)).all()
+    drawn, before = np.asarray(pictures.overlay(photo, labels, 0.5, streets)), np.asarray(photo)
+    assert (drawn[:, 50:] == before[:, 50:]).all()  # the background, though it is the last
+    assert np.abs(drawn[:20, :50] - (0.5 * before[:20, :50] + 0.5 * np.array([1, 2, 3]))).max() <= 1
+    mask = np.asarray(pictures.mask_layer(labels, streets).convert("RGBA"))
+    assert not mask[30, 55, 3]
+    assert (mask[30, 10] == (200, 100, 50, 255)).all()
+    names = {text.get_text() for text in pictures.figure(photo, labels, streets).legends[0].get_texts()}
+    assert names == set(streets.names)
+
+
+def test_without_a_background_every_pixel_is_coloured(photo: Image.Image) -> None:
+    two = ClassList(("sky", "road"), ((0, 0, 0), (255, 255, 255)))
+    labels = np.zeros((40, 60), dtype=np.uint8)
+    assert (np.asarray(pictures.overlay(photo, labels, 1, two)) == 0).all()

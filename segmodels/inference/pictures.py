@@ -1,9 +1,8 @@
-"""Pictures of a label map: in colours, over the photo, and the article's figure.
+"""Pictures of a label map: in its classes' colours, over the photo, and the article's figure.
 
-Photos are RGB PIL images and label maps (H, W) uint8 arrays of the same size.
+Photos are RGB PIL images and label maps (H, W) uint8 arrays of the same size; the classes are Pascal VOC's unless others
+are given.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,7 +11,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..labels import DISPLAY_PALETTE, PALETTE, VOID
+from ..labels import VOC, VOID, ClassList
 
 FIGURE_INCHES = (12, 8)
 """The most that the article's figure takes: its width, and the height of its pictures."""
@@ -20,32 +19,37 @@ FIGURE_SIDE = 1600
 """The longer side, in pixels, at which the figure shows photo and label map; more would not be seen."""
 
 
-def label_image(labels: NDArray[np.uint8]) -> Image.Image:
+def label_image(labels: NDArray[np.uint8], classes: ClassList = VOC) -> Image.Image:
     """The label map as a palette image: a pixel's value is its class, its colour the class's."""
     image = Image.fromarray(labels)
-    image.putpalette(PALETTE.tobytes())
+    image.putpalette(classes.palette.tobytes())
     return image
 
 
 def overlay(
-    photo: Image.Image, labels: NDArray[np.uint8], opacity: float = 0.6, palette: NDArray[np.uint8] = PALETTE
+    photo: Image.Image,
+    labels: NDArray[np.uint8],
+    opacity: float = 0.6,
+    classes: ClassList = VOC,
+    palette: NDArray[np.uint8] | None = None,
 ) -> Image.Image:
-    """The photo with every class but background in its colour."""
+    """The photo with every class but background in its colour, or in those of another ``palette``."""
     colours = Image.fromarray(labels)
-    strength = colours.point([0] + [round(255 * opacity)] * 255)
-    colours.putpalette(palette.tobytes())
+    strength = colours.point([0 if value == classes.background else round(255 * opacity) for value in range(256)])
+    colours.putpalette((classes.palette if palette is None else palette).tobytes())
     return Image.composite(colours.convert("RGB"), photo, strength)
 
 
-def mask_layer(labels: NDArray[np.uint8]) -> Image.Image:
+def mask_layer(labels: NDArray[np.uint8], classes: ClassList = VOC) -> Image.Image:
     """Every class but background in the colour it has on the page, outlined, background transparent: to lie over the photo.
 
     Outlines have the colour of void; without them, a dark class on a dark photo or a skin-coloured one on a face cannot
     be told.
     """
     image = Image.fromarray(np.where(_edges(labels), np.uint8(VOID), labels))
-    image.putpalette(DISPLAY_PALETTE.tobytes())
-    image.info["transparency"] = 0
+    image.putpalette(classes.display_palette.tobytes())
+    if classes.background is not None:
+        image.info["transparency"] = classes.background
     return image
 
 
@@ -72,7 +76,7 @@ def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[I
     return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0), np.asarray(small)
 
 
-def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]) -> Figure:
+def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: ClassList = VOC) -> Figure:
     """The article's figure, input image and segmented output side by side, with the classes found named below."""
     photo, labels = bounded(photo, labels, FIGURE_SIDE)
     shape = photo.width / photo.height
@@ -82,12 +86,13 @@ def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: Sequence[str]
     left, right = drawing.subplots(1, 2)
     left.imshow(photo)
     left.set_title("Input image")
-    right.imshow(PALETTE[labels], interpolation="nearest")
+    palette = classes.palette
+    right.imshow(palette[labels], interpolation="nearest")
     right.set_title("Segmented output")
     for axes in (left, right):
         axes.set_axis_off()
     found = np.unique(labels)
-    patches = [Patch(facecolor=PALETTE[index] / 255, edgecolor="grey", label=classes[index]) for index in found]
+    patches = [Patch(facecolor=palette[index] / 255, edgecolor="grey", label=classes.names[index]) for index in found]
     drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 7), frameon=False)
     return drawing
 

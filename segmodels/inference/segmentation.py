@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..labels import ClassList
 from ..networks.layers import Grid
 from ..speed.fused import Products
 from .label_map import Corners
@@ -53,7 +54,8 @@ class Segmentation:
 
     labels: NDArray[np.uint8]
     """(H, W), an index into ``classes``, at the photo's own size."""
-    classes: tuple[str, ...]
+    class_list: ClassList
+    """What the labels mean: names and colours."""
     model: str
     atrous_rate: int | None
     """None for a network without an ASPP."""
@@ -73,6 +75,11 @@ class Segmentation:
     asked for, ``segmenter(photo, probabilities=True)``, since it takes many times what the labels take."""
     shares: dict[str, float] = field(init=False)
     """Part of the photo that each class found covers, largest first; they sum to 1."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, by index."""
+        return self.class_list.names
 
     def __post_init__(self) -> None:
         shares, left = {}, self.labels.size
