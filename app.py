@@ -1,14 +1,36 @@
-"""The Space's entry point: ``python app.py`` opens the demo."""
+"""The Space's entry point: ``python app.py`` opens the demo, ``python app.py --weights FILE...`` with weights of your own."""
 
+import argparse
+import os
 import signal
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 from demo import build, launch_options
 from demo.server import uploads
+from segmodels import zoo
+from segmodels.loading import own_card
 from segmodels.speed import heap
+
+
+def own_weights() -> list[Path]:
+    """The weights files that the command line names, or else SEGMODELS_WEIGHTS, as PATH separates folders."""
+    parser = argparse.ArgumentParser(description="Open the demo.")
+    parser.add_argument(
+        "--weights", nargs="+", type=Path, default=[], metavar="FILE", help="written by `segmodels train`"
+    )
+    given: list[Path] = parser.parse_args().weights if __name__ == "__main__" else []
+    return given or [Path(part) for part in os.environ.get("SEGMODELS_WEIGHTS", "").split(os.pathsep) if part]
+
 
 heap.bound()
 uploads.use_own_folder()
+try:
+    for file in own_weights():
+        zoo.offer(own_card(file))
+except (ValueError, OSError) as error:
+    sys.exit(f"app.py: {error}")
 demo = build()
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 // all pictures, the classes' colours and what the pointer tells are made here, so opacity and isolation cost it nothing.
 //
 // A result:  {photo: {file, size: [width, height], notes}, labels: 'data:image/png;...', summary,
-//             classes: [{index, name, share, confidence, colours: {display, voc}}, ...]}, the largest class first.
+//             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...]}, the largest class first.
 // In place of one: {problem: 'a sentence'}, or null before the first photo.
 window.drawing = (() => {
   const EDGE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
@@ -54,6 +54,9 @@ window.drawing = (() => {
     return table;
   }
 
+  // The index of the class that is nothing in particular; -1 if none is.
+  const background = classes => classes.find(one => one.nothing)?.index ?? -1;
+
   function put(canvas, map, picture) {
     if (canvas.width !== map.width || canvas.height !== map.height) {
       canvas.width = map.width;
@@ -76,12 +79,12 @@ window.drawing = (() => {
 
   // The photo, dimmed where there is nothing, with its classes in their colours.
   function overlays(canvas, map, classes, only, under, opacity) {
-    const table = colours(classes);
+    const table = colours(classes), nothing = background(classes);
     const picture = new Uint32Array(map.labels.length);
     for (let at = 0; at < picture.length; at++) {
       const label = map.labels[at], pixel = under[at];
       const red = pixel & 255, green = pixel >>> 8 & 255, blue = pixel >>> 16 & 255;
-      if (label && (only === null || label === only)) {
+      if (label !== nothing && (only === null || label === only)) {
         const colour = table[label];
         picture[at] = map.edges[at] ? 0xffffffff : (0xff000000
           | blue + ((colour >>> 16 & 255) - blue) * opacity << 16
@@ -136,7 +139,7 @@ window.drawing = (() => {
         item.append(share);
         return item;
       }));
-      const found = classes.filter(one => one.index);
+      const found = classes.filter(one => !one.nothing);
       find('.choices').hidden = !found.length;
       find('.nothing').hidden = found.length > 0;
       find('.choices').replaceChildren(find('.choices legend'), choice('all', 'all classes'), ...found.map(choice));

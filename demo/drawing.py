@@ -46,9 +46,10 @@ def found(result: Segmentation) -> list[dict[str, Any]]:
         {
             "index": (index := result.classes.index(name)),
             "name": name,
+            "nothing": index == result.class_list.background,
             "share": round(share, 5),
             "confidence": round(result.confidence[name], 4) if name in result.confidence else None,
-            "colours": view.colours(index),
+            "colours": view.colours(index, result.class_list),
         }
         for name, share in result.shares.items()
     ]

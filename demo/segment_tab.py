@@ -206,7 +206,11 @@ def _about(model: str) -> str:
 
 def choices(source: str) -> list[tuple[str, str]]:
     """The networks with weights from ``source``, ``"bundled"`` or ``"published"``: titles, with what has to be fetched."""
-    return [(_offered(card), card.name) for card in zoo.CARDS.values() if card.source == source]
+    return [(_offered(card), card.name) for card in zoo.CARDS.values() if _comes_from(card, source)]
+
+
+def _comes_from(card: Card, source: str) -> bool:
+    return card.source == source or (card.source == "own" and source == "bundled")
 
 
 def _offered(card: Card) -> str:

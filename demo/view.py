@@ -9,7 +9,7 @@ from PIL import Image
 
 from segmodels import Card, Segmentation
 from segmodels.insight.cost import Cost
-from segmodels.labels import DISPLAY_PALETTE, PALETTE
+from segmodels.labels import VOC, ClassList
 
 
 def empty() -> str:
@@ -25,7 +25,7 @@ def problem(sentence: str) -> str:
 def table(result: Segmentation) -> str:
     """Class, share of the photo, mean confidence."""
     rows = "".join(
-        f"""<tr><th scope="row">{swatch(result.classes.index(name))}{escape(name)}</th>
+        f"""<tr><th scope="row">{swatch(result.classes.index(name), result.class_list)}{escape(name)}</th>
         <td><span class="bar" style="--share: {share:.4f}"></span>{share:.1%}</td>
         <td>{_percent(result.confidence.get(name))}</td></tr>"""
         for name, share in result.shares.items()
@@ -40,17 +40,26 @@ def what_ran(card: Card, result: Segmentation, cost: Cost, remembered: bool) -> 
     times = result.milliseconds
     backbone = "features remembered" if remembered else f"backbone {times['encode']:.0f} ms"
     width, height = result.working_size
-    scores = card.measured["scores"]
     rows = {
         "Network": f"{card.title} <code>{card.name}</code>. {escape(card.summary)}",
-        "Weights": escape(card.measured["training"]["summary"]),
-        "Scores": f"{_miou(scores)}, pixel accuracy {scores['pixel_accuracy']:.3f} on {escape(scores['data'])}",
+        **_weights(card),
         "Cost": f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.1f} G multiply-accumulates at {width} × {height}",
         "Time": f"{backbone}, decoder {times['decode']:.0f} ms, label map {times['resize']:.0f} ms, in {result.precision}",
         "Settings": _settings(result),
     }
     items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows.items())
     return f'<dl class="ran">{items}</dl>'
+
+
+def _weights(card: Card) -> dict[str, str]:
+    """What the weights were trained on, and how they score; of one's own, what their file says."""
+    if card.source == "own":
+        return {"Weights": f"Your own, {escape(card.origin or '')}"}
+    scores = card.measured["scores"]
+    return {
+        "Weights": escape(card.measured["training"]["summary"]),
+        "Scores": f"{_miou(scores)}, pixel accuracy {scores['pixel_accuracy']:.3f} on {escape(scores['data'])}",
+    }
 
 
 def credits_list(credits: dict[str, str]) -> str:
@@ -76,7 +85,7 @@ def _settings(result: Segmentation) -> str:
 def legend(result: Segmentation) -> str:
     """The classes found, each with its colour and its share, as list items."""
     return "".join(
-        f"<li>{swatch(result.classes.index(name))}{escape(name)} <small>{share:.1%}</small></li>"
+        f"<li>{swatch(result.classes.index(name), result.class_list)}{escape(name)} <small>{share:.1%}</small></li>"
         for name, share in result.shares.items()
     )
 
@@ -86,15 +95,16 @@ def summary(result: Segmentation) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
 
 
-def swatch(index: int) -> str:
+def swatch(index: int, classes: ClassList = VOC) -> str:
     """A spot of a class's colour, to stand before its name."""
-    names = "; ".join(f"--{name}: {colour}" for name, colour in colours(index).items())
+    names = "; ".join(f"--{name}: {colour}" for name, colour in colours(index, classes).items())
     return f'<span class="swatch" style="{names}"></span>'
 
 
-def colours(index: int) -> dict[str, str]:
-    """A class's colour on the page, and Pascal VOC's."""
-    return {"display": f"#{DISPLAY_PALETTE[index].tobytes().hex()}", "voc": f"#{PALETTE[index].tobytes().hex()}"}
+def colours(index: int, classes: ClassList = VOC) -> dict[str, str]:
+    """A class's colour on the page, and the one in files, Pascal VOC's or the class's own."""
+    palettes = {"display": classes.display_palette, "voc": classes.palette}
+    return {name: f"#{palette[index].tobytes().hex()}" for name, palette in palettes.items()}
 
 
 def _percent(value: float | None) -> str:

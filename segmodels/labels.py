@@ -126,7 +126,6 @@ class ClassList:
         palette[: len(self.colours)] = self.colours
         return palette
 
-
     @property
     def display_palette(self) -> NDArray[np.uint8]:
         """(256, 3): the colours on the page, where Pascal VOC's classes have lighter ones than in files."""

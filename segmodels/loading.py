@@ -1,5 +1,6 @@
 """From a name, and perhaps a file of weights, to a Segmenter."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def load(
             that cannot be fetched; for a weights file that is damaged or belongs to another network or backbone.
         FileNotFoundError: if the weights file is missing.
     """
+    network, card = opened(name, weights, progress)
+    return Segmenter(network, card, device, precision)
+
+
+def opened(
+    name: str | Path, weights: str | Path | None = None, progress: Progress | None = None
+) -> tuple[SegmentationNetwork, Card]:
+    """The bare network with its weights, in float32, and what is known of it. Arguments and errors as of ``load``."""
     name, weights = named(name, weights)
     card = zoo.card(name)
     file = Path(weights) if weights else card.weights_file(progress)
@@ -46,9 +55,8 @@ def load(
     if card.published:
         state = published.translate(name, state)
     try:
-        if record is not None:
-            card = as_recorded(card, record)
-        return Segmenter(assemble(card, state, record), card, device, precision)
+        card = card if record is None else as_recorded(card, record)
+        return assemble(card, state, record), card
     except ValueError as error:
         raise ValueError(f"{shown(file)}: {error}") from error
 
@@ -60,7 +68,7 @@ def named(model: str | Path, weights: str | Path | None = None) -> tuple[str, st
         ValueError: if such a file does not say it, or there are two files.
         FileNotFoundError: if there is no such file.
     """
-    if model in zoo.CARDS or not str(model).endswith((".safetensors", ".pth", ".pt")):
+    if str(model) in zoo.CARDS or not str(model).endswith((".safetensors", ".pth", ".pt")):
         return str(model), weights
     if weights:
         raise ValueError(f"there are two weights files, {model} and {weights}: leave one out")
@@ -70,6 +78,29 @@ def named(model: str | Path, weights: str | Path | None = None) -> tuple[str, st
             f"{model} does not say which network it belongs to: name the network, and give the file as its weights"
         )
     return record.network, model
+
+
+def own_card(file: Path) -> Card:
+    """The card of a weights file that says which network it belongs to, named after the file.
+
+    Raises:
+        ValueError: if it is damaged, does not say it, or says what cannot be.
+        FileNotFoundError: if there is no such file.
+    """
+    network = zoo.card(named(str(file))[0])
+    _, record = read_weights(file)
+    assert record is not None
+    title = f"{file.stem[:40]} ({network.title})"
+    names = ", ".join(record.class_list.names[:4]) + (", ..." if len(record.class_list.names) > 4 else "")
+    return replace(
+        as_recorded(network, record),
+        name=re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")[:40] or "own",
+        title=title,
+        summary=f"Weights of your own for {network.name}: {len(record.class_list.names)} classes ({names}).",
+        published=False,
+        network=network.name,
+        file=file.resolve(),
+    )
 
 
 def as_recorded(card: Card, record: Record) -> Card:
@@ -100,6 +131,7 @@ def as_recorded(card: Card, record: Record) -> Card:
         std=record.std,
         working_size=record.working_size,
         short_side=record.short_side,
+        origin=record.origin,
     )
 
 

@@ -68,6 +68,12 @@ class Record:
             score_strides,
         )
 
+    @property
+    def origin(self) -> str:
+        """What the weights were trained on, and from: a clause."""
+        folders = ", ".join(f"{count} photos of {name}" for name, count in self.data.items())
+        return f"trained on {folders}, from {self.start}"
+
     def metadata(self) -> dict[str, str]:
         """As it stands in a safetensors file."""
         return {KEY: json.dumps(asdict(self))}

@@ -67,6 +67,8 @@ class Card:
     """For weights of one's own: the network of the zoo that they are for."""
     file: Path | None = None
     """For weights of one's own: where they are."""
+    origin: str | None = None
+    """For weights of one's own: what they were trained on, and from."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -322,8 +324,8 @@ def trained_models() -> list[str]:
 
 
 def bundled_models() -> list[str]:
-    """The names of the networks whose weights are in this repository: they segment without a network connection."""
-    return [name for name, card in CARDS.items() if card.source == "bundled"]
+    """The names of the networks that segment without a connection: their weights are in this repository, or one's own."""
+    return [name for name, card in CARDS.items() if card.source in ("bundled", "own")]
 
 
 COMPACT = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
@@ -335,6 +337,17 @@ SUCCESSORS = {name.replace("mobilenetv2", "lite0"): name for name in COMPACT}
 def compact_models() -> list[str]:
     """The compact zoo: the bundled networks on one backbone and from one start, so that what differs is the decoder."""
     return [name for name in COMPACT if CARDS[name].source == "bundled"]
+
+
+def offer(card: Card) -> None:
+    """List ``card``, of weights of one's own, with the networks of the zoo, until the process ends.
+
+    Raises:
+        ValueError: if there is one of that name.
+    """
+    if card.name in CARDS:
+        raise ValueError(f"there is a model called {card.name} already: give the weights file another name")
+    CARDS[card.name] = card
 
 
 def card(name: str) -> Card:

@@ -23,6 +23,7 @@ from PIL import Image
 from demo.server import memory
 from segmodels import zoo
 from segmodels.segmenter import Segmenter
+from segmodels.training.results import results_folder
 
 from .conftest import EXAMPLES
 from .running import ROOT, RunningApp
@@ -197,7 +198,7 @@ def test_a_training_that_is_killed_goes_on_with_the_same_curve(data_folder: Path
         return [*base, "--out", str(out), "--epochs", "12", "--workers", "0", *options, *more]
 
     def curve(out: Path) -> list[float]:
-        return [row["loss"] for row in json.loads(out.with_suffix(".log.json").read_text())["history"]]
+        return [row["loss"] for row in json.loads((results_folder(out) / "log.json").read_text())["history"]]
 
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
     subprocess.run(command(whole), cwd=ROOT, check=True, capture_output=True)

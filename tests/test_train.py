@@ -19,6 +19,7 @@ from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.loss import lovasz_softmax, segmentation_loss
 from segmodels.training.recipe import Recipe
+from segmodels.training.results import results_folder
 from segmodels.training.run import Run, learning_rate_factor
 from segmodels.training.team import Team
 from segmodels.training.train import train
@@ -31,7 +32,7 @@ TINY = Recipe(epochs=2, batch=2, crop=64, warmup=2)
 
 def _losses(out: Path) -> list[float]:
     """The loss of every epoch, from the log beside the weights."""
-    return [row["loss"] for row in json.loads(out.with_suffix(".log.json").read_text())["history"]]
+    return [row["loss"] for row in json.loads((results_folder(out) / "log.json").read_text())["history"]]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ def test_training_lowers_the_loss(data_folder: Path, tmp_path: Path, name: str) 
     train(zoo.card(name), folders, out, recipe, workers=0)
     losses = _losses(out)
     assert losses[-1] < 0.6 * losses[0]
-    assert out.with_suffix(".png").stat().st_size > 1000
+    assert (results_folder(out) / "curve.png").stat().st_size > 1000
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(

@@ -14,6 +14,7 @@ from segmodels import zoo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import mask_layer
 from segmodels.insight.certainty import entropy, margin, probabilities
+from segmodels.labels import ClassList
 
 from .. import view
 from ..figures import SAVE_PNG, save_button
@@ -83,7 +84,7 @@ def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
         display = memory.display(upload["path"])
     except (ValueError, OSError) as error:
         return view.problem(sentence(error)), ""
-    return figures(display.photo, found, settings), classes_table(found, settings.card.classes)
+    return figures(display.photo, found, settings), classes_table(found, settings.card.class_list)
 
 
 def certainty(path: str, settings: Settings) -> Certainty:
@@ -104,7 +105,7 @@ def figures(photo: Image.Image, found: Certainty, settings: Settings) -> str:
     """Mask, entropy and margin side by side, each with what its colours mean."""
     width, height = photo.size
     picture = view.data_url(photo, "JPEG", quality=88)
-    mask = view.data_url(mask_layer(found.labels), "PNG")
+    mask = view.data_url(mask_layer(found.labels, settings.card.class_list), "PNG")
     bits = view.data_url(map_image(found.entropy, MOST_BITS, "inferno"), "PNG")
     ahead = view.data_url(map_image(found.margin, 1, "inferno_r"), "PNG")
     doubted = (found.confidence < DOUBT).mean()
@@ -129,23 +130,23 @@ def figures(photo: Image.Image, found: Certainty, settings: Settings) -> str:
 {ahead_scale}{save_button(f"{name}_margin.png")}</figure></div>"""
 
 
-def classes_table(found: Certainty, classes: tuple[str, ...]) -> str:
+def classes_table(found: Certainty, classes: ClassList) -> str:
     """Each class found with its share and the means over its pixels, largest share first."""
     indices, counts = np.unique(found.labels, return_counts=True)
-    rows = "".join(_row(found, index, classes[index]) for index in indices[np.argsort(-counts)])
+    rows = "".join(_row(found, index, classes) for index in indices[np.argsort(-counts)])
     return f"""<div class="wide" tabindex="0" role="region" aria-label="Certainty by class">
 <table class="classes"><caption>By class, means over its pixels</caption><thead><tr><th scope="col">Class</th>
 <th scope="col">Share</th><th scope="col">Confidence</th><th scope="col">Entropy (bits)</th><th scope="col">Margin</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
 <p class="hint">Computed at {found.labels.shape[1]} × {found.labels.shape[0]} pixels, the size at which the network sees the photo.
-Of a uniform answer the entropy would be {math.log2(len(classes)):.2f} bits.</p>"""
+Of a uniform answer the entropy would be {math.log2(len(classes.names)):.2f} bits.</p>"""
 
 
-def _row(found: Certainty, index: int, name: str) -> str:
+def _row(found: Certainty, index: int, classes: ClassList) -> str:
     of_class = found.labels == index
     confidence = found.confidence[of_class].mean()
     return (
-        f'<tr><th scope="row">{view.swatch(index)}{escape(name)}</th><td>{of_class.mean():.1%}</td>'
+        f'<tr><th scope="row">{view.swatch(index, classes)}{escape(classes.names[index])}</th><td>{of_class.mean():.1%}</td>'
         f'<td><span class="bar" style="--share: {confidence:.4f}"></span>{confidence:.1%}</td>'
         f"<td>{found.entropy[of_class].mean():.2f}</td><td>{found.margin[of_class].mean():.2f}</td></tr>"
     )

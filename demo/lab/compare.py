@@ -13,7 +13,6 @@ from PIL import Image
 
 from segmodels import Segmentation, zoo
 from segmodels.inference.pictures import mask_layer
-from segmodels.labels import VOC_CLASSES
 from segmodels.networks.backbones import OUTPUT_STRIDES
 
 from .. import view
@@ -140,12 +139,19 @@ def show(upload: Upload, *settings: Any) -> Iterator[str]:
 
 
 def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, int | None]]]:
-    """The slots that hold a network, by letter, their settings checked."""
-    return [
+    """The slots that hold a network, by letter, their settings checked.
+
+    Raises:
+        ValueError: if a setting cannot be, or the networks do not know the same classes.
+    """
+    wanted = [
         (letter, checked(*settings[3 * index : 3 * index + 3]))
         for index, letter in zip(range(len(settings) // 3), LETTERS, strict=False)
         if settings[3 * index] != NOTHING
     ]
+    if len({zoo.card(model).classes for _, (model, _, _) in wanted}) > 1:
+        raise ValueError("these networks know different classes, so their answers cannot be held against each other")
+    return wanted
 
 
 def write_sheet(path: str, file: Path, *settings: Any) -> None:
@@ -159,6 +165,7 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
                 result.labels,
                 f"{letter}: {zoo.card(result.model).title}, {_settings(result)}".removesuffix(", "),
                 f"agrees with {wanted[0][0]} on {np.mean(result.labels == results[0].labels):.1%}",
+                result.class_list,
             )
         ]
         for (letter, _), result in zip(wanted, results, strict=True)
@@ -203,7 +210,8 @@ def page(photo: Image.Image, slots: Sequence[Slot], wanted: int) -> str:
     """The pictures of the ``slots`` that are done; when all ``wanted`` are, also what becomes of comparing them."""
     width, height = photo.size
     masks = "".join(
-        f"--mask-{slot.letter}: url({view.data_url(mask_layer(slot.result.labels), 'PNG')}); " for slot in slots
+        f"--mask-{slot.letter}: url({view.data_url(mask_layer(slot.result.labels, slot.result.class_list), 'PNG')}); "
+        for slot in slots
     )
     style = f"--photo: url({view.data_url(photo, 'JPEG', quality=88)}); --ratio: {width} / {height}; --count: {wanted}; {masks}"
     figures = "".join(
@@ -267,8 +275,11 @@ def _answers_layer(number: NDArray[np.uint8]) -> Image.Image:
 
 def table(slots: Sequence[Slot]) -> str:
     """What each network costs, how far it agrees with the first, and what share of the photo each class gets."""
-    found = [name for name in VOC_CLASSES if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)]
-    heads = "".join(f'<th scope="col">{view.swatch(VOC_CLASSES.index(name))}{escape(name)}</th>' for name in found)
+    classes = slots[0].result.class_list
+    found = [name for name in classes.names if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)]
+    heads = "".join(
+        f'<th scope="col">{view.swatch(classes.names.index(name), classes)}{escape(name)}</th>' for name in found
+    )
     rows = "".join(_row(slot, slots[0], found) for slot in slots)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="Cost and class shares">
 <table class="classes anatomy"><caption>What it costs, and what share of the photo each class gets</caption>
@@ -291,8 +302,9 @@ def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
 
 
 def _classes_found(slots: Sequence[Slot]) -> str:
-    found = [name for name in VOC_CLASSES if any(name in slot.result.shares for slot in slots)]
-    return "".join(f"<li>{view.swatch(VOC_CLASSES.index(name))}{escape(name)}</li>" for name in found)
+    classes = slots[0].result.class_list
+    found = [name for name in classes.names if any(name in slot.result.shares for slot in slots)]
+    return "".join(f"<li>{view.swatch(classes.names.index(name), classes)}{escape(name)}</li>" for name in found)
 
 
 def _settings(result: Segmentation) -> str:

@@ -158,7 +158,7 @@ def write_sheet(path: str, file: Path, model: Any) -> None:
     assert trained is not None
     pictures = [
         [
-            Picture(result.labels, _name(card, rate, stride), _facts(done[stride], result, trained))
+            Picture(result.labels, _name(card, rate, stride), _facts(done[stride], result, trained), result.class_list)
             for rate, result in zip(RATES, done[stride].results, strict=True)
         ]
         for stride in STRIDES
@@ -254,7 +254,7 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     kind, note = _kind(card, rate, stride)
     differs = result.labels != trained.labels
     taps = taps_inside(column.map_size, rate)
-    mask = view.data_url(mask_layer(result.labels), "PNG")
+    mask = view.data_url(mask_layer(result.labels, result.class_list), "PNG")
     difference = view.data_url(marked_layer(differs, DIFFERENT), "PNG")
     name = _name(card, rate, stride)
     return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">

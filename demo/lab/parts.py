@@ -264,7 +264,7 @@ def _last(card: Card, off: list[str]) -> list[str]:
 
 
 def _figure(picture: str, card: Card, labels: Labels, name: str, truth: Truth, file: str) -> str:
-    mask = view.data_url(mask_layer(labels), "PNG")
+    mask = view.data_url(mask_layer(labels, card.class_list), "PNG")
     score = truth.miou(labels, len(card.classes))
     found = _found(card, labels)
     return f"""<figure><figcaption>{escape(": ".join(filter(None, [name, score])))}</figcaption>
@@ -279,7 +279,7 @@ def _found(card: Card, labels: Labels) -> list[tuple[str, float]]:
 
 
 def _entry(card: Card, name: str, share: float) -> str:
-    return f"<li>{view.swatch(card.classes.index(name))}{escape(name)} <small>{share:.1%}</small></li>"
+    return f"<li>{view.swatch(card.classes.index(name), card.class_list)}{escape(name)} <small>{share:.1%}</small></li>"
 
 
 def overview_grid(photo: Image.Image, card: Card, full: Labels, each: dict[str, Labels], truth: Truth) -> str:
@@ -300,7 +300,7 @@ def _cell(small: Image.Image, card: Card, name: str, labels: Labels, full: Label
     share = differs.mean()
     mask, changed = (
         view.data_url(layer.resize(small.size, Image.Resampling.NEAREST), "PNG")
-        for layer in (mask_layer(labels), marked_layer(differs, DIFFERENT))
+        for layer in (mask_layer(labels, card.class_list), marked_layer(differs, DIFFERENT))
     )
     found = ", ".join(f"{each} {part:.0%}" for each, part in _found(card, labels))
     score = truth.miou(labels, len(card.classes))

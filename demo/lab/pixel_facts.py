@@ -27,7 +27,7 @@ def facts_table(settings: Settings, looked: Look, heat: Values | None) -> str:
 def _bar(settings: Settings, looked: Look, index: int) -> str:
     probability = looked.probabilities[index]
     return (
-        f'<tr><th scope="row">{view.swatch(index)}{escape(settings.card.classes[index])}</th>'
+        f'<tr><th scope="row">{view.swatch(index, settings.card.class_list)}{escape(settings.card.classes[index])}</th>'
         f'<td><span class="bar" style="--share: {probability:.4f}"></span>{probability:.1%}</td></tr>'
     )
 

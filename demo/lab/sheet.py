@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from segmodels.inference.pictures import overlay
+from segmodels.labels import ClassList
 
 MARGIN, LINE, SMALL, LARGE = 16, 26, 18, 24
 """Pixels between cells, of a line of text, and of its letters."""
@@ -22,6 +23,7 @@ class Picture:
     labels: NDArray[np.uint8]
     name: str
     facts: str
+    classes: ClassList
 
 
 def sheet(photo: Image.Image, title: str, columns: Sequence[Sequence[Picture]]) -> Image.Image:
@@ -35,7 +37,7 @@ def sheet(photo: Image.Image, title: str, columns: Sequence[Sequence[Picture]]) 
     for column, pictures in enumerate(columns):
         for row, picture in enumerate(pictures):
             left, top = MARGIN + column * width, MARGIN + 2 * LINE + row * height
-            drawn.paste(overlay(photo, picture.labels), (left, top))
+            drawn.paste(overlay(photo, picture.labels, classes=picture.classes), (left, top))
             for line, words in enumerate((picture.name, picture.facts)):
                 draw.text((left, top + photo.height + 4 + line * LINE), words, "black", small)
     return drawn

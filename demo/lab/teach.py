@@ -230,7 +230,7 @@ def taught(paths: Sequence[str], read: Drawn, choice: Choice) -> Taught:
         features = seen(path, choice.backbone)
         painted.append((features, read.on(place, features.photo_size)))
         limits.check()
-    return fit_head(base, painted, ClassList(read.classes, RGB[: len(read.classes)]), choice.strides)
+    return fit_head(base, painted, ClassList(read.classes, RGB[: len(read.classes)], background=0), choice.strides)
 
 
 def _model(choice: Choice) -> str:

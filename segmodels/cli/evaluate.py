@@ -2,10 +2,12 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import add_model, loaded
+from ..labels import VOC_CLASSES
+from .options import add_model, choose, loaded
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -27,7 +29,11 @@ def run(arguments: argparse.Namespace) -> None:
     from ..training.evaluate import evaluate
 
     folder = SegmentationFolder(arguments.data, arguments.split)
+    choose(arguments)
     segmenter, settings = loaded(arguments)
+    if folder.class_list.names != segmenter.card.classes:
+        known, given = (_some(names) for names in (segmenter.card.classes, folder.class_list.names))
+        raise ValueError(f"these weights know {known}; {folder.root} has {given} (in classes.txt, else Pascal VOC's)")
     scores = evaluate(lambda photo: segmenter(photo, *settings).labels, folder, len(segmenter.card.classes))
     iou = dict(zip(segmenter.card.classes, scores.iou, strict=True))
     pixels = dict(zip(segmenter.card.classes, scores.pixels, strict=True))
@@ -38,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
             "split": arguments.split,
             "images": len(folder),
             "miou": scores.miou(),
-            "miou7": scores.miou7,
+            "miou7": scores.miou7 if segmenter.card.classes == VOC_CLASSES else None,
             "iou": iou,
             "pixels": pixels,
             "pixel_accuracy": scores.pixel_accuracy,
@@ -48,4 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     for name, value in iou.items():
         shown = "   -" if value is None else f"{value:.3f}"
         print(f"{name:<14}{shown}{pixels[name]:>12,} pixels")
-    print(f"mIoU {scores.miou():.3f}, mIoU-7 {scores.miou7:.3f}, pixel accuracy {scores.pixel_accuracy:.3f}")
+    seven = f"mIoU-7 {scores.miou7:.3f}, " if segmenter.card.classes == VOC_CLASSES else ""
+    print(f"mIoU {scores.miou():.3f}, {seven}pixel accuracy {scores.pixel_accuracy:.3f}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{len(names)} classes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

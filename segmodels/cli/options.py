@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 
 from .. import zoo
-from ..loading import load
+from ..loading import load, named
 from ..segmenter import Segmenter
 from ..settings import check_settings
 from ..speed.precision import PRECISIONS
@@ -30,7 +30,9 @@ Settings = tuple[int | None, int | None, int | None]
 
 def add_model(command: argparse.ArgumentParser) -> None:
     """The options of every command that runs a network on photos."""
-    command.add_argument("--model", required=True, metavar="NAME", help="one of `segmodels list`")
+    command.add_argument(
+        "--model", required=True, metavar="NAME", help="one of `segmodels list`, or a weights file that says which"
+    )
     command.add_argument("--weights", type=Path, metavar="FILE", help="other weights for it")
     command.add_argument("--atrous-rate", type=int, metavar="R", help="DeepLab: the ASPP looks at R, 2R and 3R")
     command.add_argument("--output-stride", type=int, metavar="S", help="DeepLab: 8, 16 or 32")
@@ -41,6 +43,16 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device", type=device, metavar="NAME", help="cpu, cuda, cuda:1 or mps, in place of the machine's best"
     )
+
+
+def choose(arguments: argparse.Namespace) -> None:
+    """Where a weights file stands for its network, name both.
+
+    Raises:
+        ValueError: if the file does not say which network it is for.
+        FileNotFoundError: if there is no such file.
+    """
+    arguments.model, arguments.weights = named(arguments.model, arguments.weights)
 
 
 def loaded(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..many.job import PICTURES, Job, Outcome, sweep
 from ..many.local_engine import photos_in, segment_many
 from ..many.ray_engine import segment_on_ray
-from .options import add_model, checked_settings
+from .options import add_model, checked_settings, choose
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -51,6 +51,7 @@ def pictures(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
+    choose(arguments)
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(

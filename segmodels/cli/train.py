@@ -18,14 +18,25 @@ def add(commands: "Commands") -> None:
     defaults = ", ".join(f"{name}={value}" for name, value in asdict(Recipe()).items())
     recipe = f"The recipe that --set changes: {defaults}. There, 0 as a rate or stride is the card's."
     command = commands.add_parser("train", help="train a network", epilog=recipe)
-    command.add_argument("data", nargs="+", type=Path, metavar="DATA", help="folders with images/, labels/, train.txt")
+    command.add_argument(
+        "data",
+        nargs="+",
+        type=Path,
+        metavar="DATA",
+        help="folders with images/, labels/, train.txt, and classes.txt unless the classes are Pascal VOC's",
+    )
     command.add_argument("--model", required=True, metavar="NAME")
     command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
     command.add_argument("--epochs", type=positive, metavar="N", help="passes over the photos")
     command.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the recipe; names below"
     )
-    command.add_argument("--start", type=Path, metavar="FILE", help="weights to start from, in place of ImageNet's")
+    command.add_argument(
+        "--start",
+        metavar="START",
+        help="zoo (the network's own trained weights but for the last layer), imagenet (its backbone), scratch, or a file "
+        "whose backbone to take (default: zoo for classes of one's own where there are such weights, else imagenet)",
+    )
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one")
     command.set_defaults(run=run)

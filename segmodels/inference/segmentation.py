@@ -110,7 +110,7 @@ class Segmentation:
         """
         from .pictures import overlay  # here, because it loads matplotlib
 
-        return overlay(self._own(photo), self.labels, opacity)
+        return overlay(self._own(photo), self.labels, opacity, self.class_list)
 
     def save(
         self, folder: str | Path, photo: Image.Image | NDArray[np.uint8] | None = None, name: str | None = None
@@ -134,11 +134,11 @@ class Segmentation:
         stem = name or Path(getattr(photo, "filename", "")).stem or "photo"
         files = {"labels": Path(folder) / f"{stem}_labels.png", "report": Path(folder) / f"{stem}_report.json"}
         Path(folder).mkdir(parents=True, exist_ok=True)
-        label_image(self.labels).save(files["labels"])
+        label_image(self.labels, self.class_list).save(files["labels"])
         if own is not None:
             files |= {kind: Path(folder) / f"{stem}_{kind}.png" for kind in ("overlay", "figure")}
             self.overlay(own).save(files["overlay"])
-            figure(own, self.labels, self.classes).savefig(files["figure"])
+            figure(own, self.labels, self.class_list).savefig(files["figure"])
         report = self.report(outputs={kind: str(file) for kind, file in files.items()})
         files["report"].write_text(json.dumps(report, indent=2), encoding="utf-8")
         return files

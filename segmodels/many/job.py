@@ -145,11 +145,13 @@ def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str
     info.add_text(RECORD, record)
     match name:
         case "labels":
-            label_image(result.labels).save(file, "PNG", pnginfo=info)
+            label_image(result.labels, result.class_list).save(file, "PNG", pnginfo=info)
         case "overlay":  # a quarter of the time, a third more bytes
-            overlay(photo.image, result.labels).save(file, "PNG", pnginfo=info, compress_level=1)
+            overlay(photo.image, result.labels, classes=result.class_list).save(
+                file, "PNG", pnginfo=info, compress_level=1
+            )
         case "figure":
-            drawn: Figure = figure(photo.image, result.labels, result.classes)
+            drawn: Figure = figure(photo.image, result.labels, result.class_list)
             drawn.savefig(file, format="png", metadata={RECORD: record})
 
 

@@ -101,7 +101,11 @@ def fit_head(
         ValueError: with a sentence, for anything else, and where nothing was painted.
     """
     base = load(backbone) if isinstance(backbone, str) else backbone
-    class_list = classes if isinstance(classes, ClassList) else ClassList(tuple(classes), VOC_COLOURS[: len(classes)])
+    class_list = (
+        classes
+        if isinstance(classes, ClassList)
+        else ClassList(tuple(classes), VOC_COLOURS[: len(classes)], background=0)
+    )
     names = class_list.names
     decoder = maps_of(base.card).layers(strides, len(names)).eval().requires_grad_(False)
     taught = Taught(base, decoder, taught_card(base.card, class_list, decoder.strides))

@@ -28,6 +28,15 @@ TURNS = {
 }
 """What makes a photo upright, by the EXIF orientation in its file."""
 
+TURNED_SIDEWAYS = range(5, 9)
+"""The orientations that swap width and height."""
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a photo; 1 is upright."""
+    found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return found if found in TURNS else 1
+
 
 class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
     """A folder with ``images/*.jpg``, ``labels/*.png`` and ``<split>.txt``, which lists the stems of the split.
@@ -43,7 +52,7 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
     """
 
     def __init__(self, root: str | Path, split: str) -> None:
-        self.root = Path(root)
+        self.root, self.split = Path(root), split
         for part in ("", "images", "labels", f"{split}.txt"):
             if not (self.root / part).exists():
                 raise FileNotFoundError(
@@ -89,7 +98,7 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
         path = self.photo_path(self.stems[index])
         try:
             with Image.open(path) as image:
-                turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+                turn = TURNS.get(orientation(image))
                 photo = image.convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path} cannot be read as a photo ({error})") from error
@@ -115,6 +124,19 @@ def folder_classes(root: Path) -> ClassList:
     """
     file = root / "classes.txt"
     return read_class_list(file) if file.is_file() else VOC
+
+
+def usual_side(folders: Sequence[SegmentationFolder], sample: int = 200) -> int:
+    """The longer side, in pixels, of the photo in the middle, if they were sorted by it; of so many, evenly spread."""
+    paths = [folder.photo_path(stem) for folder in folders for stem in folder.stems]
+    sides = []
+    for path in paths[:: max(len(paths) // sample, 1)]:
+        try:
+            with Image.open(path) as image:
+                sides.append(max(image.size))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{path} cannot be read as a photo ({error})") from error
+    return sorted(sides)[len(sides) // 2]
 
 
 def common_classes(folders: Sequence[SegmentationFolder]) -> ClassList:

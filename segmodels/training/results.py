@@ -1,9 +1,85 @@
-"""What a run leaves behind beside its weights."""
+"""What a run leaves behind beside its weights: a folder with its curve, its scores and what it sees."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..inference.pictures import overlay
+from ..labels import VOC_CLASSES, VOID, ClassList
+from ..weights import whole_file
+from .data import SegmentationFolder
+from .metrics import Scores
+
+SHOWN_PHOTOS = 6
+"""Validation photos that are drawn with what the network makes of them, evenly spread over the list."""
+
+
+def results_folder(out: Path) -> Path:
+    """Where the results of the run that writes ``out`` are."""
+    return out.with_name(f"{out.stem}_results")
+
+
+def write_log(out: Path, log: dict[str, Any]) -> None:
+    """``log.json``: everything that made the weights."""
+    with whole_file(results_folder(out) / "log.json") as partial:
+        partial.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+
+
+def write_curve(out: Path, history: Sequence[dict[str, float]], title: str) -> None:
+    """``curve.png``: loss and scores over the steps so far."""
+    _save(plot(history, title), results_folder(out) / "curve.png")
+
+
+def write_scores(out: Path, scores: Scores, classes: ClassList, data: str) -> None:
+    """``scores.md``: a table of the classes."""
+    rows = [
+        f"| {name} | {'-' if iou is None else f'{iou:.3f}'} | {pixels:,} |"
+        for name, iou, pixels in zip(classes.names, scores.iou, scores.pixels, strict=True)
+    ]
+    seven = f", mIoU-7 {scores.miou7:.3f}" if classes.names == VOC_CLASSES else ""
+    text = (
+        f"# {out.name} on {data}\n\nmIoU {scores.miou():.3f}{seven}, pixel accuracy {scores.pixel_accuracy:.3f}\n\n"
+        "| class | IoU | pixels |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+    with whole_file(results_folder(out) / "scores.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_predictions(out: Path, label: Callable[[Image.Image], NDArray[np.uint8]], folder: SegmentationFolder) -> None:
+    """``predictions.png``: a few validation photos, the truth, and what the network says."""
+    indices = np.unique(np.linspace(0, len(folder) - 1, SHOWN_PHOTOS).round().astype(int)).tolist()
+    drawing = Figure(figsize=(10, 2.6 * len(indices)), layout="constrained")
+    FigureCanvasAgg(drawing)
+    grid = drawing.subplots(len(indices), 3, squeeze=False)
+    seen: set[int] = set()
+    for index, row in zip(indices, grid, strict=True):
+        photo, truth = folder[index]
+        labels = label(photo)
+        pictures = (
+            photo,
+            overlay(photo, truth, classes=folder.class_list),
+            overlay(photo, labels, classes=folder.class_list),
+        )
+        for axes, picture in zip(row, pictures, strict=True):
+            axes.imshow(picture)
+            axes.set_axis_off()
+        seen |= set(np.unique(truth).tolist()) | set(np.unique(labels).tolist())
+    for axes, title in zip(grid[0], ("photo", "truth", "prediction"), strict=True):
+        axes.set_title(title)
+    patches = [
+        Patch(facecolor=folder.class_list.palette[value] / 255, edgecolor="grey", label=folder.class_list.names[value])
+        for value in sorted(seen - {VOID})
+    ]
+    drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 6), frameon=False)
+    _save(drawing, results_folder(out) / "predictions.png")
 
 
 def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
@@ -22,3 +98,8 @@ def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
     right.set(ylabel="on the validation photos", ylim=(0, 1))
     drawing.legend(loc="outside lower center", ncols=3, frameon=False)
     return drawing
+
+
+def _save(drawing: Figure, file: Path) -> None:
+    with whole_file(file) as partial:
+        drawing.savefig(partial, format="png")

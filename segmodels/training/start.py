@@ -15,7 +15,7 @@ from ..networks import published
 from ..networks.backbones import VGG16, MobileNetV2
 from ..networks.fcn import FCN, load_vgg16
 from ..networks.network import SegmentationNetwork
-from ..settings import apply, check_settings
+from ..settings import WORKING_SIZES, apply, check_settings
 from ..weights import FetchError, load_mobilenet, load_state, read_state, shown
 from ..zoo import Card
 from .recipe import Recipe
@@ -70,7 +70,10 @@ def _start_from_file(network: SegmentationNetwork, file: Path) -> str:
 
 
 def _start_from_zoo(network: SegmentationNetwork, card: Card) -> str:
-    """All weights but those whose shape depends on the number of classes."""
+    """All weights but those whose shape depends on the number of classes: score layers start from zero (FCN, section 4.1).
+
+    Random ones on features that have learned would say something at random, and loudly, of every pixel.
+    """
     trained = zoo.card(card.name)
     state = read_state(trained.weights_file(), trained.measured.get("sha256"))
     if trained.published:
@@ -79,6 +82,10 @@ def _start_from_zoo(network: SegmentationNetwork, card: Card) -> str:
         one, other = (card.builder(count).state_dict() for count in (2, 3))
     kept = {name: state[name] for name in one if one[name].shape == other[name].shape}
     load_state(network, network.state_dict() | kept)
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and f"{path}.weight" not in kept:
+            for parameter in module.parameters():
+                nn.init.zeros_(parameter)
     return f"{card.name}, trained on {len(trained.classes)} classes, but for its last layer"
 
 
@@ -109,6 +116,16 @@ def as_trained(card: Card, recipe: Recipe) -> Card:
     """
     settings = check_settings(card, recipe.atrous_rate or None, recipe.output_stride or None)
     return replace(card, atrous_rate=settings.atrous_rate, output_stride=settings.output_stride)
+
+
+def fitted_to(photos: int, card: Card, recipe: Recipe) -> tuple[Card, Recipe]:
+    """Crops no larger than the longer side of the ``photos``, in pixels, and a working size smaller by as much.
+
+    Enlarged photos cost time and show nothing more; and what is trained small must not be validated large.
+    """
+    crop = max(min(recipe.crop, photos), 32)
+    size = max(round(card.working_size * crop / recipe.crop), WORKING_SIZES[0])
+    return replace(card, working_size=size), replace(recipe, crop=crop)
 
 
 def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:

@@ -5,15 +5,16 @@ A run is a function of its arguments: the crops of step n are the same whether t
 """
 
 import copy
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from .. import zoo
@@ -24,12 +25,14 @@ from ..record import Record, backbone_hash
 from ..segmenter import Segmenter
 from ..weights import save_state
 from ..zoo import Card
-from .data import SegmentationFolder, common_classes
+from .data import SegmentationFolder, common_classes, usual_side
 from .evaluate import evaluate
+from .forecast import forecast
+from .metrics import Scores
 from .recipe import Recipe
-from .results import plot
+from .results import results_folder, write_curve, write_log, write_predictions, write_scores
 from .run import Run
-from .start import as_trained, normaliser, prepare, start_from
+from .start import as_trained, fitted_to, normaliser, prepare, start_from
 from .team import joined_team
 
 CHECKPOINT_STEPS = 200
@@ -45,14 +48,14 @@ def train(
     resume: bool = False,
     workers: int = 1,
 ) -> None:
-    """Train the network of ``card`` and write ``out`` (half precision safetensors), with a log and a plot beside it.
+    """Train the network of ``card`` and write ``out`` (half precision safetensors), and a folder of results beside it.
 
-    The classes are those of the folders. ``start`` is what ``start_from`` takes. Weights trained on a frozen backbone
-    that is the network's bundled one are written without it. Under ``torchrun`` the processes share every batch; the
-    first of them writes, and a checkpoint to resume from must lie where all can read it.
+    The classes are those of the folders; crops are no larger than their photos. ``start`` is what ``start_from`` takes.
+    Weights trained on a frozen backbone that is the network's bundled one are written without it. Under ``torchrun`` the
+    processes share every batch; the first of them writes, and a checkpoint to resume from must lie where all can read it.
 
     Every ``CHECKPOINT_STEPS`` steps and at the end of every epoch a checkpoint is written beside ``out``; ``resume``
-    goes on from it. The weights written are the exponential moving average.
+    goes on from it. The weights written are the exponential moving average. What lies ahead is said on stderr first.
 
     Raises:
         ValueError: if ``out`` is no ``.safetensors`` file, the folders' classes differ, the data is faulty, or the
@@ -62,9 +65,7 @@ def train(
     if out.suffix != ".safetensors":
         raise ValueError(f"the weights are written as .safetensors, so --out cannot be {out.name}")
     classes = common_classes([*folders, *([validation] if validation else [])])
-    card = as_trained(replace(card, class_list=classes), recipe)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = out.with_suffix(".checkpoint.pt")
+    card, recipe = fitted_to(usual_side(folders), as_trained(replace(card, class_list=classes), recipe), recipe)
     torch.manual_seed(recipe.seed)
     network = card.builder(len(card.classes))
     started_from = start_from(network, card, start)
@@ -72,51 +73,36 @@ def train(
     with joined_team() as team:
         run = Run(network, folders, recipe, len(card.classes), normaliser(card), team)
         run.identity["start"] = started_from
+        results_folder(out).mkdir(parents=True, exist_ok=True)
+        checkpoint = out.with_suffix(".checkpoint.pt")
         if resume and checkpoint.exists():
             run.load(checkpoint)
-        if not team.leads:
+        if team.leads:
+            print(forecast(run, card, started_from, validation), file=sys.stderr)
+        else:
             torch.manual_seed(recipe.seed + team.rank + team.size * run.step)  # each its own dropout
-        _run_to_the_end(run, card, out, checkpoint, validation, workers)
-        if not team.leads:
-            return
-    data = {folder.root.name: len(folder) for folder in folders}
-    write_weights(run, card, out, started_from, data)
-    log = {
-        "model": card.name,
-        "out": out.name,
-        "start": started_from,
-        "data": data,
-        "recipe": asdict(recipe),
-        "history": run.history,
-    }
-    out.with_suffix(".log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+        scores = _run_to_the_end(run, card, out, checkpoint, validation, workers)
+        if team.leads:
+            _write(run, card, out, started_from, folders, validation, scores)
 
 
-def write_weights(run: Run, card: Card, out: Path, start: str, data: Mapping[str, int]) -> None:
-    """Write the averaged weights with their record: the decoder alone if its backbone is the bundled one."""
-    network = cast(SegmentationNetwork, run.averaged.module)
-    part, backbone = "", None
-    if not run.recipe.backbone_rate and zoo.card(card.name).source == "bundled":
-        own = backbone_hash(network.state_dict())
-        if own == backbone_hash(bundled_backbone(zoo.card(card.name))):
-            part, backbone = "decoder.", own
-    save_state(network, out, part, Record.of(card, start, data, backbone))
+def validate(run: Run, card: Card, folder: SegmentationFolder) -> Scores:
+    """Score the averaged weights on every photo of ``folder``."""
+    return evaluate(labeller(run, card), folder, len(card.classes))
 
 
-def validate(run: Run, card: Card, folder: SegmentationFolder) -> dict[str, float]:
-    """Score the averaged weights on every photo of ``folder``, at the settings of ``card``, as they will be loaded."""
+def labeller(run: Run, card: Card) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    """What the averaged weights make of a photo, at the settings of ``card``, as they will be loaded."""
     network = copy.deepcopy(cast(SegmentationNetwork, run.averaged.module))
     segmenter = Segmenter(network, card, run.team.device, "float32")
-    scores = evaluate(lambda photo: segmenter(photo).labels, folder, len(card.classes))
-    seven = {"miou7": scores.miou7} if card.classes == VOC_CLASSES else {}
-    return {**seven, "miou": scores.miou(), "pixel_accuracy": scores.pixel_accuracy}
+    return lambda photo: segmenter(photo).labels
 
 
 def _run_to_the_end(
     run: Run, card: Card, out: Path, checkpoint: Path, validation: SegmentationFolder | None, workers: int
-) -> None:
-    """All steps that are left. The process that leads its team scores, plots and writes checkpoints on the way."""
-    leads = run.team.leads
+) -> Scores | None:
+    """All steps that are left; the last scores. The process that leads its team scores and writes on the way."""
+    leads, scores = run.team.leads, None
     with tqdm(
         total=run.steps, initial=run.step, desc=card.name, unit="step", mininterval=1, disable=not leads
     ) as progress:
@@ -128,13 +114,16 @@ def _run_to_the_end(
             if ends_epoch:
                 row = {"step": run.step, "loss": float(np.mean(run.losses))}
                 if validation is not None and leads:
-                    row |= validate(run, card, validation)
+                    scores = validate(run, card, validation)
+                    seven = {"miou7": scores.miou7} if card.classes == VOC_CLASSES else {}
+                    row |= {**seven, "miou": scores.miou(), "pixel_accuracy": scores.pixel_accuracy}
                 run.history.append(row)
                 run.losses.clear()
             if leads and ends_epoch:
                 progress.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
             if leads and (ends_epoch or run.step % CHECKPOINT_STEPS == 0):
                 _keep(run, card, out, checkpoint, progress)
+    return scores
 
 
 def _keep(run: Run, card: Card, out: Path, checkpoint: Path, progress: "tqdm[Any]") -> None:
@@ -142,6 +131,47 @@ def _keep(run: Run, card: Card, out: Path, checkpoint: Path, progress: "tqdm[Any
     try:
         run.save(checkpoint)
         if run.history:
-            plot(run.history, card.title).savefig(out.with_suffix(".png"))
+            write_curve(out, run.history, card.title)
     except OSError as error:
         progress.write(f"{error}; the run goes on, and the checkpoint before this one is kept", file=sys.stderr)
+
+
+def _write(
+    run: Run,
+    card: Card,
+    out: Path,
+    start: str,
+    folders: Sequence[SegmentationFolder],
+    validation: SegmentationFolder | None,
+    scores: Scores | None,
+) -> None:
+    """The weights first, then the results."""
+    data = {folder.root.name: len(folder) for folder in folders}
+    try:
+        write_weights(run, card, out, start, data)
+    except OSError as error:
+        raise OSError(f"{error}; make room, and --resume goes on from the last checkpoint") from error
+    log = {
+        "model": card.name,
+        "out": out.name,
+        "start": start,
+        "data": data,
+        "recipe": asdict(run.recipe),
+        "history": run.history,
+    }
+    write_log(out, log)
+    if validation is not None:
+        scores = scores or validate(run, card, validation)  # nothing was left of a resumed run
+        write_scores(out, scores, card.class_list, f"{validation.root.name}/{validation.split}")
+        write_predictions(out, labeller(run, card), validation)
+
+
+def write_weights(run: Run, card: Card, out: Path, start: str, data: Mapping[str, int]) -> None:
+    """Write the averaged weights with their record: the decoder alone if its backbone is the bundled one."""
+    network = cast(SegmentationNetwork, run.averaged.module)
+    part, backbone = "", None
+    if not run.recipe.backbone_rate and zoo.card(card.name).source == "bundled":
+        own = backbone_hash(network.state_dict())
+        if own == backbone_hash(bundled_backbone(zoo.card(card.name))):
+            part, backbone = "decoder.", own
+    save_state(network, out, part, Record.of(card, start, data, backbone))

@@ -1,0 +1,62 @@
+"""``segmodels check``: a data folder looked over before anyone waits for an epoch."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..training.check import Findings
+    from .options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """The command's options."""
+    command = commands.add_parser("check", help="look over a folder of photos and label maps before training on it")
+    command.add_argument(
+        "data", type=Path, metavar="DATA", help="a folder with images/, labels/, train.txt, classes.txt"
+    )
+    command.add_argument(
+        "--convert",
+        action="store_true",
+        help="replace label maps that hold the colours of classes.txt by their classes",
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Check a folder; exit status 2 if something is wrong with it."""
+    from ..training.check import check, convert
+
+    findings = check(arguments.data)
+    if arguments.convert and findings.coloured:
+        print(f"{convert(findings.coloured, findings.classes)} label maps were converted.")
+        findings = check(arguments.data)
+    print(
+        f"{len(findings.classes.names)} classes; photos: {', '.join(f'{n} {split}' for split, n in findings.photos.items())}."
+    )
+    _print_shares(findings)
+    for sentence in findings.remarks:
+        print(sentence)
+    for sentence in findings.problems:
+        print(f"! {sentence}")
+    if findings.problems:
+        count = len(findings.problems)
+        raise ValueError(
+            f"{arguments.data} is not ready: {count} {'thing is' if count == 1 else 'things are'} wrong with it"
+        )
+    print("Ready to train on.")
+
+
+def _print_shares(findings: "Findings") -> None:
+    """A table of the classes: colour, and share of the scored pixels in each split."""
+    names = findings.classes.names
+    width = max(12, *map(len, names)) + 2
+    print(f"{'class':<{width}}{'colour':<14}" + "".join(f"{split:>9}" for split in findings.pixels))
+    for index, name in enumerate(names):
+        shares = [counts[index] / max(counts[: len(names)].sum(), 1) for counts in findings.pixels.values()]
+        colour = " ".join(map(str, findings.classes.colours[index]))
+        print(f"{name:<{width}}{colour:<14}" + "".join(f"{share:>9.2%}" for share in shares))
+    void = [counts[len(names) :].sum() / max(np.sum(counts), 1) for counts in findings.pixels.values()]
+    print(f"{'void':<{width}}{'':<14}" + "".join(f"{share:>9.2%}" for share in void))
