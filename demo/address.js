@@ -2,7 +2,7 @@
 // moved replace the address; another photo, network or tab is a step that Back goes back.
 window.address = (() => {
   const WAIT = 200;  // milliseconds in which several changes are one
-  let parts = [], timer = 0, settled = false, going = 0;
+  let parts = [], timer = 0, settled = false, going = Date.now();  // of the last load or step back: what follows from it is no step
 
   // `spec` has a part for each of `values`: {name, start, views, moved}. One that belongs to some views alone is left out
   // in others, and where it stands at its start.

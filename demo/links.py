@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,7 +21,7 @@ import gradio as gr
 from segmodels import zoo
 from segmodels.settings import check_settings
 
-from .examples import PHOTOS
+from .examples import FIRST, PHOTOS
 from .segment_tab import DEFAULT_MODEL, SLIDER, Upload, choices
 from .server.settings import updates, whole
 
@@ -181,9 +182,13 @@ def follow(
             gr.update(value=linked.own.get(name, _start(component))) if belongs == view else gr.skip()
             for name, (belongs, component) in own.items()
         ]
-        return shown, *setting_updates(linked), *opened, *values, sentences(linked)
+        named_so = linked.photo or gr.skip()
+        return shown, named_so, *setting_updates(linked), *opened, *values, sentences(linked)
 
-    targets = [photo, *settings, tabs, *sections.values(), *(component for _, component in own.values()), note]
+    name = gr.Textbox(
+        Path(FIRST).stem, visible=False
+    )  # kept, so that moving a slider neither sends nor compares the photo
+    targets = [photo, name, *settings, tabs, *sections.values(), *(component for _, component in own.values()), note]
 
     def from_request(request: gr.Request) -> tuple[Any, ...]:
         return restore(dict(request.query_params))
@@ -191,17 +196,17 @@ def follow(
     def from_address(query: Any) -> tuple[Any, ...]:
         return restore(dict(parse_qsl(str(query)[:5000].removeprefix("?"))))
 
-    page.load(from_request, None, targets, **FREE).then(**load)
+    loaded = page.load(from_request, None, targets, **FREE)
+    loaded.then(**load)
     back = gr.Button("Go to the address", visible="hidden", elem_id="go-to-address")
     query = gr.Textbox(visible=False)
     back.click(from_address, [query], targets, js="() => location.search", **FREE).then(**load)
-    name = gr.Textbox(visible=False)  # kept, so that moving a slider neither sends nor compares the photo
     photo.change(named, [photo], [name], preprocess=False, trigger_mode="always_last", **FREE)
-    _keep_address(page, name, settings[1:], tabs, sections, own)
+    _keep_address(loaded, name, settings[1:], tabs, sections, own)
 
 
 def _keep_address(
-    page: gr.Blocks,
+    loaded: gr.events.Dependency,
     photo: gr.Textbox,
     settings: Sequence[Any],
     tabs: gr.Tabs,
@@ -225,14 +230,14 @@ def _keep_address(
     ]
     spec = json.dumps([part for part, _ in parts])
     state = [component for _, component in parts]
-    gr.on(
-        [page.load, *(component.change for component in state)],
-        None,
-        state,
-        None,
-        js=f"(...values) => {{ address.write({spec}, values); }}",
-        **FREE,
-    )
+    write: dict[str, Any] = {
+        "fn": None,
+        "inputs": state,
+        "js": f"(...values) => {{ address.write({spec}, values); }}",
+        "api_visibility": "private",
+    }
+    gr.on([component.change for component in state], **write)
+    loaded.then(**write)
 
 
 def own_settings(tabs: gr.Tabs, sections: Mapping[str, gr.Tabs]) -> Own:
