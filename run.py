@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("VENV") or ROOT / ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
+TWO_AT_ONCE = ["--numprocesses", "2", "--dist", "loadfile"]
+"""Tests run in two processes, each with an app of its own; those of one file stay together, and share what they set up."""
+
 JOBS = {
     "demo": ("requirements.txt", [["app.py"]]),
     "test": (
@@ -27,7 +30,7 @@ JOBS = {
             ["-m", "ruff", "check", "."],
             ["-m", "ruff", "format", "--check", "."],
             ["-m", "mypy"],
-            ["-m", "pytest", "-q"],
+            ["-m", "pytest", "-q", *TWO_AT_ONCE],
         ],
     ),
     "lock": ("requirements-dev.txt", [["-m", "tools.lock"]]),

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+SHARED = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether another process runs tests beside this one: each has a core of its own then."""
+torch.set_num_threads(1 if SHARED else int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 
@@ -23,6 +25,12 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 NEEDS_CHROMIUM = pytest.mark.skipif(
     CHROMIUM is None and os.environ.get("CI") != "true", reason="needs Chromium: install it, or name it in CHROMIUM"
 )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, beside the skipped tests, which are listed with their reasons."""
+    if config.option.markexpr == "not slow":
+        terminalreporter.write_line("left out: what takes long and runs when asked for, python -m pytest -m slow")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +46,9 @@ def browser() -> "Iterator[Browser]":
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The running app's address."""
+    """The running app's address: one app for all tests, as it is one for all visitors."""
     from demo import build, launch_options  # here, because gradio takes seconds to import
 
     with pytest.MonkeyPatch.context() as patch:

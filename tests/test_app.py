@@ -1,7 +1,6 @@
 """The running app, asked as a program would ask it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import segmodels
-from demo import build, launch_options
+from demo import build
 from demo.server.settings import whole
 from segmodels.cli import main
 
@@ -22,13 +21,8 @@ CAT = EXAMPLES / "cat.jpg"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        page = build()
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-        yield Client(url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
-        page.close()
+def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
 
 
 def segment(client: Client, file: Path, **settings: Any) -> tuple[Image.Image, Image.Image, dict[str, Any]]:

@@ -22,7 +22,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
-from segmodels.inference.photo import MAX_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE, PhotoError, as_photo, read_photo
+from segmodels.inference.bounds import MAX_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE
+from segmodels.inference.photo import PhotoError, as_photo, read_photo
 
 Order = Literal["<", ">"]
 """Of bytes, as struct has it."""

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from segmodels.inference.photo import MAX_PIXELS, MIN_SIDE, PhotoError, read_photo
+from segmodels.inference.bounds import MAX_PIXELS, MIN_SIDE
+from segmodels.inference.photo import PhotoError, read_photo
 
 BATCH = 500
 MAX_SECONDS = 30

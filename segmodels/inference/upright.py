@@ -1,0 +1,126 @@
+"""Any picture as it is meant to be seen: upright, flat, eight bits a channel, in sRGB."""
+
+import re
+from contextlib import suppress
+from io import BytesIO
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageCms
+
+_MAX_PROFILE_BYTES = 4 * 2**20  # press profiles take 2 to 3 MB
+
+
+def upright_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """The picture in sRGB as it is meant to be seen, and what was done to that end; itself if nothing was."""
+    method = _orientation(image)
+    profile = image.info.get("icc_profile")
+    image, notes = _flat_eight_bit(image)
+    image, colour_notes = _in_srgb(image, profile)
+    if method is not None:
+        image = image.transpose(method)
+    return image, notes + colour_notes
+
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """How to turn the picture upright. Broken EXIF says nothing of that."""
+    try:
+        return _TRANSPOSE.get(image.getexif().get(0x0112, 1))
+    except Exception:
+        return None
+
+
+def _flat_eight_bit(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """The picture in one of the modes L, RGB, CMYK and LAB."""
+    if image.mode == "La":  # which converts to nothing else
+        image = image.convert("LA")
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image) >> 8  # as Pillow does with 16-bit RGB
+        return Image.fromarray(values.astype(np.uint8)), ["16-bit grey scaled to 8 bit"]
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_eight_bit(np.asarray(image, dtype=np.float32))), ["grey values scaled to 8 bit"]
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"), []
+
+
+def _eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey (H, W) of no declared range as 0 to 255: of the usual ranges, the smallest that fits is taken."""
+    finite = np.isfinite(values)
+    low = float(values.min(where=finite, initial=np.inf)) if finite.any() else 0.0
+    high = float(values.max(where=finite, initial=low))
+    if low >= 0:
+        low, high = 0.0, next((top for top in (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0) if high <= top), high)
+    scaled = np.nan_to_num(values.astype(np.float64), copy=False, nan=low, posinf=high, neginf=low)
+    scaled -= low
+    scaled *= 255 / ((high - low) or 1)
+    return np.rint(scaled, out=scaled).astype(np.uint8)
+
+
+def _on_white(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """An RGBA picture as it looks on white paper, whatever colours its transparent pixels hide."""
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image.convert("RGB"), []
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white, ["transparent areas shown on white"]
+
+
+def _in_srgb(image: Image.Image, profile: object) -> tuple[Image.Image, list[str]]:
+    """A picture of mode L, RGB, CMYK or LAB as RGB in sRGB. A broken or unfit colour profile is ignored."""
+    if image.mode == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        return _transform(lab, "LAB").apply(image), ["colours converted from Lab"]
+    if isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE_BYTES:
+        with suppress(Exception):
+            return _through_profile(image, profile)
+    notes = ["colours converted from CMYK"] if image.mode == "CMYK" else []
+    return image if image.mode == "RGB" else image.convert("RGB"), notes
+
+
+def _through_profile(image: Image.Image, data: bytes) -> tuple[Image.Image, list[str]]:
+    """The same of a picture of mode L, RGB or CMYK whose colours mean what its profile says.
+
+    Raises:
+        Exception: of many kinds, if the profile is broken or made for another mode.
+    """
+    profile = ImageCms.ImageCmsProfile(BytesIO(data))
+    if image.mode in _PROBES and _is_like_srgb(profile, _PROBES[image.mode]):  # most are, and then this is faster
+        return image if image.mode == "RGB" else image.convert("RGB"), []
+    # The name comes from the file and may be shown on a page.
+    name = re.sub(r"[^\w .,()+-]", "", profile.profile.profile_description or "", flags=re.ASCII).strip()[:40]
+    return _transform(profile, image.mode).apply(image), [f"colours converted from {name or 'another colour space'}"]
+
+
+def _transform(
+    profile: ImageCms.ImageCmsProfile, mode: str, flags: ImageCms.Flags = ImageCms.Flags.NONE
+) -> ImageCms.ImageCmsTransform:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    return ImageCms.ImageCmsTransform(profile, srgb, mode, "RGB", flags=flags)
+
+
+def _is_like_srgb(profile: ImageCms.ImageCmsProfile, probe: Image.Image) -> bool:
+    """Whether no colour of the probe moves by more than two levels of 255: rounding, not a difference to be seen."""
+    transform = _transform(profile, probe.mode, ImageCms.Flags.NOOPTIMIZE)  # made in a quarter of the time
+    moved = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
+    return int(np.asarray(moved).max()) <= 2
+
+
+_PROBES = {
+    "L": Image.frombytes("L", (256, 1), bytes(range(256))),
+    "RGB": Image.frombytes(
+        "RGB", (125, 1), bytes(value for rgb in product((0, 64, 128, 192, 255), repeat=3) for value in rgb)
+    ),
+}
