@@ -19,15 +19,15 @@ PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
 """The photos that a link can name; some of them are no longer offered."""
 
 OFFERED = {
-    "raft": ("Rafting", "People and a boat touch: which network finds the boat, and at which rate?"),
-    "rider": ("Rider and horse", "Two classes in one outline: where does each network put the border?"),
-    "hug": ("Dog and owner", "A dog on its hind legs: some call part of it a horse."),
-    "motorbikes": ("Motocross start", "Many riders in a row: change the rate and watch riders and wheels."),
-    "boats": ("Sailing boats", "Thin masts, large sails: a large rate leaves gaps."),
+    "raft": ("Rafting", "People and a boat touch: where does each network put the border?"),
+    "rider": ("Rider and horse", "Two classes in one outline: look between rider and saddle."),
+    "hug": ("Dog and owner", "A dog on its hind legs: is all of it a dog to every network?"),
+    "motorbikes": ("Motocross start", "Many riders in a row: compare the families, then move the rate."),
+    "boats": ("Sailing boats", "Thin masts, large sails: what is lost at output stride 32?"),
     "bear": ("Child and teddy bear", "A toy is none of the twenty classes: what is it taken for?"),
     "dogs": ("Two dogs", "Thin legs: compare their edges at output strides 8 and 32."),
     "parrots": ("Two macaws", "An easy one: where do the networks still differ?"),
-    "coffee": ("A cup", "A cup is no class: networks guess, and no two alike."),
+    "coffee": ("A cup", "A cup is no class: what is it taken for, and by which network?"),
     "cat": ("A cat's face", "It fills the photo: settings hardly matter."),
 }
 """Title and what to look for, by name, in order."""

@@ -34,7 +34,7 @@ def patience() -> Iterator[None]:
 
 def open_section(page: Page, url: str, title: str) -> None:
     page.set_default_timeout(30_000)
-    page.goto(url)
+    page.goto(url + "?photo=cat")
     page.get_by_role("tab", name="Lab").click()
     page.get_by_role("tab", name=title).click()
     page.locator(SECTIONS[title]).first.wait_for()

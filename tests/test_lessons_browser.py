@@ -21,7 +21,7 @@ SLOW = 60_000
 def open_page(browser: Browser, address: str, width: int = 1280) -> Page:
     page = browser.new_page(viewport={"width": width, "height": 720})
     page.set_default_timeout(30_000)
-    page.goto(address)
+    page.goto(address + "?photo=cat")
     return page
 
 
