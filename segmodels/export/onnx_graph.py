@@ -16,6 +16,7 @@ from ..loading import opened
 from ..networks.layers import Grid
 from ..networks.network import SegmentationNetwork
 from ..networks.pooling import ASPP
+from ..settings import apply
 from ..weights import whole_file
 from ..zoo import Card
 from .moving_taps import MovingConv, Rate
@@ -94,6 +95,7 @@ def to_onnx(network: SegmentationNetwork, card: Card) -> "onnx.ModelProto":
     from onnx import helper
 
     network.eval().requires_grad_(False)
+    apply(network, card.atrous_rate, card.output_stride)
     rated = card.atrous_rate is not None
     graph = RatedGraph(network) if rated else Graph(network)
     example: tuple[Tensor, ...] = (torch.zeros(1, 3, 193, 257),)
