@@ -28,6 +28,7 @@ from demo.lessons import (
     resampling,
     separable,
     skips,
+    train_one,
     unet_path,
 )
 from demo.lessons.connections import connections, ones_everywhere
@@ -64,6 +65,7 @@ CHANGES = (
     Change(8, "Channels out", 1, "here it needs more, 104.0%"),
     Change(9, "The photo is seen", "both at 256 pixels", "otherwise than at its own 513 × 337"),
     Change(10, "Enlarged", "corner to corner", "the dot ends up exactly where it was"),
+    Change(11, "Strides", "4", "of the boxes around them taken for the rocket"),
 )
 """One for each lesson: the answers to some of their questions."""
 
@@ -528,3 +530,25 @@ def test_the_steps_end_where_the_output_or_the_input_does() -> None:
     assert resampling.steps(resampling.DOWN, 5, 1, 0, 2) == 1  # a kernel larger than the map
     update = _bounded(LESSONS[1], resampling.DOWN, 3, 2, 1, 5, 64)
     assert (update["maximum"], update["value"]) == (9, 9)
+
+
+# --- 11: train one yourself ------------------------------------------------------------------------------------------
+
+
+def test_no_stroke_of_the_last_lesson_touches_the_tip_or_the_towers_that_are_asked_for() -> None:
+    painted = train_one.strokes().on(0, train_one.SIZE)
+    assert set(np.unique(painted).tolist()) == {0, 1, 255}
+    for box in (train_one.TIP, *train_one.TOWERS):
+        assert (painted[box] == 255).all()
+
+
+def test_deep_features_know_the_rocket_fine_ones_its_edges_and_random_ones_less() -> None:
+    deep, fine, both = (train_one.outcome(strides, train_one.TRAINED) for strides in ("32", "4", "32 + 4"))
+    assert deep.tip > 0.6
+    assert fine.tip < 0.4
+    assert both.tip > deep.tip
+    assert fine.towers > 3 * deep.towers
+    assert fine.towers > 3 * both.towers
+    for strides, trained in (("32", deep), ("32 + 4", both)):
+        assert train_one.outcome(strides, train_one.RANDOM).tip < trained.tip
+    assert train_one.outcome("32", train_one.RANDOM).towers > 10 * deep.towers

@@ -13,7 +13,19 @@ from .. import view
 from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
 from ..server.settings import sentence
-from . import any_size, aspp, atrous, from_scratch, geometry, pyramid_pooling, resampling, separable, skips, unet_path
+from . import (
+    any_size,
+    aspp,
+    atrous,
+    from_scratch,
+    geometry,
+    pyramid_pooling,
+    resampling,
+    separable,
+    skips,
+    train_one,
+    unet_path,
+)
 from .lesson import Control, Lesson, OtherTab, See
 
 LESSONS: tuple[Lesson, ...] = (
@@ -27,6 +39,7 @@ LESSONS: tuple[Lesson, ...] = (
     separable.LESSON,
     from_scratch.LESSON,
     geometry.LESSON,
+    train_one.LESSON,
 )
 """In the order of the walk."""
 
