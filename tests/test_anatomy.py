@@ -146,11 +146,24 @@ def test_skips_of_each_family() -> None:
         return draw(anatomy(name, 96, 128)).count('class="skip"')
 
     # FCN-8s: two maps, to their scores and from there; v3+: the low-level map, to its 1x1 and from there; the compact
-    # U-Net: four maps, to their batch norms and from there.
+    # U-Net: two maps, to their batch norms and from there.
     assert [skips(name) for name in ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")] == [0, 2, 4]
     assert [
         skips(name) for name in ("unet", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
-    ] == [4, 8, 0, 2]
+    ] == [4, 4, 0, 2]
+
+
+@pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2_google"])
+def test_a_pyramid_without_rates_is_drawn_as_its_two_branches(name: str) -> None:
+    found = anatomy(name, 96, 128)
+    assert {"1×1", "image pooling"} <= set(texts(draw(found)))
+    assert draw(found).count('class="part aspp') == 2
+
+
+@pytest.mark.parametrize("size", [(32, 32), (384, 512), (337, 513)])
+def test_logits_at_stride_16_are_enlarged_by_16(size: tuple[int, int]) -> None:
+    """Whether the last cell lies on the last pixel or before it."""
+    assert [part.name for part in kinds(anatomy("deeplabv3_mobilenetv2", *size), "up")] == ["bilinear ×16"]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -167,10 +180,10 @@ def test_boxes_do_not_cover_one_another(name: str, size: tuple[int, int]) -> Non
         assert abs(x - other_x) > 126 or abs(y - other_y) > 62
 
 
-@pytest.mark.parametrize(("side", "expected"), [(512, 32), (33, 32), (481, 32)])
-def test_strides_are_right_at_sizes_that_are_no_multiples(side: int, expected: int) -> None:
+@pytest.mark.parametrize("side", [512, 33, 481])
+def test_strides_are_right_at_sizes_that_are_no_multiples(side: int) -> None:
     found = anatomy("fcn_mobilenetv2", side, side)
-    assert [stride(found, part) for part in kinds(found, "backbone")] == [2, 4, 8, 16, expected]
+    assert [stride(found, part) for part in kinds(found, "backbone")] == [2, 4, 8, 16, 16]
 
 
 @pytest.mark.parametrize("name", ["unet", "deeplabv3plus_mobilenetv2", "deeplabv3plus_xception65"])

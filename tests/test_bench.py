@@ -26,6 +26,7 @@ def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     (same,) = report["same_network"]
     (compact,) = report["compact_zoo"]
     assert (same["model"], compact["model"]) == ("deeplabv3_mobilenet_v3_large", "deeplabv3plus_mobilenetv2")
+    assert (same["input"], compact["input"]) == ([128, 96], [129, 97])  # with cells on corners, 16 k + 1
     for row in (same, compact):
         assert row["ours"] > 0
         assert row["theirs"] > 0

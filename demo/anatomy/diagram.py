@@ -76,9 +76,14 @@ def label(part: Part) -> str:
     """A part's name on its box."""
     if part.kind == "join":
         return "sum" if part.name == "add" else "concatenation"
-    if ".aspp.convs." in part.name:
+    if is_branch(part):
         return _branch(part)
     return part.name.removeprefix("backbone.").removeprefix("decoder.").replace("-", "–")
+
+
+def is_branch(part: Part) -> bool:
+    """Whether it is one of an ASPP's branches: also of that in FCN's head and at U-Net's bottom."""
+    return re.search(r"\.(aspp|head|bottom)\.convs\.", part.name) is not None
 
 
 def _branch(part: Part) -> str:
@@ -104,7 +109,7 @@ def work(part: Part) -> str:
         words = f"two {tokens[0]}"
     else:
         words = ", ".join(tokens) if len(tokens) < 3 else f"{len(convs)} convs"
-    found = [] if ".aspp.convs." in part.name else rates(convs)
+    found = [] if is_branch(part) else rates(convs)
     return words + (f", {'rates' if len(found) > 1 else 'rate'} {', '.join(map(str, found))}" if found else "")
 
 
@@ -155,7 +160,7 @@ def _band(index: int, row: Row, width: float) -> str:
 def _box(anatomy: Anatomy, box: Box, most: int) -> str:
     """A box, the sheets behind it, its three lines and the bar of its cost."""
     part = box.part
-    role = "aspp" if ".aspp.convs." in part.name else part.kind
+    role = "aspp" if is_branch(part) else part.kind
     behind = "".join(
         f'<rect x="{box.x + SHEET * n:g}" y="{box.y - SHEET * n:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6"/>'
         for n in range(sheets(part.shape[0]), -1, -1)

@@ -229,7 +229,9 @@ class _PathTracer(FieldTracer):
         if operation in (aten.cat, aten.add, aten.add_) and len(sources) > 1:
             self.add("join", "concatenate" if operation is aten.cat else "add", sources, result)
         elif operation is aten.upsample_bilinear2d and _shape(result) != _shape(args[0]):
-            self.add("up", f"bilinear ×{round(result.shape[-2] / args[0].shape[-2])}", sources, result)
+            between = int(args[2])  # cells on corners: there is one step less than there are cells
+            factor = round((result.shape[-2] - between) / max(args[0].shape[-2] - between, 1))
+            self.add("up", f"bilinear ×{factor}", sources, result)
         elif sources:
             self._origins[id(result)] = sources[0]
 
