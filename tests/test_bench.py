@@ -30,7 +30,6 @@ def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     for row in (same, compact):
         assert row["ours"] > 0
         assert row["theirs"] > 0
-    assert (same["input"], compact["input"]) == ([128, 96], [129, 97])  # the compact zoo's cells lie on corners
     assert {row["model"] for row in report["atrous_rate"]} == {row["model"] for row in report["peak"]}
     assert all(row["share"] > 0 and row["gmacs"] > 0 for row in report["peak"])
     assert [row["megapixels"] for row in report["growth"]] == [0.25, 1.0]
