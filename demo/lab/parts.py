@@ -46,7 +46,7 @@ TRUTH = "PNG, palette or grey: classes 0 to 20, 255 for void."
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     with gr.Row():
-        with gr.Column(scale=7, min_width=300):
+        with gr.Column(scale=9, min_width=300):
             model = gr.Radio(
                 [(zoo.card(name).title, name) for name in zoo.bundled_models()],
                 value=DEFAULT_MODEL,
@@ -54,11 +54,11 @@ def section(photo: gr.Image, tab: Shown) -> None:
                 elem_id="parts-model",
             )
             on = gr.CheckboxGroup(**_choices(DEFAULT_MODEL), label="Parts that are on", elem_id="parts-on")
-        with gr.Column(scale=4, min_width=260):
+        with gr.Column(scale=3, min_width=260):
             truth = gr.File(
                 label="Label map to score against",
                 file_types=[".png"],
-                height=96,
+                height=80,
                 elem_id="parts-truth",
             )
             gr.HTML(f'<p class="hint">{TRUTH}</p>')

@@ -200,9 +200,8 @@ def _line(
 
 def _key() -> str:
     return (
-        '<span class="fit-key moved"></span> the weights of rate 6, moved &nbsp; <span class="fit-key fitted"></span> weights '
-        "trained at the rate. Full dots: output stride 16; hollow: stride 8. The large dots are the setting above. The scale does "
-        "not begin at 0."
+        '<span class="fit-key moved"></span> rate 6 moved <span class="fit-key fitted"></span> trained at the rate. Full: '
+        "stride 16; hollow: 8; large: chosen. The scale does not begin at 0."
     )
 
 
