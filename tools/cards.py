@@ -106,19 +106,20 @@ def training(card: zoo.Card) -> dict[str, Any]:
 
 
 def trained_together() -> dict[str, Any]:
-    """What the log of the compact zoo's one run says."""
+    """What the log of the compact zoo's runs says."""
     log = json.loads((zoo.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
-    photos, crops = sum(log["data"].values()), log["steps"] * log["recipe"]["batch"]
+    crops = sum(run["steps"] * run["recipe"]["batch"] for run in log["runs"])
+    data: dict[str, int] = {}
+    for run in log["runs"]:
+        data |= {name: max(count, data.get(name, 0)) for name, count in run["data"].items()}
     return {
-        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops in all, from Google's published DeepLab v3",
-        "data": log["data"],
+        "summary": f"{sum(data.values()):,} photos with Pascal VOC's classes, {crops:,} crops in all, from Google's published DeepLab v3",
+        "data": data,
         "crops": crops,
-        "start": log["start"],
-        "commands": [log["command"]],
-        "note": "All four networks of the compact zoo learned in this one run, on one backbone. The weights lie "
-        f"{log['share']:.0%} of the way from the beginning, which is the public network's answer, to what was learned.",
-        "recipe": log["recipe"],
-        "losses": log["losses"],
+        "start": log["runs"][0]["start"],
+        "commands": [*(run["command"] for run in log["runs"]), log["command"]],
+        "note": log["note"],
+        "recipe": log["runs"][-1]["recipe"],
     }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from segmodels import zoo
 from segmodels.networks.network import SegmentationNetwork
+from segmodels.record import Record
 from segmodels.weights import save_state
 
 NAME = "deeplabv3_mobilenetv2_google"
@@ -80,7 +81,9 @@ def converted(file: Path) -> SegmentationNetwork:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    save_state(converted(parser.parse_args().file), zoo.WEIGHTS / f"{NAME}.safetensors")
+    file = parser.parse_args().file
+    record = Record.of(zoo.card(NAME), file.name, {})
+    save_state(converted(file), zoo.WEIGHTS / f"{NAME}.safetensors", record=record)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from segmodels.training.data import SegmentationFolder
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.weights import read_state
 
-from .cards import LICENCE, LIMITS, command
+from .cards import LICENCE, LIMITS
 
 MOVED = ((1, 16), (2, 16), (3, 16), (4, 16), (6, 16), (9, 16), (12, 16), (18, 16), (3, 8), (6, 8), (12, 8), (24, 8))
 """The settings at which the decoder trained at rate 6 and stride 16 is run."""
@@ -96,7 +96,7 @@ def _file(rate: int, stride: int) -> dict[str, Any]:
         "data": log["data"],
         "crops": log["history"][-1]["step"] * log["recipe"]["batch"],
         "recipe": log["recipe"],
-        "command": command(log),
+        "command": log["command"],
     }
 
 

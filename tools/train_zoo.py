@@ -1,18 +1,16 @@
-"""Train the compact zoo: ``python -m tools.train_zoo VOC OUT [--unlabelled FOLDER ...] [--share A] [--resume]``.
+"""Train the compact zoo: ``python -m tools.train_zoo VOC OUT [--unlabelled FOLDER ...] [--resume]``.
 
 Needs ``deeplabv3_mobilenetv2_google.safetensors`` among the bundled weights: all four decoders begin where it stands
-(``segmodels.training.beginning``), learn together on one backbone, and are held to its soft scores on the way. What is
-written lies between the beginning and what was learned, ``share`` of the way: on photos of another kind that is better
-than either (Wortsman et al. 2022: arXiv 2109.01903). With ``--resume`` a finished run is written again at another share.
-
-OUT is a folder for the checkpoint, the log and the four networks' files, written every so many steps.
+(``segmodels.training.beginning``), learn together on one backbone, and are held to its soft scores on the way. OUT is a
+folder for the checkpoint, the log and the four networks' files; ``OUT/beginning`` holds them as they were before the first
+step. ``python -m tools.average`` makes the bundled weights of such folders.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from tqdm import tqdm
 
 from segmodels import zoo
 from segmodels.networks.network import SegmentationNetwork
+from segmodels.record import Record
 from segmodels.speed import heap
 from segmodels.training.beginning import begin_at
 from segmodels.training.data import SegmentationFolder
@@ -34,12 +33,15 @@ from segmodels.weights import load_state, read_state, save_state
 
 PUBLIC = "deeplabv3_mobilenetv2_google"
 RECIPE = Recipe(
-    epochs=2,
-    backbone_rate=2e-5,
-    decoder_rate=5e-4,
+    epochs=1,
+    backbone_rate=1e-5,
+    decoder_rate=3e-4,
+    most_often=2.0,
     label_smoothing=0.0,
+    lovasz_weight=0.0,
     teacher_weight=1.0,
-    warmup=100,
+    trusted=1,
+    warmup=50,
 )
 SAVE_STEPS = 50
 
@@ -52,19 +54,20 @@ def main() -> None:
     parser.add_argument(
         "--unlabelled", type=Path, nargs="*", default=[], help="folders of photos that the teacher labels"
     )
-    parser.add_argument("--every", type=int, default=7, help="take of those photos, take one in so many")
-    parser.add_argument("--share", type=float, default=0.5, help="how far from the beginning to what was learned")
+    parser.add_argument("--every", type=int, default=3, help="of those photos, take one in so many")
+    parser.add_argument("--stop", type=int, help="at this step, before the schedule's end")
     parser.add_argument("--set", action="append", default=[], help="a setting of the recipe, such as epochs=1")
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
     heap.keep_freed()
-    changed = {name: value for name, value in asdict(Recipe.of(options.set)).items() if value != asdict(Recipe())[name]}
-    recipe = Recipe(**asdict(RECIPE) | changed)
+    chosen = asdict(Recipe.of(options.set))
+    recipe = replace(RECIPE, **{name: chosen[name] for name in (each.partition("=")[0] for each in options.set)})
     options.out.mkdir(parents=True, exist_ok=True)
     voc = SegmentationFolder(options.voc, "train")
     folders = [voc, *(Unlabelled(folder, "train", options.every) for folder in options.unlabelled)]
+    data = {folder.root.name: len(folder) for folder in folders}
     network = begun(voc, recipe)
-    beginning = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    write(network.state_dict(), options.out / "beginning", data)
     with joined_team() as team:
         card = zoo.card(zoo.COMPACT[0])
         run = Run(network, folders, recipe, len(card.classes), normaliser(card), team, public_network())
@@ -75,18 +78,19 @@ def main() -> None:
             run.train_step(photos, labels)
             if run.step % SAVE_STEPS == 0:
                 run.save(checkpoint)
+            if run.step == options.stop:
+                break
         run.save(checkpoint)
-    write(between(beginning, run.averaged.module.state_dict(), options.share), options.out)
+    write(run.averaged.module.state_dict(), options.out, data)
     log = {
         "command": " ".join(["python -m tools.train_zoo", *sys.argv[1:]]),
         "start": PUBLIC,
-        "data": {folder.root.name: len(folder) for folder in folders},
-        "steps": run.steps,
-        "share": options.share,
+        "data": data,
+        "steps": run.step,
         "recipe": asdict(recipe),
-        "losses": [round(float(np.mean(run.losses[at : at + 50])), 4) for at in range(0, run.steps, 50)],
+        "losses": [round(float(np.mean(run.losses[at : at + 50])), 4) for at in range(0, run.step, 50)],
     }
-    (options.out / "compact.log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    (options.out / "log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 
 def public_network() -> SegmentationNetwork:
@@ -110,20 +114,13 @@ def begun(voc: SegmentationFolder, recipe: Recipe) -> Together:
     return together
 
 
-def between(beginning: Mapping[str, Tensor], learned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """The weights ``share`` of the way from one to the other."""
-    return {
-        name: torch.lerp(start, learned[name], share) if start.is_floating_point() else learned[name]
-        for name, start in beginning.items()
-    }
-
-
-def write(state: Mapping[str, Tensor], out: Path) -> None:
+def write(state: Mapping[str, Tensor], out: Path, data: Mapping[str, int]) -> None:
     """Each network's file, in half precision."""
+    out.mkdir(parents=True, exist_ok=True)
     for name in zoo.COMPACT:
         network = zoo.build(name)
         load_state(network, apart(state, name))
-        save_state(network, out / f"{name}.safetensors")
+        save_state(network, out / f"{name}.safetensors", record=Record.of(zoo.card(name), PUBLIC, data))
 
 
 if __name__ == "__main__":

@@ -152,6 +152,9 @@ def _expanding_path(decoder: UNetDecoder, classifier: nn.Conv2d, kept: Kept) -> 
     between = bilinear_kernel(2, "corner")
     for block in decoder.blocks:
         up = cast(nn.ConvTranspose2d, block.up)
+        up.weight.copy_(
+            up.weight[..., 1:2, 1:2] * between
+        )  # what is new is smooth too: random kernels leave a checkerboard
         up.weight[:, :scores] = 0
         up.weight[: weight.shape[1], :scores] = weight.T[..., None, None] * between
         cast(Tensor, up.bias)[:scores] = bias

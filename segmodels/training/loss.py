@@ -38,6 +38,20 @@ def cells_at(labels: Tensor, stride: int, grid: Grid = "centre") -> Tensor:
     return labels[:, first::stride, first::stride].long()
 
 
+def trusted_labels(labels: Tensor, teacher: Tensor) -> Tensor:
+    """(N, H, W) labels, void where the teacher's (N, C, h, w) logits see no such class, not even in a neighbouring cell.
+
+    What is left says where the edges run and not what is there: of that the teacher has seen more photos than we have.
+    """
+    classes = teacher.shape[1]
+    seen = nn.functional.one_hot(teacher.argmax(1), classes).movedim(-1, 1).float()
+    near = nn.functional.max_pool2d(seen, 3, stride=1, padding=1)
+    fine = nn.functional.interpolate(near, labels.shape[-2:], mode="nearest-exact")
+    known = labels.long().clamp(max=classes - 1)
+    trusted = fine.gather(1, known[:, None])[:, 0] > 0
+    return torch.where(trusted, labels, VOID)
+
+
 def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     """The Kullback-Leibler divergence of (N, C, h, w) logits from the ``teacher``'s (N, C, H, W), a mean over its cells.
 

@@ -37,10 +37,12 @@ class Recipe:
     smallest_window: float = 0.4  # of the photo's area, shown in a crop
     backbone_rate: float = 1.5e-4  # 0 freezes the backbone, and the decoder alone is written
     decoder_rate: float = 1e-3
+    most_often: float = 5.0  # how many times as often as others a photo with a thin class is drawn
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
     lovasz_weight: float = 0.5
     teacher_weight: float = 0.0  # of the divergence from a teacher's scores, where there is a teacher
+    trusted: int = 0  # 1 to count a label only where the teacher sees its class nearby
     ema_decay: float = 0.998
     warmup: int = 200  # steps
     poly_power: float = 0.9

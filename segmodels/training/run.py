@@ -14,7 +14,7 @@ from ..networks.network import SegmentationNetwork
 from ..speed.precision import keep_depthwise_in_float32, training_precision
 from ..weights import shown, whole_file
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
-from .loss import distillation_loss, segmentation_loss
+from .loss import distillation_loss, segmentation_loss, trusted_labels
 from .recipe import Recipe
 from .start import PRETRAINED
 from .team import Team
@@ -83,7 +83,7 @@ class Run:
         self.team = team
         self.crops = TrainingCrops(folders, recipe.crop, recipe.smallest_window)
         presence = class_presence(folders, num_classes)
-        self.weights = sampling_weights(presence, background=folders[0].class_list.background)
+        self.weights = sampling_weights(presence, recipe.most_often, background=folders[0].class_list.background)
         self.identity = {"recipe": asdict(recipe), "data": fingerprint(folders), "shapes": _shapes(network)}
         self.averaged = AveragedModel(self.network, multi_avg_fn=self._average, use_buffers=True)
         self.mixed = training_precision(team.device) == "bfloat16"
@@ -117,11 +117,13 @@ class Run:
         labels = labels.to(device)
         smoothing, lovasz_weight = self.recipe.label_smoothing, self.recipe.lovasz_weight
         grid = self.network.grid
+        if self.teacher is not None:
+            with torch.no_grad():
+                taught = self.teacher.decode(self.teacher.encode(x))
+            labels = trusted_labels(labels, taught) if self.recipe.trusted else labels
         losses = [segmentation_loss(logits.float(), labels, smoothing, lovasz_weight, grid) for logits in outputs]
         if self.teacher is not None:
-            with torch.inference_mode():
-                taught = self.teacher.decode(self.teacher.encode(x))
-            divergences = [distillation_loss(logits.float(), taught.clone()) for logits in outputs]
+            divergences = [distillation_loss(logits.float(), taught) for logits in outputs]
             losses = [loss + self.recipe.teacher_weight * far for loss, far in zip(losses, divergences, strict=True)]
         self.optimizer.zero_grad()
         torch.stack(losses).mean().backward()
