@@ -61,7 +61,7 @@ def test_five_strokes_find_the_helmet_and_brush_photo_and_label_map_are_in_view_
     page.locator("#teach").scroll_into_view_if_needed()
     for number, (class_, points) in enumerate(HELMET, start=1):
         paint(page, class_, points)
-        expect(page.locator("#teach .facts")).to_contain_text(f"{number} strokes")
+        expect(page.locator("#teach .facts")).to_contain_text(f"{number} stroke")
     expect(page.locator("#teach .facts")).to_contain_text("training accuracy")
     page.locator("#teach .tools").evaluate("tools => tools.scrollIntoView()")
     boxes = [page.locator(f"#teach {part}").first.bounding_box() for part in (".tools", ".board .picture")]
@@ -92,7 +92,7 @@ def test_undo_clear_names_strides_and_the_download(browser: Browser, url: str, t
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
     for number, (class_, points) in enumerate(HELMET[1:4], start=1):
         paint(page, class_, points)
-        expect(facts).to_contain_text(f"{number} strokes")
+        expect(facts).to_contain_text(f"{number} stroke")
     page.get_by_role("button", name="Undo").click()
     expect(facts).to_contain_text("2 strokes")
     name = page.get_by_label("Name of class 2")
@@ -117,7 +117,7 @@ def test_undo_clear_names_strides_and_the_download(browser: Browser, url: str, t
 def test_two_visitors_see_their_own_strokes_alone(browser: Browser, url: str) -> None:
     first, second = (opened(browser, url, 1280, 720) for _ in range(2))
     paint(first, *HELMET[0])
-    expect(first.locator("#teach .facts")).to_contain_text("1 strokes")
+    expect(first.locator("#teach .facts")).to_contain_text("1 stroke")
     paint(second, *HELMET[2])
     expect(second.locator("#teach .facts")).to_contain_text("background 100.0%")
     expect(first.locator("#teach .facts")).to_contain_text("my class 100.0%")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import segmodels
 from segmodels import Segmenter, zoo
+from segmodels.cli import main
 from segmodels.labels import ClassList
 from segmodels.networks.score_layers import ScoreLayers
 from segmodels.teaching.backbones import random_backbone
@@ -269,6 +270,21 @@ def test_a_saved_layer_is_loaded_as_a_network(name: str, tmp_path: Path, astrona
     assert (loaded(astronaut).labels == taught(astronaut).labels).mean() > 0.999
     if name != "random":
         assert file.stat().st_size < 20_000
+
+
+def test_the_command_line_segments_a_folder_with_a_taught_layer(
+    tmp_path: Path, base: Segmenter, astronaut: Image.Image
+) -> None:
+    strokes = painted(astronaut.size, (1, [(310, 470), (340, 400), (430, 390)]), (0, [(60, 100), (80, 300)]))
+    segmodels.fit_head(base, [(astronaut, strokes)], ["background", "helmet"]).save(tmp_path / "mine.safetensors")
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        astronaut.save(tmp_path / "photos" / f"{number}.png")
+    out = tmp_path / "out"
+    main(["segment", str(tmp_path / "photos"), "--model", str(tmp_path / "mine.safetensors"), "--out", str(out)])
+    labels = np.asarray(Image.open(out / "1_labels.png"))
+    assert labels.shape == (512, 512)
+    assert set(np.unique(labels).tolist()) == {0, 1}
 
 
 def test_strokes_of_one_class_give_it_the_whole_photo(base: Segmenter) -> None:

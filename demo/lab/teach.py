@@ -288,7 +288,7 @@ def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int)
     found = ", ".join(f"{escape(name)} {share:.1%}" for name, share in shares.items())
     used = ", ".join(map(str, sorted(choice.strides, reverse=True)))
     return (
-        f"<p><strong>{strokes} strokes</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
+        f"<p><strong>{strokes} {'stroke' if strokes == 1 else 'strokes'}</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
         f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}.</p>"
     )
 
