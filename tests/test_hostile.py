@@ -212,6 +212,10 @@ def network() -> segmodels.Segmenter:
     return segmodels.load(MODEL)
 
 
+JPEG = 5
+"""Of 255: how far the overlay, which is sent as JPEG, may be from what was drawn, in the mean over a photo full of noise."""
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_photo_is_segmented_as_what_it_shows(visitor: Visitor, name: str) -> None:
     odd = ODD[name]
@@ -220,9 +224,9 @@ def test_an_odd_photo_is_segmented_as_what_it_shows(visitor: Visitor, name: str)
     expected = network()(seen).labels
     assert labels.size == drawn.size == seen.size
     found = np.asarray(labels)
-    assert (found == expected).mean() > (0.97 if odd.within else 0.999)
+    assert (found == expected).mean() > (0.96 if odd.within else 0.999)
     off = np.abs(np.asarray(drawn).astype(int) - np.asarray(overlay(seen, found)).astype(int))
-    assert off.mean() <= odd.within
+    assert off.mean() <= odd.within + JPEG
     assert report["notes"] == ([odd.note] if odd.note else [])
 
 
@@ -385,8 +389,8 @@ def test_no_such_event(visitor: Visitor, event: int, capsys: pytest.CaptureFixtu
         ({"rate": 10**400}, "whole number"),
         ({"rate": {"a": 1}}, "whole number"),
         ({"stride": 7}, "8, 16 or 32"),
-        ({"stride": [16]}, "whole number"),
-        ({"stride": {"value": 8}}, "whole number"),
+        ({"stride": [16]}, "8, 16 or 32"),
+        ({"stride": {"value": 8}}, "8, 16 or 32"),
         ({"model": "nonesuch"}, "did you mean"),
         ({"model": "../../etc/passwd"}, "did you mean"),
         ({"model": "/etc/passwd\0.safetensors"}, "did you mean"),

@@ -15,13 +15,14 @@ from safetensors.torch import load_file, save_file
 import segmodels
 from segmodels import zoo
 from segmodels.labels import VOC
+from segmodels.networks import published
 from segmodels.record import KEY, Record, backbone_hash
 from segmodels.segmenter import Segmenter
 from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.recipe import Recipe
 from segmodels.training.train import train
-from segmodels.weights import read_state, read_weights, save_state
+from segmodels.weights import FetchError, read_state, read_weights, save_state
 
 TINY = Recipe(epochs=1, batch=2, crop=64, warmup=0)
 DEEPLAB = next(name for name in zoo.compact_models() if zoo.card(name).atrous_rate)
@@ -31,7 +32,11 @@ OTHER = next(name for name in zoo.compact_models() if zoo.card(name).atrous_rate
 @pytest.fixture(autouse=True)
 def random_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ImageNet weights: they would be fetched."""
-    monkeypatch.setattr(start, "_start_from_imagenet", lambda network, card: "random")
+
+    def unreachable(name: str) -> Path:
+        raise FetchError("there is no connection in a test")
+
+    monkeypatch.setattr(published, "classifier_file", unreachable)
 
 
 def written(folder: Path, name: str = DEEPLAB, record: Record | None = None, **facts: Any) -> Path:
@@ -100,7 +105,7 @@ def test_a_file_stands_for_its_network_with_all_it_says(tmp_path: Path, cat: Ima
     assert (segmenter.card.atrous_rate, segmenter.card.output_stride) == (12, 8)
     assert segmenter.card.mean == (10, 20, 30)
     result = segmenter(cat)
-    assert (result.atrous_rate, result.output_stride, max(result.working_size)) == (12, 8, 256)
+    assert (result.atrous_rate, result.output_stride, max(result.working_size)) == (12, 8, 257)  # 16 k + 1
     assert (segmodels.load(DEEPLAB, weights=file, precision="float32")(cat).labels == result.labels).all()
 
 
@@ -162,7 +167,10 @@ def test_a_decoder_on_the_bundled_backbone_is_written_alone(data_folder: Path, t
 
 
 def test_a_decoder_on_another_backbone_carries_it(data_folder: Path, tmp_path: Path, cat: Image.Image) -> None:
-    out, other = tmp_path / "whole.safetensors", zoo.card(OTHER).weights_file()
+    out, other = tmp_path / "whole.safetensors", tmp_path / "other.safetensors"
+    bundled = load_file(zoo.card(DEEPLAB).weights_file())
+    moved = {name: tensor * 1.5 if name.startswith("backbone.") else tensor for name, tensor in bundled.items()}
+    save_file(moved, other)
     trained, backbone = trained_on_frozen(data_folder, out, other), load_file(other)
     assert all(torch.equal(tensor, backbone[name]) for name, tensor in trained.items() if name.startswith("backbone."))
     assert any(name.startswith("backbone.") for name in trained)

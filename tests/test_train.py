@@ -38,7 +38,11 @@ def _losses(out: Path) -> list[float]:
 @pytest.fixture(autouse=True)
 def random_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ImageNet weights: they would be fetched."""
-    monkeypatch.setattr(start, "_start_from_imagenet", lambda network, card: "random")
+
+    def unreachable(name: str) -> Path:
+        raise FetchError("there is no connection in a test")
+
+    monkeypatch.setattr(published, "classifier_file", unreachable)
 
 
 def test_loss_of_coarse_logits_is_that_of_cells_at_stride_4() -> None:

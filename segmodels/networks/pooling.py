@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous
+from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous, resize_logits
 
 
 class SpatialPyramidPooling(nn.Module):
@@ -34,7 +34,7 @@ class ImagePooling(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(x)
-        return pooled.expand(-1, -1, x.shape[-2], x.shape[-1])
+        return resize_logits(pooled, (x.shape[-2], x.shape[-1]))
 
 
 class ASPP(nn.Module):
