@@ -35,6 +35,10 @@ VIEWS = {
 }
 """Every tab, section and lesson, and what is there once it has been computed."""
 
+SETTLED = """() => ![...document.querySelectorAll('.pending')].some(part => part.getClientRects().length) &&
+  !document.getAnimations().some(one => one instanceof CSSTransition)"""
+"""Nothing in view waits for an answer, which fades it, and nothing is on its way from one colour to another."""
+
 
 @pytest.fixture(scope="module", params=["light", "dark"])
 def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
@@ -42,6 +46,14 @@ def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator
     page.set_default_timeout(SLOW)
     yield page
     page.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until what is in view has its final colours, also where one answer asks for the next."""
+    for _ in range(2):
+        page.wait_for_function(SETTLED)
+        page.wait_for_timeout(200)
+    page.wait_for_function(SETTLED)
 
 
 def violations(page: Page) -> list[str]:
@@ -56,6 +68,7 @@ def test_axe_finds_nothing(page: Page, url: str, view: str) -> None:
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     page.goto(url + view + "&__theme=dark" * dark)
     page.wait_for_selector(VIEWS[view])
+    settle(page)
     assert violations(page) == []
 
 

@@ -49,7 +49,7 @@ def open_lesson(page: Page, number: int) -> Locator:
 def make(lesson: Locator, change: Change) -> None:
     """Do to a lesson's control what somebody would."""
     if isinstance(change.value, str):
-        lesson.get_by_role("radio", name=change.value).check()
+        lesson.get_by_role("radio", name=change.value, exact=True).check()
     else:
         number = lesson.get_by_label(f"number input for {change.control}")
         number.fill(str(change.value))
