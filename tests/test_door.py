@@ -1,6 +1,7 @@
 """Which of gradio's routes are let in: every one there is, asked for in every spelling, with gradio itself left out."""
 
 import asyncio
+import inspect
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,6 +47,8 @@ OPEN = {
     "/gradio_api/call/v2/{api_name}": "POST",
     "/gradio_api/call/v2/{api_name}/": "POST",
     "/gradio_api/call/v2/{api_name}/{event_id}": "GET",
+    "/gradio_api/component_server": "POST",
+    "/gradio_api/component_server/": "POST",
     "/gradio_api/info": "GET",
     "/gradio_api/info/": "GET",
     "/gradio_api/app_id": "GET",
@@ -138,6 +141,17 @@ def test_what_the_page_needs_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for path, methods in OPEN.items():
         for method in methods.split():
             assert let_in(method, filled(path)), path
+
+
+def test_the_components_offer_nothing_but_the_cameras_frames() -> None:
+    """Whoever may call a component's functions may call those of every component of the page."""
+    offered = [
+        (getattr(block, "elem_id", None), name)
+        for block in build().blocks.values()
+        for name, value in inspect.getmembers(block)
+        if getattr(value, "_is_server_fn", False)
+    ]
+    assert offered == [("pictures", "frame")]
 
 
 def test_every_other_route_and_method_is_closed(gradios: dict[str, set[str]]) -> None:

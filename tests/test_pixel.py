@@ -197,7 +197,8 @@ def test_the_bars_are_the_best_classes_in_order() -> None:
 def test_the_heat_map_comes_after_all_else_and_is_remembered() -> None:
     where = ({"path": CAT}, "fcn_mobilenetv2", None, None, 12.5, 77, "dog")
     first, second = page.show(*where)
-    assert "Computing it" in first[0]
+    assert "Computing the effective field" in first[0]
+    assert "Computing" not in second[0]
     assert "effective" not in [each.get("class") for each in svg(first[0])]
     assert "effective" in [each.get("class") for each in svg(second[0])]
     assert list(page.show(*where)) == [second]

@@ -513,9 +513,8 @@ def test_places_are_given_in_the_order_of_coming(url: str, gate: Gate) -> None:
 def test_a_full_queue_is_said(url: str, gate: Gate) -> None:
     with Visitor(url) as crowd, Visitor(url) as late:
         event = crowd.event("segment")
-        photo = photo_of_own(crowd, "crowd")
-        for _ in range(2):
-            crowd.join(event, [photo, MODEL, None, None])
+        for mark in ("first", "second"):  # the same photo would be read once for both
+            crowd.join(event, [photo_of_own(crowd, mark), MODEL, None, None])
         until(lambda: len(gate.came) == 2)
         for _ in range(LONGEST_QUEUE):
             crowd.join(event, [None, MODEL, None, None])

@@ -38,11 +38,13 @@ OPEN = {
     r"/gradio_api/run/[^/]+/?": "POST",
     r"/gradio_api/call/(v2/)?[^/]+/?": "POST",
     r"/gradio_api/call/(v2/)?[^/]+/[^/]+": "GET",
+    # the camera's frames: the only function that a component of this page offers
+    r"/gradio_api/component_server/?": "POST",
     # what programs ask first, and what gradio asks itself as it starts
     r"/gradio_api/(info/?|app_id/?|startup-events|theme\.css)": "GET",
 }
-"""All that is let in, as paths with the methods they take. gradio has more: routes that fetch an address, convert a video,
-run what a component calls its server's or show what others did. What comes with its next release stays closed too.
+"""All that is let in, as paths with the methods they take. gradio has more: routes that fetch an address, convert a video
+or show what others did. What comes with its next release stays closed too.
 """
 _OPEN = [(re.compile(path), methods.split()) for path, methods in OPEN.items()]
 
