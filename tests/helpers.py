@@ -52,9 +52,15 @@ def saved_as_seen(figure: "Locator", part: "Locator", folder: Path) -> str:
     assert saved.width >= 1600
     scale = saved.width / (box["width"] + 32)  # an edge of 16 pixels on each side
     left, top = scale * (16 + inside["x"] - box["x"]), scale * (16 + inside["y"] - box["y"])
-    cut = saved.crop((left, top, left + scale * seen.width, top + scale * seen.height))
-    coarse = (seen.width // 4, seen.height // 4)  # half a pixel to the side does not count
-    pixels = [np.asarray(picture.resize(coarse), dtype=float) for picture in (cut, seen)]
-    assert np.abs(pixels[0] - pixels[1]).mean() < 3
+    coarse = (seen.width // 4, seen.height // 4)
+    wanted = np.asarray(seen.resize(coarse), dtype=float)
+
+    def difference(right: int, down: int) -> float:
+        corner = left + scale * right, top + scale * down
+        cut = saved.crop((*corner, corner[0] + scale * seen.width, corner[1] + scale * seen.height))
+        return float(np.abs(np.asarray(cut.resize(coarse), dtype=float) - wanted).mean())
+
+    # A part that begins within a pixel is seen from a whole one on, so a pixel to the side does not count.
+    assert min(difference(right, down) for right in (-1, 0, 1) for down in (-1, 0, 1)) < 3
     assert np.asarray(seen).std() > 30  # there is something to see
     return download.value.suggested_filename
