@@ -83,21 +83,21 @@ def test_rate_stride_and_size_are_drawn(page: Page) -> None:
     choose(page, "deeplabv3_mobilenetv2")
     drawing = page.locator("#anatomy-diagram svg")
     page.locator("#anatomy-stride").get_by_text("8", exact=True).click()
-    expect(drawing).to_contain_text("64 × 48 × 320")
+    expect(drawing).to_contain_text("65 × 49 × 320")
     page.locator("#anatomy-rate input[type=range]").press("ArrowRight")
     expect(drawing).to_contain_text("rate 21")
     page.locator("#anatomy-width input[type=number]").fill("256")
     page.locator("#anatomy-width input[type=number]").press("Tab")
-    expect(drawing).to_contain_text("32 × 48 × 320")
-    expect(page.locator("#anatomy-others caption")).to_contain_text("256 × 384", timeout=SLOW)
+    expect(drawing).to_contain_text("32 × 49 × 320")
+    expect(page.locator("#anatomy-others caption")).to_contain_text("256 × 385", timeout=SLOW)
 
 
 def test_the_last_of_many_choices_stays(page: Page) -> None:
     page.locator("#anatomy-width input[type=range]").focus()
     for _ in range(12):
         page.keyboard.press("ArrowRight")
-    expect(page.locator("#anatomy-others caption")).to_contain_text("524 × 384", timeout=SLOW)
-    expect(page.locator("#anatomy-diagram svg")).to_have_attribute("aria-label", re.compile("524 × 384"))
+    expect(page.locator("#anatomy-others caption")).to_contain_text("525 × 385", timeout=SLOW)
+    expect(page.locator("#anatomy-diagram svg")).to_have_attribute("aria-label", re.compile("525 × 385"))
 
 
 def test_the_layers_can_be_saved(page: Page, tmp_path: Path) -> None:

@@ -12,12 +12,15 @@ import gradio as gr
 from segmodels import zoo
 from segmodels.insight.cost import Layer
 from segmodels.networks.backbones import OUTPUT_STRIDES
+from segmodels.segmenter import fit_working_size
 
 from ..server.settings import chosen, updates, whole
 from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
 
 OPENS_WITH = "unet_mobilenetv2"
+PHOTO = (4, 3)
+"""The shape of the photo that is there first, width to height; its size is what the network would see of it."""
 SIDES = (32, 1024)
 """The least and the largest height and width of a photo here, in pixels."""
 RATES = (1, 24)
@@ -46,6 +49,7 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
     Returns the choice of the network, for links that open the tab at one.
     """
     card = zoo.card(OPENS_WITH)
+    sides = fit_working_size(PHOTO, card.working_size, zoo.skeleton(OPENS_WITH).grid)
     with gr.Row(elem_id="anatomy-controls"):
         with gr.Column(scale=5, min_width=300):
             model = gr.Dropdown(
@@ -54,8 +58,8 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
             about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
         with gr.Column(scale=7, min_width=300):
             with gr.Row():
-                width = _slider("Photo width", 512, SIDES, "anatomy-width")
-                height = _slider("Photo height", 384, SIDES, "anatomy-height")
+                width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
+                height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
             with gr.Row():
                 rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
                 stride = gr.Radio(
