@@ -7,7 +7,6 @@ at one output stride learn side by side on the same features, so they see the sa
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
@@ -75,7 +74,7 @@ def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> No
             "data": data,
             "recipe": asdict(RECIPE) | {"atrous_rate": rate, "output_stride": stride},
             "history": [{"step": run.step}],
-            "command": " ".join(["python -m tools.train_rates", *sys.argv[1:]]),
+            "command": f"python -m tools.train_rates {folder.root.name} --photos {len(folder)}",
         }
         file.with_suffix(".log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 

@@ -23,7 +23,7 @@ def upright_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     return image, notes + colour_notes
 
 
-_TRANSPOSE = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -32,12 +32,13 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What makes a photo upright, by the EXIF orientation in its file."""
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
     """How to turn the picture upright. Broken EXIF says nothing of that."""
     try:
-        return _TRANSPOSE.get(image.getexif().get(0x0112, 1))
+        return TURNS.get(image.getexif().get(0x0112, 1))
     except Exception:
         return None
 

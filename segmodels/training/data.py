@@ -13,20 +13,10 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from ..inference.upright import TURNS
 from ..labels import VOC, VOID, ClassList, read_class_list
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a photo upright, by the EXIF orientation in its file."""
 
 TURNED_SIDEWAYS = range(5, 9)
 """The orientations that swap width and height."""
