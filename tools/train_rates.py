@@ -52,13 +52,13 @@ def _name(rate: int, stride: int) -> str:
     return f"rate{rate}_stride{stride}"
 
 
-def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> None:
-    """Train the decoders for ``settings``, of one output stride, and write their files and logs."""
+def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder, photos: int) -> None:
+    """Train the decoders for ``settings``, of one output stride, and write their files and logs, which say that ``photos`` were asked for."""
     network, card = untrained(settings), zoo.card(rates.NETWORK)
     with joined_team() as team:
         run = Run(network, [folder], RECIPE, len(card.classes), normaliser(card), team)
-        for photos, labels in tqdm(run.batches(0), total=run.steps, mininterval=10):
-            run.train_step(photos, labels)
+        for crops, labels in tqdm(run.batches(0), total=run.steps, mininterval=10):
+            run.train_step(crops, labels)
     for rate, stride in settings:
         own = zoo.build(rates.NETWORK)
         load_state(own, apart(run.averaged.module.state_dict(), _name(rate, stride)))
@@ -74,7 +74,7 @@ def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> No
             "data": data,
             "recipe": asdict(RECIPE) | {"atrous_rate": rate, "output_stride": stride},
             "history": [{"step": run.step}],
-            "command": f"python -m tools.train_rates {folder.root.name} --photos {len(folder)}",
+            "command": f"python -m tools.train_rates {folder.root.name} --photos {photos}",
         }
         file.with_suffix(".log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
@@ -88,7 +88,7 @@ def main() -> None:
     folder = SegmentationFolder(arguments.voc, "train")
     folder.stems = folder.stems[:: max(len(folder) // arguments.photos, 1)]
     for _, group in groupby(sorted(rates.FITTED, key=lambda setting: -setting[1]), key=lambda setting: setting[1]):
-        train(list(group), folder)
+        train(list(group), folder, arguments.photos)
 
 
 if __name__ == "__main__":
