@@ -8,7 +8,6 @@ a decoder can take without losing what it began with differs, and only the backb
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from segmodels.record import Record
 from segmodels.weights import load_state, read_state, save_state
 
 from .train_zoo import PUBLIC
+from .typed import typed
 
 
 def average(files: dict[Path, float]) -> dict[str, Tensor]:
@@ -64,7 +64,7 @@ def main() -> None:
         save_state(network, arguments.out / f"{name}.safetensors", record=Record.of(zoo.card(name), PUBLIC, data))
     shares = ", ".join(f"{share:.0%} of {folder.name}" for folder, share in parts.items())
     log = {
-        "command": " ".join(["python -m tools.average", *sys.argv[1:]]),
+        "command": typed("average"),
         "note": f"All four networks of the compact zoo learned in the same runs, on one backbone; averaged: {shares}{', the decoders held back: ' if held else ''}{', '.join(f'{part:g} of the way for {name}' for name, part in held.items())}. "
         + arguments.note,
         "runs": runs,

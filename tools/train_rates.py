@@ -30,6 +30,8 @@ from segmodels.training.team import joined_team
 from segmodels.training.together import Together, apart
 from segmodels.weights import load_state, read_state, save_state
 
+from .typed import typed
+
 RECIPE = Recipe(epochs=1, backbone_rate=0.0, lovasz_weight=0.0, most_often=2.0, warmup=30, ema_decay=0.98)
 
 
@@ -52,13 +54,13 @@ def _name(rate: int, stride: int) -> str:
     return f"rate{rate}_stride{stride}"
 
 
-def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder, photos: int) -> None:
-    """Train the decoders for ``settings``, of one output stride, and write their files and logs, which say that ``photos`` were asked for."""
+def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> None:
+    """Train the decoders for ``settings``, of one output stride, and write their files and logs."""
     network, card = untrained(settings), zoo.card(rates.NETWORK)
     with joined_team() as team:
         run = Run(network, [folder], RECIPE, len(card.classes), normaliser(card), team)
-        for crops, labels in tqdm(run.batches(0), total=run.steps, mininterval=10):
-            run.train_step(crops, labels)
+        for photos, labels in tqdm(run.batches(0), total=run.steps, mininterval=10):
+            run.train_step(photos, labels)
     for rate, stride in settings:
         own = zoo.build(rates.NETWORK)
         load_state(own, apart(run.averaged.module.state_dict(), _name(rate, stride)))
@@ -74,7 +76,7 @@ def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder, photo
             "data": data,
             "recipe": asdict(RECIPE) | {"atrous_rate": rate, "output_stride": stride},
             "history": [{"step": run.step}],
-            "command": f"python -m tools.train_rates {folder.root.name} --photos {photos}",
+            "command": typed("train_rates"),
         }
         file.with_suffix(".log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
@@ -88,7 +90,7 @@ def main() -> None:
     folder = SegmentationFolder(arguments.voc, "train")
     folder.stems = folder.stems[:: max(len(folder) // arguments.photos, 1)]
     for _, group in groupby(sorted(rates.FITTED, key=lambda setting: -setting[1]), key=lambda setting: setting[1]):
-        train(list(group), folder, arguments.photos)
+        train(list(group), folder)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ step. ``python -m tools.average`` makes the bundled weights of such folders.
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,6 +29,8 @@ from segmodels.training.start import normaliser, prepare
 from segmodels.training.team import joined_team
 from segmodels.training.together import Together, Unlabelled, apart, freeze_norms, photos_to_calibrate_by
 from segmodels.weights import load_state, read_state, save_state
+
+from .typed import typed
 
 PUBLIC = "deeplabv3_mobilenetv2_google"
 RECIPE = Recipe(
@@ -83,7 +84,7 @@ def main() -> None:
         run.save(checkpoint)
     write(run.averaged.module.state_dict(), options.out, data)
     log = {
-        "command": " ".join(["python -m tools.train_zoo", *sys.argv[1:]]),
+        "command": typed("train_zoo"),
         "start": PUBLIC,
         "data": data,
         "steps": run.step,
