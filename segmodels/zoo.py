@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 
 from . import files
-from .insight.cost import Cost, count
 from .labels import VOC, VOC_CLASSES, ClassList
 from .networks import published
 from .networks.deeplab import (
@@ -384,35 +383,3 @@ def skeleton(name: str) -> SegmentationNetwork:
     """
     with torch.device("meta"):
         return build(name, len(card(name).classes)).eval()
-
-
-def facts(card: Card) -> dict[str, Any]:
-    """A card as JSON, with the parameters and the multiply-accumulates at the working size (4:3, landscape)."""
-    cost = network_cost(card.name)
-    return {
-        "name": card.name,
-        "title": card.title,
-        "summary": card.summary,
-        "trained": card.trained,
-        "source": card.source,
-        "classes": list(card.classes),
-        "atrous_rate": card.atrous_rate,
-        "output_stride": card.output_stride,
-        "working_size": card.working_size,
-        "short_side": card.short_side,
-        "parameters": cost.parameters,
-        "macs": cost.macs,
-        "scores": card.measured.get("scores"),
-        "training": card.measured.get("training"),
-        "url": card.measured.get("url"),
-        "megabytes": card.measured.get("megabytes"),
-        "licence": card.measured.get("licence"),
-        "limits": card.measured.get("limits"),
-    }
-
-
-@cache
-def network_cost(name: str) -> Cost:
-    """What the network called ``name`` costs on a landscape 4:3 photo at its working size."""
-    chosen = card(name)
-    return count(skeleton(name), chosen.short_side or chosen.working_size * 3 // 4, chosen.working_size)

@@ -29,6 +29,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 import segmodels
 from segmodels import Segmenter, weights, zoo
 from segmodels.cli import main
+from segmodels.insight.facts import facts as facts_of
 from segmodels.labels import VOC_CLASSES
 from segmodels.networks import published
 from segmodels.networks.deeplab import DeepLabV3Decoder
@@ -178,7 +179,7 @@ def test_rates_and_strides_are_set_on_the_folded_network_and_leave_the_answer(na
 def test_cards_say_what_torchvision_says(name: str) -> None:
     theirs = get_model_weights(name).COCO_WITH_VOC_LABELS_V1
     transforms = theirs.transforms()
-    card, facts = zoo.card(name), zoo.facts(zoo.card(name))
+    card, facts = zoo.card(name), facts_of(zoo.card(name))
     assert [name.strip("_") for name in theirs.meta["categories"]] == list(card.classes) == list(VOC_CLASSES)
     assert card.mean == pytest.approx([value * 255 for value in transforms.mean])
     assert card.std == pytest.approx([value * 255 for value in transforms.std])

@@ -7,6 +7,7 @@ from safetensors import safe_open
 
 import segmodels
 from segmodels import zoo
+from segmodels.insight.facts import facts as facts_of
 from segmodels.labels import VOC_CLASSES
 
 COMPACT = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
@@ -27,7 +28,7 @@ def test_every_network_gives_logits_of_any_size_and_class_count(name: str) -> No
 @pytest.mark.parametrize("name", segmodels.list_models())
 def test_every_card_is_complete_and_honest(name: str) -> None:
     card = segmodels.card(name)
-    facts = zoo.facts(card)
+    facts = facts_of(card)
     assert facts["title"]
     assert facts["summary"].endswith(".")
     assert facts["parameters"] == sum(tensor.numel() for tensor in segmodels.build(name).parameters())

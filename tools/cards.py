@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segmodels import zoo
+from segmodels.insight.facts import network_cost
 from segmodels.segmenter import Segmenter
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.evaluate import evaluate
@@ -63,7 +64,7 @@ def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str,
 def facts(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, Any]:
     """The whole card of one network."""
     file = zoo.WEIGHTS / f"{card.name}.safetensors"
-    cost = zoo.network_cost(card.name)
+    cost = network_cost(card.name)
     return {
         "name": card.name,
         "file": file.name,
@@ -191,7 +192,7 @@ def table() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name in zoo.list_models():
-        card, cost = zoo.card(name), zoo.network_cost(name)
+        card, cost = zoo.card(name), network_cost(name)
         measured = card.measured
         if card.source == "bundled":
             scores = measured["scores"]

@@ -19,7 +19,9 @@ def add(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the zoo."""
-    rows = [zoo.facts(zoo.card(name)) for name in zoo.list_models()]
+    from ..insight.facts import facts
+
+    rows = [facts(zoo.card(name)) for name in zoo.list_models()]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
