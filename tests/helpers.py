@@ -1,5 +1,7 @@
 """What several test files do to networks and to the page."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,3 +66,12 @@ def saved_as_seen(figure: "Locator", part: "Locator", folder: Path) -> str:
     assert min(difference(right, down) for right in (-1, 0, 1) for down in (-1, 0, 1)) < 3
     assert np.asarray(seen).std() > 30  # there is something to see
     return download.value.suggested_filename
+
+
+def at_once(visit: Callable[[int], None], visitors: int) -> None:
+    """Call ``visit`` with each visitor's number, every one in a thread of its own, and wait for all."""
+    threads = [threading.Thread(target=visit, args=(visitor,)) for visitor in range(visitors)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

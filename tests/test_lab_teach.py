@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import threading
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from demo.lab import teach as page
 from demo.server.strokes import LONGEST, Drawn, read
 
 from .conftest import EXAMPLES
+from .helpers import at_once
 
 ASTRONAUT = {"path": str(EXAMPLES / "astronaut.jpg")}
 CUP = {"path": str(EXAMPLES / "coffee.jpg")}
@@ -245,11 +245,7 @@ def test_eight_visitors_at_once_see_only_their_own() -> None:
         )
         found[visitor] = answer["facts"], pixels(answer["flat"])
 
-    threads = [threading.Thread(target=visit, args=(visitor,)) for visitor in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(visit, 8)
     for visitor in range(8):
         facts, labels = found[visitor]
         assert set(re.findall(r"\b[ab](\d)\b", facts)) == {str(visitor)}

@@ -1,6 +1,5 @@
 """New classes from strokes: the layer against solvers and sums of its own, and what strokes may be."""
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from segmodels.teaching.backbones import random_backbone
 from segmodels.teaching.network import maps_of
 from segmodels.teaching.regression import L2, solve
 from segmodels.teaching.strokes import cells_under
+
+from .helpers import at_once
 
 Strokes = NDArray[np.uint8]
 BASE = zoo.DEFAULT_MODEL
@@ -332,11 +333,7 @@ def test_eight_at_once_see_only_their_own(base: Segmenter) -> None:
             taught = segmodels.fit_head(base, [(features, strokes)], [f"a{visitor}", f"b{visitor}"], (32, 16))
             found[visitor] = taught.card.classes, taught(photo).labels
 
-    threads = [threading.Thread(target=visit, args=(visitor,)) for visitor in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(visit, 8)
     for visitor in range(8):
         names, labels = found[visitor]
         assert names == (f"a{visitor}", f"b{visitor}")
