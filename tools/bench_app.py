@@ -190,20 +190,31 @@ class Stopwatch:
         self._last = now
 
 
-def chromium(url: str, photos: Photos, megapixels: float, turns: int = 3) -> int | None:
-    """Milliseconds from choosing a file to its label map on the page; None without Chromium."""
+@contextlib.contextmanager
+def opened(url: str, width: int, height: int) -> Iterator[Any]:
+    """The page in Chromium, its first pictures drawn; None without Chromium."""
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if executable is None:
-        return None
+        yield None
+        return
     from playwright.sync_api import sync_playwright
 
-    times = []
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=executable, args=options)
-        view = browser.new_page(viewport={"width": 1400, "height": 1000})
+        view = browser.new_page(viewport={"width": width, "height": height})
         view.goto(url)
         view.wait_for_selector(DRAWN)
+        yield view
+        browser.close()
+
+
+def chromium(url: str, photos: Photos, megapixels: float, turns: int = 3) -> int | None:
+    """Milliseconds from choosing a file to its label map on the page; None without Chromium."""
+    times = []
+    with opened(url, 1400, 1000) as view:
+        if view is None:
+            return None
         for _ in range(turns):
             file = photos.new(megapixels)
             before = view.locator(DRAWN).get_attribute("data-drawn")
@@ -216,7 +227,6 @@ def chromium(url: str, photos: Photos, megapixels: float, turns: int = 3) -> int
                 timeout=120_000,
             )
             times.append(1000 * (time.perf_counter() - began))
-        browser.close()
     return round(statistics.median(times))
 
 
@@ -232,24 +242,15 @@ MOVE = """rate => new Promise(resolve => {
 
 def move(url: str, photos: Photos, turns: int = 15) -> Row | None:
     """The slider moved in Chromium, on a 1-megapixel photo: milliseconds to the new mask, and bytes that came for it."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        return None
-    from playwright.sync_api import sync_playwright
-
     sizes: list[int] = []
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=executable, args=options)
-        view = browser.new_page(viewport={"width": 1280, "height": 720})
-        view.goto(url)
-        view.wait_for_selector(DRAWN)
+    with opened(url, 1280, 720) as view:
+        if view is None:
+            return None
         view.locator("#pictures input[type=file]").set_input_files(photos.new(1))
         view.wait_for_timeout(3000)
         view.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
         times = [view.evaluate(MOVE, 1 + turn) for turn in range(turns)]
         view.wait_for_timeout(500)
-        browser.close()
     return {
         "median_ms": round(statistics.median(times)),
         "longest_ms": round(max(times)),
