@@ -37,11 +37,9 @@ def test_half_pixel_interpolation_puts_cells_beside_their_place() -> None:
     assert torch.allclose(shifted[8:-8], torch.arange(512.0)[8:-8] - 7.5, atol=1e-3)
 
 
-@pytest.mark.parametrize("cells", [(5, 7), (4, 4)])
 @pytest.mark.parametrize("finer", [(9, 13), (7, 7), (10, 14), (8, 8)])
-def test_transposed_convolutions_agree_with_interpolation(cells: tuple[int, int], finer: tuple[int, int]) -> None:
-    if tuple(-(-side // 2) for side in finer) != cells:
-        pytest.skip("not the finer map of these cells")
+def test_transposed_convolutions_agree_with_interpolation(finer: tuple[int, int]) -> None:
+    cells = -(-finer[0] // 2), -(-finer[1] // 2)
     x, like = torch.randn(1, 3, *cells), torch.empty(1, 1, *finer)
     raised = upsample_like(BilinearUpsampling(3, 2, "corner"), x, like)
     expected = resize_logits(x, finer, "corner")
