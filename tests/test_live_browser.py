@@ -49,6 +49,7 @@ def test_what_the_camera_sees_can_be_taken_as_a_photo(page: Page) -> None:
     page.get_by_role("button", name="Take this photo").click()
     expect(page.locator("#pictures figcaption").first).to_contain_text("pixels")
     expect(page.locator("#pictures .legend")).to_contain_text("horse")
+    page.get_by_role("button", name="Copy link").hover()
     expect(page.locator("#link .own")).to_be_visible()
 
 
