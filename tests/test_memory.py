@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import mmap
+import shutil
 import sys
 import threading
 import weakref
@@ -109,12 +110,13 @@ def test_a_network_in_use_answers_while_another_is_loading(monkeypatch: pytest.M
         loading.result(30)
 
 
-def test_a_stride_left_out_and_the_same_by_its_number_are_one_set_of_features() -> None:
+def test_a_stride_left_out_and_the_same_by_its_number_are_one_set_of_features(tmp_path: Path) -> None:
+    photo = str(shutil.copy(CAT, tmp_path / "nobody-looked-at.jpg"))  # whatever ran before in this process
     name = "deeplabv3_mobilenetv2"
     stride = zoo.card(name).output_stride
-    assert memory.features(CAT, name, None) is memory.features(CAT, name, stride)
-    assert memory.has_features(CAT, name, stride)
-    assert not memory.has_features(CAT, name, 8)
+    assert memory.features(photo, name, None) is memory.features(photo, name, stride)
+    assert memory.has_features(photo, name, stride)
+    assert not memory.has_features(photo, name, 8)
 
 
 def features(side: int) -> Features:
