@@ -64,7 +64,7 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
         rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
         stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
         opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
-        voc = gr.Checkbox(label="Pascal VOC's colours", container=False, elem_id="voc", min_width=120)
+        voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=120)
     about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
     examples.strip(photo, "examples")
     with gr.Row():
@@ -214,7 +214,7 @@ def _comes_from(card: Card, source: str) -> bool:
 
 
 def _offered(card: Card) -> str:
-    return card.title if card.at_hand else f"{card.title} ({card.measured['megabytes']:.0f} MB)"
+    return view.offered(card) if card.at_hand else f"{card.title} ({card.measured['megabytes']:.0f} MB)"
 
 
 def _labels_file(path: str, result: Segmentation, file: Path) -> None:

@@ -12,6 +12,11 @@ from segmodels.insight.cost import Cost
 from segmodels.labels import VOC, ClassList
 
 
+def offered(card: Card) -> str:
+    """A network in a list to choose from: its title, and how many classes it knows where they are not Pascal VOC's."""
+    return card.title if card.class_list == VOC else f"{card.title}, {len(card.classes)} classes"
+
+
 def empty() -> str:
     """What stands there before the first photo."""
     return '<div class="panels empty"><p>Drop in a photo, or pick one of the examples, to see it segmented.</p></div>'
@@ -52,13 +57,16 @@ def what_ran(card: Card, result: Segmentation, cost: Cost, remembered: bool) -> 
 
 
 def _weights(card: Card) -> dict[str, str]:
-    """What the weights were trained on, and how they score; of one's own, what their file says."""
+    """What the weights were trained on, how they score, and their licence where it is not the code's; of one's own, what
+    their file says."""
     if card.source == "own":
         return {"Weights": f"Your own, {escape(card.origin or '')}"}
     scores = card.measured["scores"]
+    licence = {} if card.class_list == VOC else {"Licence": escape(card.measured["licence"])}
     return {
         "Weights": escape(card.measured["training"]["summary"]),
         "Scores": f"{_miou(scores)}, pixel accuracy {scores['pixel_accuracy']:.3f} on {escape(scores['data'])}",
+        **licence,
     }
 
 

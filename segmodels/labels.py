@@ -49,27 +49,27 @@ def voc_palette(size: int = 256) -> NDArray[np.uint8]:
 PALETTE = voc_palette()
 """The colours of files, as everyone expects of a label map."""
 
-_DISPLAY = (
+_VOC_DISPLAY = (
     "262b33 f0d25a c396c3 c32d69 2db4ff 8778c3 96b400 a51eb4 2de1c3 7800ff 1e7887 3ca569 b45aff 96ffff 5a7800 e1ff2d "
     "d2c3ff ffa587 f0000f f00fa5 ff6987"
 )
 
 
-def display_palette(size: int = 256) -> NDArray[np.uint8]:
-    """Colours for a screen, (size, 3): light enough to be seen on a photo, and a background that keeps quiet.
+def display_palette(chosen: str) -> NDArray[np.uint8]:
+    """Colours for a screen, (256, 3): the ``chosen`` ones of the first classes, then Pascal VOC's, lightened.
 
-    Those of the first 21 classes were searched for: the least distance between two of them, in OKLab, is as large as it
-    gets, also as eyes without one kind of cones see them; classes that are often on one photo, such as person and horse,
-    are farthest apart. Any further class has Pascal VOC's colour, lightened.
+    Chosen colours were searched for: light enough to be seen on a photo, a background that keeps quiet, and the least
+    distance between two of them, in OKLab, as large as it gets, also as eyes without one kind of cones see them; classes
+    that often touch, such as person and horse, or road and car, are farthest apart.
     """
-    palette: NDArray[np.uint8] = (90 + PALETTE[:size] * (165 / 255)).astype(np.uint8)
-    chosen = np.array([list(bytes.fromhex(colour)) for colour in _DISPLAY.split()], dtype=np.uint8)[:size]
-    palette[: len(chosen)] = chosen
+    palette: NDArray[np.uint8] = (90 + PALETTE * (165 / 255)).astype(np.uint8)
+    for index, colour in enumerate(chosen.split()):
+        palette[index] = list(bytes.fromhex(colour))
     return palette
 
 
-DISPLAY_PALETTE = display_palette()
-"""The colours of the page."""
+DISPLAY_PALETTE = display_palette(_VOC_DISPLAY)
+"""The colours of Pascal VOC's classes on the page."""
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -128,8 +128,8 @@ class ClassList:
 
     @property
     def display_palette(self) -> NDArray[np.uint8]:
-        """(256, 3): the colours on the page, where Pascal VOC's classes have lighter ones than in files."""
-        return DISPLAY_PALETTE if self.colours == VOC_COLOURS[: len(VOC_CLASSES)] else self.palette
+        """(256, 3): the colours on the page, where the classes of a known data set have lighter ones than in files."""
+        return _DISPLAY_PALETTES.get(self.colours, self.palette)
 
 
 def _default_colours(names: tuple[str, ...]) -> tuple[Colour, ...]:
@@ -138,6 +138,42 @@ def _default_colours(names: tuple[str, ...]) -> tuple[Colour, ...]:
 
 
 VOC = ClassList(VOC_CLASSES)
+
+CAMVID = ClassList(
+    (
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    ),
+    (
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
+)
+"""CamVid's street scenes: the customary eleven classes, none of which is a background, in their order and colours."""
+
+_DISPLAY_PALETTES = {
+    VOC.colours: DISPLAY_PALETTE,
+    CAMVID.colours: display_palette("56afff c57b94 ffff5c 867acd c5c6e5 21911e ebc90b 7d5571 5333f2 ff2e17 2fffb2"),
+}
+"""Colours of the page, for those that label maps of a data set have in files."""
 
 
 def read_class_list(path: Path) -> ClassList:

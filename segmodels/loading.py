@@ -136,7 +136,7 @@ def as_recorded(card: Card, record: Record) -> Card:
 
 
 def assemble(card: Card, state: dict[str, Tensor], record: Record | None = None) -> SegmentationNetwork:
-    """The network of ``card`` with the weights in ``state``; to a decoder alone, the bundled backbone is added.
+    """The network of ``card`` with the weights in ``state``; to a decoder alone, its bundled backbone is added.
 
     Raises:
         ValueError: if the weights belong to another network, or a decoder alone to a backbone that is not bundled.
@@ -149,16 +149,18 @@ def assemble(card: Card, state: dict[str, Tensor], record: Record | None = None)
 
 
 def bundled_backbone(card: Card, record: Record | None = None) -> dict[str, Tensor]:
-    """The weights of the network's bundled backbone, for a decoder alone that has this ``record``.
+    """The weights of the network's bundled backbone; the one that a decoder alone with this ``record`` was trained on.
 
     Raises:
-        ValueError: if there is none, or the decoder was trained on another.
+        ValueError: if there is none.
     """
-    if card.source != "bundled":
+    bundled = [one for one in zoo.CARDS.values() if card.name in (one.name, one.network) and one.source == "bundled"]
+    if not bundled:
         raise ValueError(f"this is a decoder alone, and no backbone is bundled for {card.name}")
-    own = read_state(card.weights_file(), card.measured["sha256"])
-    if record is not None and record.backbone != backbone_hash(own):
-        raise ValueError(
-            f"this is a decoder alone, and was trained on another backbone than the one bundled for {card.name}"
-        )
-    return {name: tensor for name, tensor in own.items() if name.startswith("backbone.")}
+    for one in bundled:
+        state = read_state(one.weights_file(), one.measured["sha256"])
+        if record is None or record.backbone == backbone_hash(state):
+            return {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    raise ValueError(
+        f"this is a decoder alone, and was trained on another backbone than the one bundled for {card.name}"
+    )

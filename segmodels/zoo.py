@@ -1,6 +1,5 @@
-"""The cards: what each network is, where its weights are, what they were trained on, how they score, what they cost.
-
-This is the one place that the page, the command line and the README read.
+"""The cards, the one place that the page, the command line and the README read: what each network is, where its weights
+are, what they were trained on, how they score, what they cost.
 """
 
 import difflib
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from . import files
-from .labels import VOC, VOC_CLASSES, ClassList
+from .labels import CAMVID, VOC, ClassList
 from .networks import published
 from .networks.deeplab import (
     deeplabv3_mobilenetv2,
@@ -63,7 +62,7 @@ class Card:
     classifier: str | None = None
     """torchvision's classifier whose ImageNet weights training starts from."""
     network: str | None = None
-    """For weights of one's own: the network of the zoo that they are for."""
+    """For weights that know other classes, or are one's own: the network of the zoo that they are for."""
     file: Path | None = None
     """For weights of one's own: where they are."""
     origin: str | None = None
@@ -215,6 +214,17 @@ _CARDS = (
         **MOBILENET,
     ),
     Card(
+        "deeplabv3plus_mobilenetv2_streets",
+        "Streets (DeepLab v3+)",
+        "DeepLab v3+ trained on CamVid's street scenes: eleven classes from sky to bicyclist, and no background. CC BY-NC 4.0.",
+        deeplabv3plus_mobilenetv2,
+        atrous_rate=6,
+        chooses_stride=True,
+        class_list=CAMVID,
+        network="deeplabv3plus_mobilenetv2",
+        **MOBILENET,
+    ),
+    Card(
         "fcn32s_vgg16",
         "FCN-32s, VGG16",
         "VGG16 with its fully connected layers as convolutions: one coarse map of scores, upsampled by 32.",
@@ -309,7 +319,10 @@ _CARDS = (
 DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
 """The network for whoever names none: bundled, and the best of the compact zoo."""
 
-CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
+CARDS: dict[str, Card] = {
+    card.name: card for card in _CARDS if not card.network or (WEIGHTS / f"{card.name}.safetensors").is_file()
+}
+"""By name. Weights with other classes, for a network that is here already, are listed once they are there."""
 
 
 def list_models() -> list[str]:
@@ -364,15 +377,16 @@ def card(name: str) -> Card:
         raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
 
 
-def build(name: str, num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
-    """The bare network with random weights: (N, 3, H, W) normalised pixels -> (N, num_classes, H, W) logits.
+def build(name: str, num_classes: int | None = None) -> SegmentationNetwork:
+    """The bare network with random weights: normalised pixels (N, 3, H, W) -> logits (N, num_classes or the card's, H, W).
 
     Raises:
         ValueError: for an unknown name, with the near ones, or fewer than one class.
     """
-    if num_classes < 1:
+    found = card(name)
+    if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    return card(name).builder(num_classes)
+    return found.builder(len(found.classes) if num_classes is None else num_classes)
 
 
 def skeleton(name: str) -> SegmentationNetwork:
@@ -382,4 +396,4 @@ def skeleton(name: str) -> SegmentationNetwork:
         ValueError: for an unknown name, with the near ones.
     """
     with torch.device("meta"):
-        return build(name, len(card(name).classes)).eval()
+        return build(name).eval()

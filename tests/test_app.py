@@ -37,8 +37,10 @@ def test_segment_gives_the_label_map_of_the_library(client: Client, name: str) -
     assert labels.mode == "P"
     assert (np.asarray(labels) == expected).mean() > 0.999
     assert overlay.size == (451, 300)
-    assert report["classes"]["cat"] > 0.2
     assert report["model"] == name
+    assert set(report["classes"]) <= set(segmodels.card(name).classes)
+    if "cat" in segmodels.card(name).classes:
+        assert report["classes"]["cat"] > 0.2
 
 
 def test_a_phones_upright_photo(client: Client, tmp_path: Path) -> None:

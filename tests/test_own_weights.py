@@ -150,20 +150,21 @@ def test_two_files_are_one_too_many(tmp_path: Path) -> None:
 # --- A decoder alone ------------------------------------------------------------------------------------------------
 
 
-def trained_on_frozen(data_folder: Path, out: Path, began: Path) -> dict[str, torch.Tensor]:
+def trained_on_frozen(data_folder: Path, out: Path, began: Path, name: str = DEEPLAB) -> dict[str, torch.Tensor]:
     recipe = replace(TINY, backbone_rate=0)
-    train(zoo.card(DEEPLAB), [SegmentationFolder(data_folder, "train")], out, recipe, start=began, workers=0)
+    train(zoo.card(name), [SegmentationFolder(data_folder, "train")], out, recipe, start=began, workers=0)
     return load_file(out)
 
 
-def test_a_decoder_on_the_bundled_backbone_is_written_alone(data_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", [DEEPLAB, *(name for name in zoo.bundled_models() if zoo.card(name).network)])
+def test_a_decoder_on_the_bundled_backbone_is_written_alone(model: str, data_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "decoder.safetensors"
-    bundled = zoo.card(DEEPLAB).weights_file()
-    assert all(name.startswith("decoder.") for name in trained_on_frozen(data_folder, out, bundled))
+    bundled = zoo.card(model).weights_file()
+    assert all(name.startswith("decoder.") for name in trained_on_frozen(data_folder, out, bundled, model))
     _, record = read_weights(out)
     assert record is not None
     assert record.backbone == backbone_hash(load_file(bundled))
-    assert segmodels.load(out).card.name == DEEPLAB
+    assert segmodels.load(out).card.classes == VOC.names
 
 
 def test_a_decoder_on_another_backbone_carries_it(data_folder: Path, tmp_path: Path, cat: Image.Image) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segmodels.labels import DISPLAY_PALETTE, PALETTE, VOC_CLASSES
+from segmodels.labels import CAMVID, DISPLAY_PALETTE, PALETTE, VOC, VOC_CLASSES, ClassList
 
 NOTICEABLE = 2.3
 """The least distance in CIELAB that most people see, of two colours side by side."""
@@ -41,15 +41,18 @@ def apart(eyes: str, palette: NDArray[np.uint8]) -> float:
     return min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(seen, 2))
 
 
+@pytest.mark.parametrize("classes", [VOC, CAMVID], ids=["voc", "camvid"])
 @pytest.mark.parametrize("eyes", EYES)
-def test_classes_are_told_apart(eyes: str) -> None:
-    assert apart(eyes, COLOURS) > 4 * NOTICEABLE
-    assert apart(eyes, COLOURS) > 2 * apart(eyes, PALETTE[: len(VOC_CLASSES)])
+def test_classes_are_told_apart(eyes: str, classes: ClassList) -> None:
+    shown = classes.display_palette[: len(classes.names)]
+    assert apart(eyes, shown) > 4 * NOTICEABLE
+    assert apart(eyes, shown) > 2 * apart(eyes, classes.palette[: len(classes.names)])
 
 
 def test_classes_have_light_and_the_background_keeps_quiet() -> None:
     lightness = lab(linear(COLOURS))[:, 0]
     assert lightness[1:].min() > 35
+    assert lab(linear(CAMVID.display_palette[: len(CAMVID.names)]))[:, 0].min() > 35
     assert lightness[0] < 25
     assert np.ptp(COLOURS[0].astype(int)) < 20
 

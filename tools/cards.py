@@ -1,34 +1,58 @@
-"""Score the bundled weights and write down what was measured: ``python -m tools.cards DATA``.
+"""Score the bundled weights and write down what was measured: ``python -m tools.cards DATA...``.
 
-DATA is the folder with the ``val`` list. For every network with weights in ``assets/weights`` this writes the card
-(``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README.
+DATA are folders with a ``val`` list. For every network with weights in ``assets/weights`` whose classes one of them has,
+this writes the card (``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README.
 """
 
 import argparse
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segmodels import zoo
 from segmodels.insight.facts import network_cost
+from segmodels.labels import CAMVID, VOC, VOC_CLASSES
+from segmodels.loading import opened
 from segmodels.segmenter import Segmenter
-from segmodels.training.data import SegmentationFolder
+from segmodels.training.data import SegmentationFolder, folder_classes
 from segmodels.training.evaluate import evaluate
+from segmodels.training.metrics import SCORED_CLASSES
 from segmodels.training.recipe import Recipe
-from segmodels.weights import load_state, read_state
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 MARKS = ("<!-- zoo table: written by tools/cards.py -->", "<!-- end of the zoo table -->")
+TORCHVISIONS = """¹ As published by torchvision, on COCO photos with the same classes: not comparable with the column's other numbers. These
+weights are fetched on first use and need a network connection once."""
 
-LICENCE = (
-    "Apache-2.0 for the weights and the code. The photos and label maps they were trained on belong to their makers and "
-    "were published for research, so check before commercial use."
-)
-LIMITS = (
-    "Knows the twenty Pascal VOC classes and nothing else. Scored on 225 photos with many pixels of only seven classes. "
-    "Not for decisions about people."
-)
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is to be said of all weights that know its classes."""
+
+    photos: str
+    """What their training photos are."""
+    licence: str
+    limits: str
+
+
+DATA_SETS = {
+    VOC: DataSet(
+        "photos with Pascal VOC's classes",
+        "Apache-2.0 for the weights and the code. The photos and label maps they were trained on belong to their makers "
+        "and were published for research, so check before commercial use.",
+        "Knows the twenty Pascal VOC classes and nothing else. Scored on 225 photos with many pixels of only seven "
+        "classes. Not for decisions about people.",
+    ),
+    CAMVID: DataSet(
+        "street photos of CamVid",
+        "CC BY-NC 4.0 for the weights: one redistribution of CamVid, whose photos and label maps they were trained on, is "
+        "under that licence, so not for commercial use. Apache-2.0 for the code.",
+        "Knows CamVid's eleven classes and calls everything by one of them, indoors and in the country too. All its "
+        "photos were taken from one car in Cambridge, by day and at dusk. Not for driving, nor for decisions about people.",
+    ),
+}
 PUBLISHED = {
     "summary": "Published by Google with the Coral test data; ImageNet, 118,000 COCO photos and Pascal VOC 2012",
     "data": {"ImageNet": None, "COCO 2017": 118_000, "Pascal VOC 2012 (train with SBD)": None},
@@ -40,9 +64,8 @@ PUBLISHED = {
 
 
 def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, Any]:
-    """Scores of the bundled weights in float32 at the card's working size."""
-    network = zoo.build(card.name, len(card.classes))
-    load_state(network, read_state(zoo.WEIGHTS / f"{card.name}.safetensors"))
+    """Scores of the bundled weights in float32, at the working size at which they are loaded."""
+    network, card = opened(card.name, zoo.WEIGHTS / f"{card.name}.safetensors")
     segmenter = Segmenter(network, card, "cpu", "float32")
     scores = evaluate(lambda photo: segmenter(photo).labels, folder, len(card.classes))
     iou = {
@@ -53,7 +76,7 @@ def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str,
         "images": len(folder),
         "working_size": card.working_size,
         "precision": "float32",
-        "miou7": round(scores.miou7, 4),
+        **({"miou7": round(scores.miou7, 4)} if card.class_list == VOC else {}),
         "miou": round(scores.miou(), 4),
         "pixel_accuracy": round(scores.pixel_accuracy, 4),
         "iou": iou,
@@ -75,8 +98,8 @@ def facts(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, A
         "macs_at": f"{card.working_size} x {card.working_size * 3 // 4} pixels",
         "training": training(card),
         "scores": measure(card, folder, split),
-        "licence": LICENCE,
-        "limits": LIMITS,
+        "licence": DATA_SETS[card.class_list].licence,
+        "limits": DATA_SETS[card.class_list].limits,
     }
 
 
@@ -91,14 +114,17 @@ def training(card: zoo.Card) -> dict[str, Any]:
     while logs[0]["start"].endswith(".safetensors"):
         before = zoo.WEIGHTS / Path(logs[0]["start"]).with_suffix(".log.json")
         logs.insert(0, json.loads(before.read_text(encoding="utf-8")))
-    origin = "random weights" if logs[0]["start"] == "random" else "ImageNet weights of the backbone"
-    photos = sum(log["data"].values())
+    start = logs[0]["start"]
+    origin = start.replace("random", "random weights")
+    if start.startswith("ImageNet"):
+        origin = "ImageNet weights of the backbone"
+    photos = f"{sum(log['data'].values()):,} {DATA_SETS[card.class_list].photos}"
     crops = sum(entry["history"][-1]["step"] * entry["recipe"]["batch"] for entry in logs)
     return {
-        "summary": f"{photos:,} photos with Pascal VOC's classes, {crops:,} crops in all, from {origin}",
+        "summary": f"{photos}, {crops:,} crops in all, from {origin}",
         "data": log["data"],
         "crops": crops,
-        "start": logs[0]["start"],
+        "start": start,
         "commands": [command(entry) for entry in logs],
         "note": log.get("note"),
         "recipe": log["recipe"],
@@ -114,7 +140,7 @@ def trained_together() -> dict[str, Any]:
     for run in log["runs"]:
         data |= {name: max(count, data.get(name, 0)) for name, count in run["data"].items()}
     return {
-        "summary": f"{sum(data.values()):,} photos with Pascal VOC's classes, {crops:,} crops in all, from Google's published DeepLab v3",
+        "summary": f"{sum(data.values()):,} {DATA_SETS[VOC].photos}, {crops:,} crops in all, from Google's published DeepLab v3",
         "data": data,
         "crops": crops,
         "start": log["runs"][0]["start"],
@@ -144,6 +170,8 @@ def markdown(card: zoo.Card, measured: dict[str, Any]) -> str:
     plot = f"![Loss and validation scores over the run]({card.name}.png)" if "history" in trained else ""
     crops = f": {trained['crops']:,} crops" if "crops" in trained else ""
     commands = "\n".join(trained["commands"])
+    classes = ", ".join(VOC_CLASSES[index] for index in SCORED_CLASSES)
+    seven = f"mIoU-7 **{scores['miou7']:.3f}** ({classes}), " if "miou7" in scores else ""
     data = ", ".join(name if count is None else f"{name} {count:,} photos" for name, count in trained["data"].items())
     return f"""# {card.title}: `{card.name}`
 
@@ -169,7 +197,7 @@ Made by
 
 ## Scores
 On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}):
-mIoU-7 **{scores["miou7"]:.3f}** (background, cat, cow, dog, horse, person, sheep), mIoU {scores["miou"]:.3f},
+{seven}mIoU {scores["miou"]:.3f},
 pixel accuracy {scores["pixel_accuracy"]:.3f}.
 A class with few pixels there has a score that says little.
 
@@ -194,19 +222,31 @@ def table() -> str:
     for name in zoo.list_models():
         card, cost = zoo.card(name), network_cost(name)
         measured = card.measured
+        scores = measured.get("scores", {})
+        mark = " ¹" if card.source == "published" else "" if card.class_list == VOC else " ²"
+        columns = [f"{scores[key]:.3f}{mark}" if key in scores else "-" for key in ("miou7", "miou", "pixel_accuracy")]
+        size = "-"
         if card.source == "bundled":
-            scores = measured["scores"]
-            columns = [f"{scores[key]:.3f}" if key in scores else "-" for key in ("miou7", "miou", "pixel_accuracy")]
             size = f"[{measured['bytes'] / 1e6:.1f} MB](assets/weights/{name}.md)"
         elif card.source == "published":
-            scores = measured["scores"]
-            columns = ["-", f"{scores['miou']:.3f} ¹", f"{scores['pixel_accuracy']:.3f} ¹"]
             size = f"{measured['megabytes']:.0f} MB, fetched"
-        else:
-            columns, size = ["-"] * 3, "-"
         row = [f"`{name}` ({card.title})", *columns, f"{cost.parameters / 1e6:.2f} M", f"{cost.macs / 1e9:.1f} G", size]
         lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", TORCHVISIONS, *_other_classes()])
+
+
+def _other_classes() -> list[str]:
+    """The footnote on scores over other classes than Pascal VOC's, where there are such."""
+    scored = {
+        card.class_list: card.measured["scores"] | {"licence": card.measured["licence"]}
+        for card in map(zoo.card, zoo.bundled_models())
+        if card.class_list != VOC
+    }
+    return [
+        f"\n² Over the {len(classes.names)} classes of {scores['data']} ({scores['images']} photos, working size "
+        f"{scores['working_size']}): not comparable with the columns' other numbers. {scores['licence']}"
+        for classes, scores in scored.items()
+    ]
 
 
 def update_readme() -> None:
@@ -218,20 +258,22 @@ def update_readme() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--split", default="val")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=list(zoo.CARDS), help="measure these alone")
     arguments = parser.parse_args()
-    folder = SegmentationFolder(arguments.data, arguments.split)
+    folders = {folder_classes(root): SegmentationFolder(root, arguments.split) for root in arguments.data}
     for name, card in zoo.CARDS.items():
         if name not in arguments.only or not (zoo.WEIGHTS / f"{name}.safetensors").exists():
             continue
-        measured = facts(card, folder, arguments.split)
+        if card.class_list not in folders:
+            print(f"{name}: left as it is, since no folder has its classes")
+            continue
+        measured = facts(card, folders[card.class_list], arguments.split)
         (zoo.WEIGHTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
         (zoo.WEIGHTS / f"{name}.md").write_text(markdown(card, measured), encoding="utf-8")
-        print(
-            f"{name}: mIoU-7 {measured['scores']['miou7']:.3f}, pixel accuracy {measured['scores']['pixel_accuracy']:.3f}"
-        )
+        scores = measured["scores"]
+        print(f"{name}: mIoU {scores['miou']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f}")
     zoo._measured.cache_clear()
     update_readme()
 

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segmodels import zoo
+from segmodels.labels import VOC
 from segmodels.loading import assemble
 from segmodels.segmenter import Segmenter
 from segmodels.training import rates
@@ -22,7 +23,7 @@ from segmodels.training.data import SegmentationFolder
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.weights import read_state
 
-from .cards import LICENCE, LIMITS
+from .cards import DATA_SETS
 
 MOVED = ((1, 16), (2, 16), (3, 16), (4, 16), (6, 16), (9, 16), (12, 16), (18, 16), (3, 8), (6, 8), (12, 8), (24, 8))
 """The settings at which the decoder trained at rate 6 and stride 16 is run."""
@@ -81,8 +82,8 @@ def facts(folder: SegmentationFolder, split: str) -> dict[str, Any]:
         "moved": [rows[case] for case in moved],
         "fitted": [rows[case] for case in fitted],
         "files": {f"{rate}/{stride}": _file(rate, stride) for rate, stride in rates.FITTED},
-        "licence": LICENCE,
-        "limits": LIMITS,
+        "licence": DATA_SETS[VOC].licence,
+        "limits": DATA_SETS[VOC].limits,
     }
 
 

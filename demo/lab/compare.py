@@ -95,7 +95,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
 def _slot(letter: str, model: str) -> list[Any]:
     """The network, the atrous rate and the output stride of one slot; slots beyond the second may be empty."""
     card = zoo.card(model)
-    networks = [(card.title, card.name) for card in zoo.CARDS.values() if card.at_hand]
+    networks = [(view.offered(card), card.name) for card in zoo.CARDS.values() if card.at_hand]
     choices = networks if LETTERS.index(letter) < LEAST else [("none", NOTHING), *networks]
     name = letter.lower()
     with gr.Column(min_width=150):
@@ -150,7 +150,10 @@ def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, i
         if settings[3 * index] != NOTHING
     ]
     if len({zoo.card(model).classes for _, (model, _, _) in wanted}) > 1:
-        raise ValueError("these networks know different classes, so their answers cannot be held against each other")
+        raise ValueError(
+            "these networks know different classes, so their answers cannot be held against each other: choose some that "
+            "know the same, and none in the slots left over"
+        )
     return wanted
 
 

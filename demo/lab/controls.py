@@ -10,6 +10,7 @@ from segmodels import zoo
 from segmodels.networks.backbones import OUTPUT_STRIDES
 from segmodels.zoo import DEFAULT_MODEL, Card
 
+from .. import view
 from ..server import fetching
 from ..server.settings import chosen, updates, words
 
@@ -91,8 +92,8 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
 
 
 def _title(card: Card) -> str:
-    if card.source == "bundled":
-        return card.title
+    if not card.published:
+        return view.offered(card)
     return f"{card.title} (torchvision's{'' if card.at_hand else ', fetched on first use'})"
 
 

@@ -55,7 +55,9 @@ class Column:
 
 def networks() -> list[tuple[str, str]]:
     """The networks with an ASPP whose weights are on this machine."""
-    return [(card.title, card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand]
+    return [
+        (view.offered(card), card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand
+    ]
 
 
 def section(photo: gr.Image, tab: Shown) -> None:

@@ -40,7 +40,7 @@ ABOUT = (
     "A part that is off hands zeros to what follows it; all else stays as it was trained. So this shows what the trained "
     "network <i>relies</i> on, not how well one would do that was trained without the part."
 )
-TRUTH = "PNG, palette or grey: classes 0 to 20, 255 for void."
+TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."
 
 
 def section(photo: gr.Image, tab: Shown) -> None:
@@ -48,7 +48,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     with gr.Row():
         with gr.Column(scale=9, min_width=300):
             model = gr.Radio(
-                [(zoo.card(name).title, name) for name in zoo.bundled_models()],
+                [(view.offered(zoo.card(name)), name) for name in zoo.bundled_models()],
                 value=DEFAULT_MODEL,
                 label="Network",
                 elem_id="parts-model",
@@ -189,7 +189,7 @@ def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:
         path, card = upload["path"], _card(model)
         off = _off(card, on)
         display = memory.display(path)
-        known = read_truth(truth, display.size, display.photo.size)
+        known = read_truth(truth, display.size, display.photo.size, len(card.classes))
         full = labels_without(path, card, (), display.photo.size)
         rest = labels_without(path, card, off, display.photo.size)
     except (ValueError, OSError) as error:
@@ -205,7 +205,7 @@ def show_each(upload: Upload, model: Any, truth: Upload) -> str:
         path, card = upload["path"], _card(model)
         display = memory.display(path)
         size = display.photo.size
-        known = read_truth(truth, display.size, size)
+        known = read_truth(truth, display.size, size, len(card.classes))
         full = labels_without(path, card, (), size)
         each = {f"without {title(card, name)}": labels_without(path, card, [name], size) for name in _parts(card)}
         each |= {f"{name}, its own prediction": labels for name, labels in fcn_predictions(path, card, size).items()}

@@ -64,6 +64,15 @@ def section(photo: gr.Image, tab: Shown) -> None:
         show_progress_on=[picture],
         **COMPUTES,
     )
+    chosen.settled.change(
+        classes_of,
+        [chosen.settled, followed],
+        [followed],
+        queue=False,
+        show_progress="hidden",
+        preprocess=False,
+        api_visibility="private",
+    )
     picture.select(None, None, [x, y], js=CLICKED)
     layers.change(None, [layers], js=CHOOSE_LAYERS)
 
@@ -121,10 +130,23 @@ def _percent(name: str, value: Any) -> float:
     return value / 100
 
 
+def classes_of(model: Any, followed: Any) -> Any:
+    """The scores that can be followed in a network: the one that was, if it has it."""
+    if model not in zoo.bundled_models():
+        return gr.skip()  # where the picture would be, it is said what is wrong
+    classes = zoo.card(model).classes
+    return gr.update(choices=[WINNER, *classes], value=followed if followed in classes else WINNER)
+
+
 def _class(settings: Settings, followed: Any) -> int | None:
-    """The index of a class; None for whichever is best."""
+    """The index of a class; None for whichever is best.
+
+    A class of another network may still be followed while the page changes over to this one.
+    """
     if followed == WINNER:
         return None
     if followed not in settings.card.classes:
+        if any(followed in card.classes for card in zoo.CARDS.values()):
+            return None
         raise ValueError(f"there is no class called {str(followed)[:40]!r}; choose one of the list")
     return settings.card.classes.index(followed)

@@ -20,16 +20,21 @@ def add(commands: "Commands") -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the zoo."""
     from ..insight.facts import facts
+    from ..labels import VOC_CLASSES
 
     rows = [facts(zoo.card(name)) for name in zoo.list_models()]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'name':<30}{'mIoU-7':>8}{'mIoU':>8}{'parameters':>13}{'GMACs':>8}  what it is")
+    width = max(len(row["name"]) for row in rows) + 1
+    print(f"{'name':<{width}}{'mIoU-7':>8}{'mIoU':>8}{'parameters':>13}{'GMACs':>8}  what it is")
     for row in rows:
         scores = row["scores"] or {}
         miou7, miou = (f"{scores[key]:.3f}" if key in scores else "-" for key in ("miou7", "miou"))
-        miou += "*" if row["source"] == "published" else " "
+        miou += "*" if row["source"] == "published" else " " if row["classes"] == list(VOC_CLASSES) else "+"
         macs = f"{row['macs'] / 1e9:.1f}"
-        print(f"{row['name']:<30}{miou7:>8}{miou:>9}{row['parameters']:>12,}{macs:>8}  {row['summary']}")
+        print(f"{row['name']:<{width}}{miou7:>8}{miou:>9}{row['parameters']:>12,}{macs:>8}  {row['summary']}")
     print("* torchvision's own score on COCO photos, not to be compared with the others; fetched on first use")
+    for row in rows:
+        if row["source"] == "bundled" and row["classes"] != list(VOC_CLASSES):
+            print(f"+ over the {len(row['classes'])} classes of {row['scores']['data']}, likewise: {row['name']}")

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from .. import zoo
-from ..labels import VOC
 from ..networks import published
 from ..networks.backbones import VGG16, MobileNetV2
 from ..networks.fcn import FCN, load_vgg16
@@ -39,7 +38,7 @@ def start_from(network: SegmentationNetwork, card: Card, start: str | Path | Non
 
     A file gives the pretrained parts, ``"zoo"`` all but the last layer of the network's own trained weights,
     ``"imagenet"`` the backbone of a classifier, ``"scratch"`` nothing. None stands for the zoo's where the classes are
-    one's own and there are such weights, else for ImageNet's.
+    others than theirs and there are such weights, else for ImageNet's.
 
     torchvision's classifiers are fetched. A backbone whose ImageNet weights cannot be had starts random, with a word
     about it on stderr.
@@ -48,7 +47,8 @@ def start_from(network: SegmentationNetwork, card: Card, start: str | Path | Non
         ValueError: if a file has none of the pretrained parts, or the zoo no trained weights.
     """
     if start is None:
-        start = "zoo" if card.class_list != VOC and zoo.card(card.name).source == "bundled" else "imagenet"
+        trained = zoo.card(card.name)
+        start = "zoo" if card.class_list != trained.class_list and trained.source == "bundled" else "imagenet"
     if start == "zoo":
         return _start_from_zoo(network, card)
     if start == "imagenet":
