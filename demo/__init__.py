@@ -57,7 +57,7 @@ def build() -> gr.Blocks:
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.queue(max_size=LONGEST_QUEUE, api_open=False)
     check_gradio(page)
-    page._queue.pending_messages_per_session = Answers(2 * SESSIONS)
+    page._queue.pending_messages_per_session = Answers(2 * SESSIONS, page._queue)
     return page
 
 

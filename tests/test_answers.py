@@ -19,7 +19,7 @@ def test_the_fullest_mailbox_is_emptied_and_says_so(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(answers, "MOST_UNFETCHED", 10_000)
 
     async def visits() -> None:
-        boxes: Answers = Answers(4)
+        boxes: Answers = Answers(4, gr.Blocks(analytics_enabled=False)._queue)
         for name in ("greedy", "patient"):
             boxes[name] = asyncio.Queue()
         boxes["patient"].put_nowait(answer(1000))
@@ -44,7 +44,7 @@ def test_whoever_listens_gets_everything(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(answers, "MOST_UNFETCHED", 10_000)
 
     async def visit() -> None:
-        boxes: Answers = Answers(4)
+        boxes: Answers = Answers(4, gr.Blocks(analytics_enabled=False)._queue)
         boxes["listens"] = asyncio.Queue()
         for _ in range(50):
             boxes["listens"].put_nowait(answer(9000))

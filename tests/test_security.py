@@ -571,6 +571,7 @@ def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: 
     for _ in range(9):
         with Visitor(url) as one:
             one.join(one.event("segment"), [None, MODEL, None, None])
+            until(lambda: not page._queue.event_ids_to_events)
     assert len(page._queue.pending_messages_per_session) <= 6
     with Visitor(url) as one:
         shown = one.ask(one.event("show"), [one.upload(CAT.read_bytes()), MODEL, 6, 16])[0]
@@ -579,6 +580,32 @@ def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: 
     sessions = [vars(session) | {"blocks_config": None} for session in page.state_holder.session_data.values()]
     assert not any("data:image" in str(session) or "cat.jpg" in str(session) for session in sessions)
     assert trimmed.wait(10)
+    page.close()
+
+
+def test_the_queue_outlives_any_number_of_visitors_who_come_while_others_wait(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait are told their place: who was forgotten meanwhile cannot be told, and gradio's queue would end there."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr("demo.SESSIONS", 2)
+    page = build()
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    with Visitor(url) as first, ThreadPoolExecutor(1) as pool:
+        event = first.event("segment")
+        for mark in ("one", "another"):
+            first.join(event, [photo_of_own(first, mark), MODEL, None, None])
+        until(lambda: len(gate.came) == 2)
+        with Visitor(url) as second:
+            waits = pool.submit(second.ask, event, [photo_of_own(second, "waits"), MODEL, None, None])
+            until(lambda: waiting(url) == 1)
+            for _ in range(6):
+                with Visitor(url) as other:
+                    other.join(event, [None, MODEL, None, None])
+            gate.open.set()
+            assert waits.result()[2]["classes"]["cat"] > 0.2
+    with Visitor(url) as late:
+        assert late.segment(photo_of_own(late, "late"), MODEL)[2]["classes"]["cat"] > 0.2
     page.close()
 
 

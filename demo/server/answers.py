@@ -1,8 +1,10 @@
 """Answers on their way to visitors, and those that a visitor asked for and never fetches: bounded."""
 
 import asyncio
+from collections import OrderedDict
 from typing import Any
 
+from gradio.queueing import Queue
 from gradio.server_messages import EventMessage, UnexpectedErrorMessage
 from gradio.utils import LRUCache
 
@@ -13,10 +15,22 @@ DROPPED = "Too many answers were asked for and not fetched, so they were dropped
 
 
 class Answers(LRUCache[str, "Mailbox"]):
-    """A mailbox for each session that gradio answers. When they hold too much, the fullest loses what it holds."""
+    """A mailbox for each session that gradio answers. When they hold too much, the fullest loses what it holds.
+
+    Of more than ``most`` sessions the oldest is forgotten that waits for nothing: without the mailbox of a visitor who
+    waits, gradio's queue ends as soon as it tells those in it their places, for all visitors and for good.
+    """
+
+    def __init__(self, most: int, queue: Queue) -> None:
+        super().__init__(most)
+        self._queue = queue
 
     def __setitem__(self, session: str, _: object) -> None:
-        super().__setitem__(session, Mailbox(self))
+        waiting = {event.session_hash for event in self._queue.event_ids_to_events.values()}
+        idle = [other for other in self if other not in waiting]
+        for other in idle[: max(len(self) + 1 - self.max_size, 0)]:
+            del self[other]
+        OrderedDict.__setitem__(self, session, Mailbox(self))  # gradio's own would forget whoever came first
 
     def bound(self) -> None:
         """Make room if there is too little."""
