@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -488,6 +489,25 @@ def test_a_visitor_who_leaves_frees_the_place(
     assert encoded == ["one"]  # the stayer's
 
 
+def test_whoever_cancels_keeps_the_place_until_the_work_is_done(url: str, visitor: Visitor, gate: Gate) -> None:
+    """Else a visitor who asks and cancels in turn would have any number of threads at work."""
+    event = visitor.event("segment")
+    for number in (1, 2):
+        body = {"fn_index": event, "session_hash": visitor.session}
+        asked = {"data": [photo_of_own(visitor, f"given up {number}"), MODEL, None, None]}
+        body["event_id"] = visitor.http.post("/gradio_api/queue/join", json=body | asked).json()["event_id"]
+        until(lambda number=number: len(gate.came) == number)  # type: ignore[misc]
+        with suppress(httpx.ReadTimeout):
+            visitor.http.post("/gradio_api/cancel", json=body, timeout=0.5)
+    with Visitor(url) as other, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(other.segment, photo_of_own(other, "wanted"), MODEL)
+        until(lambda: waiting(url) == 1)
+        time.sleep(0.5)
+        assert len(gate.came) == 2
+        gate.open.set()
+        assert answer.result()[2]["classes"]["cat"] > 0.2
+
+
 def test_places_are_given_in_the_order_of_coming(url: str, gate: Gate) -> None:
     visitors = [Visitor(url) for _ in range(6)]
     photos = [photo_of_own(one, f"comer {index}") for index, one in enumerate(visitors)]
@@ -508,6 +528,19 @@ def test_places_are_given_in_the_order_of_coming(url: str, gate: Gate) -> None:
         assert ranks == sorted(ranks, reverse=True)  # and nobody is overtaken
     for one in visitors:
         one.http.close()
+
+
+def test_what_passes_the_queue_by_reads_no_photo(url: str, visitor: Visitor, gate: Gate) -> None:
+    """Else as many would be decoded at once as visitors ask for."""
+    photo = photo_of_own(visitor, "large")
+    queued = {event["id"]: event["queue"] for event in visitor.config()["dependencies"]}
+    events = [event for event in events_with_a_photo(visitor) if queued[event[0]] is False]
+    for number, inputs, position in events:
+        body = {"fn_index": number, "session_hash": visitor.session}
+        data = [*inputs[:position], photo, *inputs[position + 1 :]]
+        with suppress(httpx.ReadTimeout):
+            visitor.http.post("/gradio_api/run/predict", json=body | {"data": data}, timeout=2)
+    assert gate.came == []
 
 
 def test_a_full_queue_is_said(url: str, gate: Gate) -> None:

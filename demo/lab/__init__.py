@@ -63,7 +63,7 @@ def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
                 module.section(photo, Shown(shown.click, network))
             opened.append(tab.select)
     gr.on(opened, None, js=SHOW, api_visibility="private")
-    gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], trigger_mode="always_last", **BAR)
+    gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], trigger_mode="always_last", **READS)
     return tabs
 
 
@@ -82,6 +82,9 @@ SHOW = """() => {
 """Presses the hidden button of the section that is in view, if any; once, where several events come together."""
 
 BAR: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+READS: dict[str, Any] = {**BAR, "queue": True, "concurrency_id": "bar", "concurrency_limit": 1}
+"""For the one event of the bar that decodes a photo, which may be large: one at a time, however many visitors there are."""
 
 
 def _photo_bar(photo: gr.Image) -> gr.HTML:

@@ -1,9 +1,10 @@
 """What stands between strangers and the events: nothing but uploads gets in, and nothing but sentences gets out."""
 
+import asyncio
 import html
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,7 +52,7 @@ class GuardedBlocks(gr.Blocks):
         limits.start(lambda: event is None or event.alive, _begun.setdefault(event, now) if event else now)
         try:
             with memory.decoding_once():
-                return await super().process_api(block_fn, inputs, *args, **kwargs)
+                return await _to_its_end(super().process_api(block_fn, inputs, *args, **kwargs), event)
         except gr.Error as error:
             error.message = html.escape(error.message, quote=False)  # the page shows it as HTML
             raise
@@ -65,6 +66,27 @@ class GuardedBlocks(gr.Blocks):
     def _event(self, event_id: str | None) -> Event | None:
         """What is being answered; None for what passes the queue by."""
         return self._queue.event_ids_to_events.get(event_id) if event_id else None
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Any], event: Event | None) -> Any:
+    """What ``work`` gives. An event that is cancelled meanwhile keeps its place until the step that is being made is done.
+
+    A thread cannot be cancelled: if gradio gave its place away at once, whoever asks and cancels in turn would have as many
+    computing as they like.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if event is not None:
+                event.alive = False
+    if cancelled is None:
+        return task.result()
+    task.exception()  # nobody waits for that either
+    raise cancelled
 
 
 _begun: WeakKeyDictionary[Event, float] = WeakKeyDictionary()
