@@ -10,7 +10,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from demo import build
@@ -86,7 +88,7 @@ def filled(path: str) -> str:
     return re.sub(r"\{(\w+)(:path)?\}", lambda part: FILLED.get(part[1], "x"), path)
 
 
-def let_in(method: str, target: str) -> bool:
+def let_in(method: str, target: str, kind: bytes = b"application/json") -> bool:
     """Whether a request, spelled as it is, reaches what is behind the door."""
 
     async def behind(scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +98,7 @@ def let_in(method: str, target: str) -> bool:
         "type": "http",
         "method": method,
         "path": httpx.URL(raw(target)).path,
-        "headers": [],
+        "headers": [(b"content-type", kind)],
         "query_string": b"",
         "root_path": "",
     }
@@ -141,6 +143,26 @@ def test_what_the_page_needs_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for path, methods in OPEN.items():
         for method in methods.split():
             assert let_in(method, filled(path)), path
+
+
+def test_files_are_taken_at_one_address_alone() -> None:
+    """gradio keeps what a form holds, wherever it is sent to, and only the folder of uploads is ever swept."""
+    for path, methods in OPEN.items():
+        for kind in (b"multipart/form-data; boundary=X", b"Multipart/Mixed"):
+            if "POST" in methods.split():
+                assert let_in("POST", filled(path), kind) == (path == door.UPLOAD), path
+
+
+def test_programs_are_told_the_address_that_they_came_by_and_no_other_visitors() -> None:
+    from gradio.routes import App
+
+    page = build()
+    for path in ("/gradio_api/info", "/gradio_api/info/", "/gradio_api/info?page=nonesuch"):
+        client = TestClient(App.create_app(page, app_kwargs={"middleware": [Middleware(door.Doorkeeper)]}))
+        for mine, others in (("wrong.example", "right.example"), ("right.example", "wrong.example")):
+            said = client.get(path, headers={"Host": mine}).text
+            assert f"http://{mine}" in said
+            assert others not in said
 
 
 def test_the_components_offer_nothing_but_the_cameras_frames() -> None:

@@ -20,6 +20,9 @@ FRAME = 2**16
 """Bytes that a form puts around its file."""
 
 UPLOAD = "/gradio_api/upload"
+INFO = "/gradio_api/info"
+"""How programs use the page, with the address that is asked as the address to use. gradio would remember the first visitor's
+for all others, but not if it is asked about a single page; the first of them has no name."""
 OPEN = {
     # the page and what it is made of
     r"/": "GET HEAD",
@@ -50,6 +53,9 @@ _OPEN = [(re.compile(path), methods.split()) for path, methods in OPEN.items()]
 
 CLOSED = 'There is nothing here: this demo serves its page, and to programs what is under "Use via API".'
 
+FORM = "Files are sent to the address for uploads alone."
+"""gradio would write those in any form to the disk, and leave what was broken off there for good."""
+
 
 def is_open(method: str, path: str) -> bool:
     """Whether a request goes on to gradio. ``path`` is decoded, as gradio's router sees it; files have to be uploads."""
@@ -77,7 +83,12 @@ class Doorkeeper:
         if not is_open(scope["method"], scope["path"]):
             await _answer(404, CLOSED, scope, receive, send)
             return
+        if scope["path"].rstrip("/") == INFO:
+            scope = {**scope, "query_string": scope["query_string"] + b"&page="}
         if scope["path"] != UPLOAD:
+            if _is_form(scope):
+                await _answer(415, FORM, scope, receive, send)
+                return
             await self._admit(MAX_BODY, scope, receive, send)
             return
         self.uploading += 1
@@ -138,6 +149,11 @@ async def _drain(receive: Receive) -> None:
 def _declared_length(scope: Scope) -> int:
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
+
+
+def _is_form(scope: Scope) -> bool:
+    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    return any(b"multipart" in kind.lower() for kind in kinds)
 
 
 def _explained(error: Exception) -> tuple[int, str]:
