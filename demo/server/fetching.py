@@ -75,6 +75,8 @@ def fetch(card: Card, progress: Progress = lambda done, total: None) -> None:
         said = _for_visitors(card, error.__cause__)
         _failures[card.name] = _Failure(said)
         raise ValueError(said) from error
+    except limits.Left:
+        raise
     except ValueError as error:
         _failures[card.name] = _Failure(str(error))
         raise

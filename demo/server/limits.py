@@ -20,6 +20,10 @@ class Stopped(ValueError):
     """A request that goes on no longer; the message is one plain sentence."""
 
 
+class Left(Stopped):
+    """The visitor has gone: a matter of that request alone, and no news for others."""
+
+
 @dataclass(frozen=True)
 class _Request:
     started: float
@@ -47,7 +51,7 @@ def check(seconds: float | None = None) -> None:
     if request is None:
         return
     if not request.awaited():
-        raise Stopped("Nobody waits for this any more, so it was stopped.")
+        raise Left("Nobody waits for this any more, so it was stopped.")
     most = REQUEST_SECONDS if seconds is None else seconds
     if time.monotonic() - request.started > most:
         raise Stopped(f"This took longer than {most} seconds, so it was stopped: try again, or with a smaller photo.")

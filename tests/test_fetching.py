@@ -1,0 +1,52 @@
+"""Published weights on their way: what one visitor learns of another's download."""
+
+import contextvars
+import time
+from pathlib import Path
+
+import pytest
+
+from demo.server import fetching, limits
+from segmodels import zoo
+from segmodels.networks import published
+from segmodels.weights import FetchError, Progress
+
+CARD = zoo.card("deeplabv3_mobilenet_v3_large")
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(fetching, "_failures", {})
+
+
+def said() -> str:
+    """What stands in place of the pictures meanwhile."""
+    with pytest.raises(ValueError, match="weights of") as caught:
+        fetching.check_at_hand(CARD)
+    return str(caught.value)
+
+
+def test_of_a_visitor_who_left_during_a_download_nobody_else_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    def arriving(name: str, progress: Progress) -> Path:
+        progress(1, 2)
+        raise AssertionError("it went on although nobody waits")
+
+    def leave() -> None:
+        limits.start(lambda: False, time.monotonic())
+        with pytest.raises(limits.Stopped):
+            fetching.fetch(CARD)
+
+    monkeypatch.setattr(published, "weights_file", arriving)
+    contextvars.copy_context().run(leave)
+    assert "on their way" in said()
+
+
+def test_why_there_are_no_weights_is_said_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(name: str, progress: Progress) -> Path:
+        raise FetchError("the server is asleep")
+
+    monkeypatch.setattr(published, "weights_file", unreachable)
+    with pytest.raises(ValueError, match="asleep"):
+        fetching.fetch(CARD)
+    assert "asleep" in said()
