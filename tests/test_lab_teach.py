@@ -14,6 +14,7 @@ from PIL import Image
 
 import segmodels
 from demo.lab import teach as page
+from demo.server import memory
 from demo.server.strokes import LONGEST, Drawn, read
 
 from .conftest import EXAMPLES
@@ -251,6 +252,16 @@ def test_eight_visitors_at_once_see_only_their_own() -> None:
         assert set(re.findall(r"\b[ab](\d)\b", facts)) == {str(visitor)}
         assert (labels == found[visitor % 2][1]).all()
         assert labels[450, 400] == (1 + visitor) % 2
+
+
+def test_the_first_visitors_who_choose_random_weights_at_once_get_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the features that one leaves behind would be another network's to all who come later."""
+    monkeypatch.setattr(memory, "_untrained", memory.Remembered(1))
+    monkeypatch.setattr(page, "_features", memory.Remembered(2))
+    answers: list[dict[str, Any]] = []
+    at_once(lambda _: answers.append(show(*HELMET, backbone="random")), 3)
+    assert [answer["problem"] for answer in answers] == [""] * 3
+    assert len({answer["flat"] for answer in answers}) == 1
 
 
 def test_strokes_of_a_photo_that_is_not_there_are_left_out() -> None:

@@ -551,4 +551,4 @@ def test_deep_features_know_the_rocket_fine_ones_its_edges_and_random_ones_less(
     assert fine.towers > 3 * both.towers
     for strides, trained in (("32", deep), ("32 + 4", both)):
         assert train_one.outcome(strides, train_one.RANDOM).tip < trained.tip
-    assert train_one.outcome("32", train_one.RANDOM).towers > 10 * deep.towers
+    assert train_one.outcome("32", train_one.RANDOM).towers > 3 * deep.towers

@@ -1,6 +1,8 @@
 """New classes from strokes: the layer against solvers and sums of its own, and what strokes may be."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +215,25 @@ def test_random_weights_are_the_same_every_time_and_their_features_are_alive() -
     for map_, again in zip(first, second, strict=True):
         assert torch.equal(map_, again)
         assert 0.1 < map_.std() < 10
+
+
+def test_random_weights_are_the_same_while_another_thread_draws_from_torchs_own_numbers() -> None:
+    """As every network does that is loaded meanwhile."""
+    alone = random_backbone(BASE, precision="float32").encode(halves()).maps
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            torch.rand(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        drawing = pool.submit(draw)
+        try:
+            beside = random_backbone(BASE, precision="float32").encode(halves()).maps
+        finally:
+            stop.set()
+        drawing.result()
+    assert all(map(torch.equal, beside, alone))
 
 
 def test_the_trained_backbone_knows_what_the_random_one_does_not(astronaut: Image.Image, base: Segmenter) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels import Segmenter, fit_head, zoo
+from segmodels import fit_head, zoo
 from segmodels.files import EXAMPLES
 from segmodels.inference.segmentation import Features
 from segmodels.insight.certainty import margin, probabilities
 from segmodels.labels import ClassList, Colour
-from segmodels.teaching.backbones import random_backbone
 from segmodels.teaching.fit_head import Taught
 from segmodels.teaching.network import COARSEST
 from segmodels.training.metrics import Scores, confusion_matrix
@@ -203,11 +201,6 @@ def checked(strides: Any, backbone: Any) -> Choice:
     return Choice(backbone, tuple(dict.fromkeys(strides)))
 
 
-@cache
-def _random() -> Segmenter:
-    return random_backbone(COMPACT)
-
-
 _features: memory.Remembered[Features] = memory.Remembered(64 * 2**20, lambda features: features.nbytes)
 """Of random weights."""
 
@@ -216,7 +209,7 @@ def seen(path: str, backbone: str) -> Features:
     """What a backbone sees of the photo at ``path``, for a label map of the display's size; computed once."""
     size = memory.display(path).photo.size
     if backbone == "random":
-        found = _features.get(path, lambda: memory.apart(_random().encode(memory.photo(path).image, COARSEST)))
+        found = _features.get(path, lambda: memory.apart(memory.untrained().encode(memory.photo(path).image, COARSEST)))
     else:
         found = memory.features(path, *((SCRATCH, None) if backbone == "scratch" else (COMPACT, COARSEST)))
     return replace(found, photo_size=size)
@@ -224,7 +217,7 @@ def seen(path: str, backbone: str) -> Features:
 
 def taught(paths: Sequence[str], read: Drawn, choice: Choice) -> Taught:
     """The layer that the strokes on the photos at ``paths`` teach."""
-    base = _random() if choice.backbone == "random" else memory.segmenter(_model(choice))
+    base = memory.untrained() if choice.backbone == "random" else memory.segmenter(_model(choice))
     painted = []
     for place, path in enumerate(paths):
         features = seen(path, choice.backbone)

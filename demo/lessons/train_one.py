@@ -1,16 +1,14 @@
 """Lesson 11: a score layer fitted to six strokes, at a choice of strides."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels import Segmenter, fit_head, read_photo, zoo
+from segmodels import fit_head, read_photo, zoo
 from segmodels.files import EXAMPLES
-from segmodels.teaching.backbones import random_backbone
 
 from ..figures import PANEL, figure, labelled, panel, photograph, svg
 from ..server import memory
@@ -65,20 +63,22 @@ def strokes() -> Drawn:
     )
 
 
-@cache
+_outcomes: memory.Remembered[Outcome] = memory.Remembered(2 * len(STRIDES))
+"""All there are: fitted and looked at once for all visitors."""
+
+
 def outcome(strides: str, backbone: str) -> Outcome:
-    """The layer at these strides on this backbone, fitted and looked at once for all visitors."""
-    base = _random() if backbone == RANDOM else memory.segmenter(zoo.DEFAULT_MODEL)
+    """What the layer at these strides on this backbone makes of the photo."""
+    return _outcomes.get((strides, backbone), lambda: _fitted(strides, backbone))
+
+
+def _fitted(strides: str, backbone: str) -> Outcome:
+    base = memory.untrained() if backbone == RANDOM else memory.segmenter(zoo.DEFAULT_MODEL)
     photo, drawn = read_photo(PHOTO).image, strokes()
     layer = fit_head(base, [(photo, drawn.on(0, photo.size))], drawn.classes, STRIDES[strides])
     labels = layer(photo).labels
     towers = np.concatenate([labels[box].ravel() for box in TOWERS])
     return Outcome(labels, sum(layer.fit.cells.values()), float(labels[TIP].mean()), float(towers.mean()))
-
-
-@cache
-def _random() -> Segmenter:
-    return random_backbone(zoo.DEFAULT_MODEL)
 
 
 def draw(strides: Any, backbone: Any) -> str:
@@ -126,7 +126,7 @@ Stride 32 finds three quarters of the tip and hardly anything in the towers, but
 large. Stride 4 keeps to the edges, but what it sees is "bright and upright": it loses three quarters of the tip, and takes
 five times as much of the towers. The sum of both finds nearly all of the tip and no more of the towers than stride 32:
 deep features say *what*, fine ones *where*. With **random weights** the same strokes find less of the tip, and stride 32
-takes a tower for the rocket: the layer learned as well, but the features had less to tell.
+takes several times as much of the towers: the layer learned as well, but the features had less to tell.
 """,
     controls=lambda: [radio("Strides", list(STRIDES)), radio("Backbone", [TRAINED, RANDOM])],
     figure=draw,

@@ -25,6 +25,7 @@ from segmodels.inference.photo import Photo
 from segmodels.insight.cost import Cost, count
 from segmodels.settings import apply, check_settings
 from segmodels.speed import heap
+from segmodels.teaching.backbones import random_backbone
 from segmodels.training import rates
 
 from . import fetching, limits
@@ -114,6 +115,7 @@ class Display:
 
 
 _segmenters: Remembered[Segmenter] = Remembered(12)
+_untrained: Remembered[Segmenter] = Remembered(1)
 _displays: Remembered[Display] = Remembered(DISPLAY_BYTES, lambda display: pixel_bytes(display.photo))
 _features: Remembered[Features] = Remembered(FEATURE_BYTES, lambda features: features.nbytes)
 _decoded: ContextVar[dict[str, Photo] | None] = ContextVar("decoded", default=None)
@@ -173,6 +175,11 @@ def fitted(rate: int, stride: int) -> Segmenter:
         OSError: if it cannot be read.
     """
     return _segmenters.get((rate, stride), lambda: rates.load_fitted(rate, stride))
+
+
+def untrained() -> Segmenter:
+    """The default network with random weights in its backbone, made when it is first asked for, once for all visitors."""
+    return _untrained.get(zoo.DEFAULT_MODEL, lambda: random_backbone(zoo.DEFAULT_MODEL))
 
 
 def display(path: str) -> Display:
