@@ -1,5 +1,6 @@
 """From a name, and perhaps a file of weights, to a Segmenter."""
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def opened(
     name, weights = named(name, weights)
     card = zoo.card(name)
     file = Path(weights) if weights else card.weights_file(progress)
-    state, record = read_weights(file, None if weights else card.measured.get("sha256"))
+    state, record = read_weights(file, None if weights else card.sha256 or card.measured.get("sha256"))
     if card.published:
         state = published.translate(name, state)
     try:
@@ -83,12 +84,15 @@ def named(model: str | Path, weights: str | Path | None = None) -> tuple[str, st
 def own_card(file: Path) -> Card:
     """The card of a weights file that says which network it belongs to, named after the file.
 
+    Weights that are written there later are not loaded by it: classes and settings may be others.
+
     Raises:
         ValueError: if it is damaged, does not say it, or says what cannot be.
         FileNotFoundError: if there is no such file.
     """
     network = zoo.card(named(str(file))[0])
-    _, record = read_weights(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    _, record = read_weights(file, sha256)
     assert record is not None
     title = f"{file.stem[:40]} ({network.title})"
     names = ", ".join(record.class_list.names[:4]) + (", ..." if len(record.class_list.names) > 4 else "")
@@ -100,6 +104,7 @@ def own_card(file: Path) -> Card:
         published=False,
         network=network.name,
         file=file.resolve(),
+        sha256=sha256,
     )
 
 

@@ -87,7 +87,8 @@ def read_weights(path: Path, sha256: str | None = None) -> tuple[dict[str, Tenso
     content = path.read_bytes()
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(
-            f"the weights file {shown(path)} is damaged (its SHA-256 is not the one on its card); fetch it again"
+            f"the weights file {shown(path)} is damaged or was changed (its SHA-256 is not the one on its card); "
+            "fetch it again, or start again with the new one"
         )
     metadata = None
     try:

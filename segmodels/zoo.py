@@ -65,6 +65,8 @@ class Card:
     """For weights that know other classes, or are one's own: the network of the zoo that they are for."""
     file: Path | None = None
     """For weights of one's own: where they are."""
+    sha256: str | None = None
+    """For weights of one's own: the hash of the file when this card was read from it."""
     origin: str | None = None
     """For weights of one's own: what they were trained on, and from."""
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import segmodels
 from segmodels import zoo
 from segmodels.labels import VOC
+from segmodels.loading import own_card
 from segmodels.networks import published
 from segmodels.record import KEY, Record, backbone_hash
 from segmodels.segmenter import Segmenter
@@ -62,6 +63,20 @@ def test_a_file_that_was_trained_says_how(data_folder: Path, tmp_path: Path) -> 
     assert said["data"] == {"data": 6}
     assert said["mean"] == list(card.mean)
     assert (said["atrous_rate"], said["output_stride"]) == (12, 8)  # half the stride, twice the rate
+
+
+def test_what_is_written_over_a_file_that_the_page_offers_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page runs for weeks, forgets networks and loads them again: features and settings are the first file's."""
+    monkeypatch.setattr(zoo, "CARDS", dict(zoo.CARDS))
+    file = written(tmp_path)
+    zoo.offer(own_card(file))
+    assert segmodels.load("mine").card.atrous_rate == zoo.card(DEEPLAB).atrous_rate
+    written(tmp_path, atrous_rate=12)
+    with pytest.raises(ValueError, match="was changed"):
+        segmodels.load("mine")
+    assert segmodels.load(file).card.atrous_rate == 12
 
 
 def test_what_is_trained_at_12_and_8_is_validated_and_loaded_at_12_and_8(
