@@ -14,8 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import segmodels
+from demo.lab import parts as lab
 from segmodels import zoo
 from segmodels.cli import main
+from segmodels.insight.parts import parts
 from segmodels.loading import own_card
 from segmodels.training.check import check
 from segmodels.training.data import SegmentationFolder
@@ -24,6 +26,7 @@ from segmodels.training.results import results_folder
 from segmodels.training.start import start_from
 from tools import toy_data
 
+from .conftest import EXAMPLES
 from .running import ROOT
 
 MODEL = zoo.compact_models()[0]
@@ -268,6 +271,19 @@ def test_the_page_can_offer_it_beside_the_bundled_ones(mine: Path, monkeypatch: 
     assert segmodels.load("mine").card.classes == ("background", "disc", "box")
     with pytest.raises(ValueError, match="already"):
         zoo.offer(own_card(mine))
+
+
+def test_the_lab_takes_label_maps_of_its_own_classes_alone(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "CARDS", dict(zoo.CARDS))
+    zoo.offer(own_card(mine))
+    photo = EXAMPLES / "cat.jpg"
+    truth = Image.new("L", Image.open(photo).size, 7)
+    truth.save(tmp_path / "truth.png")
+    names = list(parts(zoo.skeleton("mine")))
+    said = lab.show({"path": str(photo)}, "mine", names, {"path": str(tmp_path / "truth.png")})
+    assert "classes go from 0 to 2" in said
 
 
 def test_app_refuses_what_is_no_weights_file_in_a_line(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> 
 
 def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path) -> None:
     upload = save_labels(tmp_path / "small.png", np.full((150, 226), 8, dtype=np.uint8))
-    truth = page.read_truth(upload, (451, 300), (451, 300))
+    truth = page.read_truth(upload, (451, 300), (451, 300), 21)
     assert truth.labels is not None
     assert truth.labels.shape == (300, 451)
     assert (truth.labels == 8).all()

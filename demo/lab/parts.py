@@ -16,7 +16,7 @@ from segmodels import Features, zoo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import marked_layer, mask_layer
 from segmodels.insight.parts import Part, parts
-from segmodels.labels import VOC_CLASSES, read_label_map
+from segmodels.labels import read_label_map
 from segmodels.networks.fcn import FCN
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.zoo import DEFAULT_MODEL, Card
@@ -131,7 +131,7 @@ class Truth:
         return f"mIoU {Scores(confusion_matrix(self.labels, labels, classes)).miou():.3f}"
 
 
-def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int], classes: int = len(VOC_CLASSES)) -> Truth:
+def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int], classes: int) -> Truth:
     """The uploaded label map of a photo of ``shape`` (width, height), brought to ``size`` without mixing labels."""
     if upload is None:
         return Truth()
