@@ -5,6 +5,7 @@ browser finds them in any channel.
 """
 
 import hashlib
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def shown_file(path: str, display: Display) -> str:
     """The photo at ``path`` as the page shows it: a JPEG among the uploads, made if it is not there (any more)."""
     folder = Path(get_upload_folder()) / "shown"
     file = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}.jpg"
-    if not file.is_file():
+    try:
+        os.utime(file)  # or it could be swept away, as old as its first visitor, before this one has fetched it
+    except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{secrets.token_hex(8)}.part"
         display.photo.save(part, "JPEG", quality=88)

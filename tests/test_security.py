@@ -25,7 +25,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import segmodels
-from demo import LONGEST_QUEUE, ROOT, build, launch_options
+from demo import LONGEST_QUEUE, ROOT, build, drawing, launch_options
 from demo.server import limits, memory, uploads
 from demo.server.guard import GONE, NOT_AN_UPLOAD, GuardedBlocks
 from demo.server.settings import sentence
@@ -324,6 +324,24 @@ def test_old_files_are_swept_away_and_the_pages_own_are_kept(tmp_path: Path) -> 
     time.sleep(0.02)
     uploads.sweep(tmp_path, kept, seconds=0)
     assert sorted(tmp_path.rglob("*")) == [example.parent, example]
+
+
+def test_a_photo_that_is_shown_to_another_visitor_is_not_swept_away_as_the_firsts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    display = memory.Display(Image.new("RGB", (64, 64)), (64, 64), ())
+    file = drawing.shown_file("photo.jpg", display)
+    time.sleep(0.05)
+    between = time.time()
+    time.sleep(0.05)
+    assert drawing.shown_file("photo.jpg", display) == file
+    uploads.sweep(tmp_path, frozenset(), seconds=time.time() - between)
+    assert Path(file).is_file()
+    uploads.sweep(tmp_path, frozenset(), seconds=0)
+    assert not Path(file).is_file()
+    assert drawing.shown_file("photo.jpg", display) == file
+    assert Path(file).is_file()
 
 
 def test_a_sweep_does_not_follow_links(tmp_path: Path, secret: Path) -> None:
