@@ -121,7 +121,7 @@ def test_damaged_weights_are_named_and_others_still_work(url: str, weights: Path
     }
     file.unlink() if damage == "missing" else file.write_bytes(broken[damage])
     with Visitor(url) as visitor:
-        with pytest.raises(Refused, match=r"The weights file .*unet_mobilenetv2\.safetensors is (missing|damaged)"):
+        with pytest.raises(Refused, match=r"The weights file unet_mobilenetv2\.safetensors is (missing|damaged)"):
             visitor.segment_file(CAT, model="unet_mobilenetv2")
         assert visitor.segment_file(CAT, model="fcn_mobilenetv2")[2]["classes"]["cat"] > 0.2
         file.write_bytes(whole)

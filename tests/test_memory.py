@@ -93,7 +93,7 @@ def test_a_network_in_use_answers_while_another_is_loading(monkeypatch: pytest.M
     fresh: Remembered[Segmenter] = Remembered(12)
     fresh.get("fcn_mobilenetv2", lambda: ready)
 
-    def slow(name: str) -> Segmenter:
+    def slow(name: str, precision: str | None) -> Segmenter:
         started.set()
         assert finish.wait(30)
         return ready

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from segmodels import Segmenter, load, zoo
+from segmodels import Segmenter, zoo
 from segmodels.inference.label_map import nearest_cells
 from segmodels.insight.parts import parts
 from segmodels.insight.receptive_field import Reach, effective_receptive_field, largest_field, reach, taps
@@ -155,7 +155,7 @@ def _in_float32(model: str) -> Segmenter:
     usual = memory.segmenter(model)
     if usual.precision == "float32":
         return usual
-    return _exact.get(model, lambda: load(model, precision="float32"))
+    return _exact.get(model, lambda: memory.loaded(model, "float32"))
 
 
 def share_that_matters(heat: Values, part: float) -> float:

@@ -27,6 +27,7 @@ from segmodels.settings import apply, check_settings
 from segmodels.speed import heap
 from segmodels.teaching.backbones import random_backbone
 from segmodels.training import rates
+from segmodels.weights import shown
 
 from . import fetching, limits
 
@@ -164,7 +165,21 @@ def segmenter(model: str) -> Segmenter:
         fetching.check_at_hand(card)
         card.weights_file(lambda done, total: limits.check())  # a damaged file is fetched again
     limits.check()
-    return _segmenters.get(model, lambda: load(model))
+    return _segmenters.get(model, lambda: loaded(model))
+
+
+def loaded(model: str, precision: str | None = None) -> Segmenter:
+    """The network called ``model``, loaded anew.
+
+    Raises:
+        ValueError: as ``segmodels.load``, and if its file is missing; files are named, and not where they are.
+        OSError: if it cannot be read.
+    """
+    try:
+        return load(model, precision=precision)
+    except (ValueError, FileNotFoundError) as error:
+        file = zoo.card(model).weights_file()
+        raise ValueError(str(error).replace(shown(file), file.name)) from error
 
 
 def fitted(rate: int, stride: int) -> Segmenter:
