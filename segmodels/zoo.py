@@ -64,9 +64,8 @@ class Card:
     network: str | None = None
     """For weights that know other classes, or are one's own: the network of the zoo that they are for."""
     file: Path | None = None
-    """For weights of one's own: where they are."""
     sha256: str | None = None
-    """For weights of one's own: the hash of the file when this card was read from it."""
+    """For weights of one's own: where they are, and the hash of that file when this card was read from it."""
     origin: str | None = None
     """For weights of one's own: what they were trained on, and from."""
 
@@ -289,12 +288,7 @@ _CARDS = (
         "torchvision's: a small head on a ResNet-50 dilated to stride 8, without the skips of the FCN paper.",
         8,
     ),
-    _published(
-        "fcn_resnet101",
-        "FCN, ResNet-101",
-        "torchvision's: the same head on a ResNet-101.",
-        8,
-    ),
+    _published("fcn_resnet101", "FCN, ResNet-101", "torchvision's: the same head on a ResNet-101.", 8),
     _published(
         "deeplabv3_mobilenet_v3_large",
         "DeepLab v3, MobileNetV3",
