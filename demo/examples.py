@@ -31,10 +31,17 @@ OFFERED = {
     "cat": ("A cat's face", "It fills the photo: settings hardly matter."),
 }
 """Title and what to look for, by name, in order."""
+LABELLED = {"coffee": "cup", "astronaut": "helmet"}
+"""Photos with a label map of one class beside them: 1 where it is, 255 along its border and where one cannot tell."""
 FIRST = f"{next(iter(OFFERED))}.jpg"
 
 THUMBNAIL = (144, 108)
 """Pixels, (width, height): twice what it takes on the page, for dense screens."""
+
+
+def label_map_of(name: str) -> Path:
+    """The label map of an example that is ``LABELLED``."""
+    return EXAMPLES / f"{name}_labels.png"
 
 
 def strip(photo: gr.Image, elem_id: str) -> None:

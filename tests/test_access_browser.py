@@ -1,5 +1,6 @@
 """The page for the keyboard, for fingers and for those who listen to it: axe-core's rules on every view, and what they miss."""
 
+import json
 from collections.abc import Iterator
 from importlib.resources import files
 
@@ -27,6 +28,7 @@ VIEWS = {
     "?tab=lab&section=parts": "#parts-overview li",
     "?tab=lab&section=certainty": "#certainty figure",
     "?tab=lab&section=compare": "#compare table",
+    "?tab=lab&section=teach": "#teach .board .photo[src]",
     "?tab=anatomy": "#anatomy-others table",
     **{
         f"?tab=lessons&section={lesson.slug}": f"#lesson-{number} figure.drawing svg"
@@ -89,6 +91,49 @@ def test_radios_are_one_stop_and_arrows_move_inside(page: Page, url: str) -> Non
     assert outline(label) >= 2
     page.keyboard.press("Tab")
     expect(page.get_by_role("group", name="Show", exact=True).locator("input:checked")).to_be_focused()
+
+
+def test_a_class_is_painted_without_a_mouse_and_said(page: Page, url: str) -> None:
+    """A step is the brush's diameter, 3 % of the longer side: of 600 x 400 pixels, 0.03 of the width, 0.045 of the height."""
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    page.goto(f"{url}?photo=coffee&tab=lab&section=teach" + "&__theme=dark" * dark)
+    page.wait_for_selector("#teach .board .photo[src]")
+    said, facts, canvas = (page.locator(f"#teach {part}") for part in (".said", ".facts", "canvas >> nth=0"))
+    page.locator("#teach .size").focus()
+    page.keyboard.press("Tab")  # nothing can be undone yet
+    expect(canvas).to_be_focused()
+    expect(page.locator("#teach .cursor").first).to_be_visible()
+    expect(page.locator("#teach .keys").first).to_be_visible()
+    page.keyboard.press("Space")
+    expect(said).to_have_text("Dab of cup painted. Strokes: 1.")
+    expect(facts).to_contain_text("1 stroke")
+    page.keyboard.press("1")
+    expect(said).to_have_text("Brush: background.")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    expect(said).to_have_text("20% from the left, 50% from the top")
+    page.keyboard.down("Shift")
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+    expect(said).to_contain_text("Painting background")
+    page.keyboard.up("Shift")
+    expect(said).to_have_text("Line of background painted. Strokes: 2.")
+    expect(facts).to_contain_text("2 strokes")
+    painted = json.loads(page.evaluate("taughtStrokes()"))["strokes"]
+    assert [stroke["class"] for stroke in painted] == [1, 0]
+    assert painted[0]["points"] == pytest.approx([0.5, 0.5])
+    line = [part for step in range(5) for part in (0.2, 0.5 + 0.045 * step)]
+    assert painted[1]["points"] == pytest.approx(line, abs=0.001)
+    page.keyboard.down("Shift")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    page.keyboard.up("Shift")
+    page.keyboard.press("Backspace")
+    expect(facts).to_contain_text("1 stroke,")
+    page.keyboard.press("Tab")
+    expect(canvas).not_to_be_focused()
+    settle(page)
+    assert violations(page) == []
 
 
 def test_a_slider_shows_that_it_has_the_keyboard(page: Page, url: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import segmodels
+from demo.examples import LABELLED, PHOTOS, label_map_of
 from demo.lab import teach as page
 from demo.server import memory
 from demo.server.strokes import LONGEST, Drawn, read
@@ -199,6 +200,40 @@ def test_a_label_map_scores_the_layer(tmp_path: Path) -> None:
     assert answer["score"] is None
     Image.fromarray(labels + np.uint8(7)).save(tmp_path / "strange.png")
     assert "classes go from 0 to 1" in show(*HELMET, truth={"path": str(tmp_path / "strange.png")})["problem"]
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_an_example_s_label_map_is_of_its_size_and_knows_where_it_cannot_tell(name: str) -> None:
+    with Image.open(PHOTOS[name]) as photo, Image.open(label_map_of(name)) as labels:
+        assert labels.size == photo.size
+        assert np.unique(np.asarray(labels)).tolist() == [0, 1, 255]
+    assert LABELLED[name] in json.loads((EXAMPLES / "credits.json").read_text())[f"{name}.jpg"]
+
+
+def test_the_class_of_an_example_s_own_label_map_is_scored() -> None:
+    truth = np.asarray(Image.open(EXAMPLES / "astronaut_labels.png"))
+    answer = show(*HELMET)
+    found, there, known = pixels(answer["flat"]) == 1, truth == 1, truth != 255
+    iou = (found & there).sum() / ((found | there) & known).sum()
+    assert answer["score"] == pytest.approx(iou)
+    assert iou > 0.8
+    assert answer["measure"] == "IoU of helmet"
+    assert page.photos(ASTRONAUT, {"path": str(EXAMPLES / "cat.jpg")})["photos"][0]["named"] == "helmet"
+
+
+def test_a_class_by_another_name_a_photo_without_a_label_map_and_an_uploaded_one(tmp_path: Path) -> None:
+    strokes = text(*HELMET, classes=("background", "visor"))
+    assert page.show(ASTRONAUT, None, strokes, [32], "compact", False, None)["score"] is None
+    assert show(*HELMET, photo={"path": str(EXAMPLES / "cat.jpg")})["score"] is None
+    # As the third of three classes it is found too; what is called helmet counts, whatever its number.
+    turned = text(*(one | {"class": 2 * one["class"]} for one in HELMET), classes=("background", "suit", "helmet"))
+    assert page.show(ASTRONAUT, None, turned, [32, 16, 8], "compact", False, None)["score"] == pytest.approx(
+        show(*HELMET)["score"], abs=0.02
+    )
+    Image.fromarray(np.zeros((SIDE, SIDE), dtype=np.uint8)).save(tmp_path / "truth.png")
+    uploaded = show(*HELMET, truth={"path": str(tmp_path / "truth.png")})
+    assert uploaded["measure"] == "mIoU"
+    assert uploaded["score"] == pytest.approx((pixels(uploaded["flat"]) == 0).mean())
 
 
 def test_nothing_to_fit_is_no_mistake_and_a_broken_photo_is_a_sentence(tmp_path: Path) -> None:

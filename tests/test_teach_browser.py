@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 
 import segmodels
@@ -58,11 +59,17 @@ def test_five_strokes_find_the_helmet_and_brush_photo_and_label_map_are_in_view_
     browser: Browser, url: str, width: int, height: int, dark: bool
 ) -> None:
     page = opened(browser, url, width, height, dark)
-    page.locator("#teach").scroll_into_view_if_needed()
     for number, (class_, points) in enumerate(HELMET, start=1):
         paint(page, class_, points)
         expect(page.locator("#teach .facts")).to_contain_text(f"{number} stroke")
     expect(page.locator("#teach .facts")).to_contain_text("training accuracy")
+    if width > 760:
+        last = page.get_by_role("button", name="My layer (safetensors)").bounding_box()
+        iou = page.locator("#teach .curve svg").bounding_box()
+        assert last
+        assert iou
+        assert page.evaluate("scrollY") == 0
+        assert max(box["y"] + box["height"] for box in (last, iou)) <= height
     page.locator("#teach .tools").evaluate("tools => tools.scrollIntoView()")
     boxes = [page.locator(f"#teach {part}").first.bounding_box() for part in (".tools", ".board .picture")]
     if width > 760:
@@ -120,13 +127,58 @@ def test_two_visitors_see_their_own_strokes_alone(browser: Browser, url: str) ->
     expect(first.locator("#teach .facts")).to_contain_text("1 stroke")
     paint(second, *HELMET[2])
     expect(second.locator("#teach .facts")).to_contain_text("background 100.0%")
-    expect(first.locator("#teach .facts")).to_contain_text("my class 100.0%")
+    expect(first.locator("#teach .facts")).to_contain_text("helmet 100.0%")
     second.reload()
-    expect(second.locator("#teach .board .photo").first).to_be_visible()
-    expect(second.locator("#teach .facts")).to_be_empty()
-    drawn = second.locator("#teach canvas").first.evaluate(
-        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)"
-    )
-    assert not np.any(drawn)
-    first.close()
-    second.close()
+    expect(second.locator("#teach .facts")).to_contain_text("background 100.0%")
+    third = opened(browser, url, 1280, 720)
+    assert not np.any(drawn(third))
+    for page in (first, second, third):
+        page.close()
+
+
+def drawn(page: Page) -> NDArray[np.uint8]:
+    """What the strokes cover on the first photo, at every 16th pixel: (h, w), 0 where there is none."""
+    alpha = page.locator("#teach canvas").first.evaluate("""canvas => {
+        const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        return [...Array(canvas.height >> 4).keys()].map(y =>
+            [...Array(canvas.width >> 4).keys()].map(x => pixels[4 * (16 * y * canvas.width + 16 * x) + 3]));
+    }""")
+    return np.array(alpha, dtype=np.uint8)
+
+
+def test_strokes_stay_on_their_photo(browser: Browser, url: str) -> None:
+    """Another photo has none of them; strides that are chosen then fit nothing."""
+    page = opened(browser, url, 1280, 720)
+    facts = page.locator("#teach .facts")
+    paint(page, *HELMET[0])
+    expect(facts).to_contain_text("1 stroke")
+    assert np.any(drawn(page))
+    page.locator("#lab-examples [data-example=coffee]").click()
+    expect(page.get_by_label("Name of class 2")).to_have_value("cup")
+    expect(facts).to_be_empty()
+    assert not np.any(drawn(page))
+    page.locator("#teach-strides").get_by_label("32").uncheck()
+    paint(page, 0, [(60, 100), (80, 300)])
+    expect(facts).to_contain_text("background 100.0%. ")
+    page.close()
+
+
+def test_the_iou_is_drawn_over_the_strokes_and_beside_that_of_other_strides(browser: Browser, url: str) -> None:
+    page = opened(browser, url, 1280, 720)
+    now, other = (page.locator(f"#teach .curve .{which} circle") for which in ("now", "other"))
+    for number, (class_, points) in enumerate(HELMET[1:4], start=1):
+        paint(page, class_, points)
+        expect(now).to_have_count(number)
+        expect(page.locator("#teach .curve span")).to_contain_text(f"after {number} stroke")
+    heights = now.evaluate_all("dots => dots.map(dot => Number(dot.getAttribute('cy')))")
+    assert heights[0] > heights[-1]  # further up is better
+    page.locator("#teach-strides").get_by_label("32").uncheck()
+    expect(now).to_have_count(1)
+    expect(other).to_have_count(3)
+    page.locator("#teach-strides").get_by_label("32").check()
+    page.get_by_role("button", name="Undo").click()
+    expect(now).to_have_count(2)
+    page.get_by_label("Name of class 2").fill("visor")
+    page.get_by_label("Name of class 2").press("Enter")
+    expect(page.locator("#teach .curve")).to_be_hidden()
+    page.close()

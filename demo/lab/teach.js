@@ -1,14 +1,16 @@
 // A brush on one photo or two. Strokes stay in this page; each one that ends, and each that is undone, goes to the server as
 // text with all others, and label maps and numbers come back.
 //
-// The value of the component: {photos: [{key, picture, size: [width, height]}, ...]} when photos come into view, and after a
-// fit {strokes, masks: [address, ...], flat, margin, facts, score}, or {problem: 'a sentence'}, or {} where there is
-// nothing to fit.
-const COLOURS = COLOUR_LIST, ERASER = -1, MOST = 6;
+// The value of the component: {photos: [{key, picture, size: [width, height], named}, ...]} when photos come into view, and
+// after a fit {strokes, masks: [address, ...], flat, shows, facts, score, measure, settings}, or {problem: 'a sentence'}, or
+// {} where there is nothing to fit. `named` is the class of which the photo has a label map.
+const COLOURS = COLOUR_LIST, ERASER = -1, MOST = 6, KEPT = 'taught', UNNAMED = 'my class';
 const find = selector => element.querySelector(selector);
 const canvases = [...element.querySelectorAll('canvas')];
-const state = {classes: ['background', 'my class'], strokes: [], photos: [], brush: 1, size: .03, curve: []};
-let drawing = null;
+const state = {
+  classes: ['background', UNNAMED], strokes: [], photos: [], brush: 1, size: .03, curves: {}, cursors: [[.5, .5], [.5, .5]],
+};
+let drawing = null, kept = null, suggested = UNNAMED;
 
 window.taughtStrokes = () => JSON.stringify({classes: state.classes, strokes: state.strokes});
 
@@ -35,31 +37,51 @@ function paint() {
   find('.undo').disabled = find('.clear').disabled = !state.strokes.length;
 }
 
+function brush(index) {
+  const label = document.createElement('label');
+  label.className = 'brush named';
+  label.style.setProperty('--colour', COLOURS[index]);
+  label.innerHTML = '<input type="radio" name="teach-brush"><span class="swatch"></span><input type="text" maxlength="30">';
+  const [radio, text] = label.querySelectorAll('input');
+  Object.assign(radio, {value: index, ariaLabel: `Paint class ${index + 1}`});
+  Object.assign(text, {ariaLabel: `Name of class ${index + 1}`});
+  return label;
+}
+
+// What is there stays in its place, so that it keeps the keyboard.
 function brushes() {
-  const row = find('.brushes');
-  const chosen = state.brush;
-  const items = state.classes.map((name, index) => {
-    const label = document.createElement('label');
-    label.className = 'brush';
-    label.style.setProperty('--colour', COLOURS[index]);
-    label.innerHTML = '<input type="radio" name="teach-brush"><span class="swatch"></span><input type="text" maxlength="30">';
-    const [radio, text] = label.querySelectorAll('input');
-    Object.assign(radio, {value: index, checked: index === chosen, ariaLabel: `Paint class ${index + 1}`});
-    Object.assign(text, {value: name, size: Math.max(name.length, 6), ariaLabel: `Name of class ${index + 1}`});
-    return label;
+  const items = [...element.querySelectorAll('.brush.named')];
+  items.splice(state.classes.length).forEach(item => item.remove());
+  while (items.length < state.classes.length) {
+    items.push(brush(items.length));
+    find('.brush.eraser').before(items.at(-1));
+  }
+  items.forEach((item, index) => {
+    const name = state.classes[index];
+    Object.assign(item.querySelector('[type="text"]'), {value: name, size: Math.max(name.length, 6)});
   });
-  row.querySelectorAll('.brush:not(.eraser)').forEach(item => item.remove());
-  row.prepend(...items);
-  find('.eraser input').checked = chosen === ERASER;
+  element.querySelector(`[name="teach-brush"][value="${state.brush}"]`).checked = true;
   find('.more').disabled = state.classes.length >= MOST;
   find('.fewer').disabled = state.classes.length <= 2;
 }
 
-// Let the server know.
+// Let the server know, and keep what was painted in this tab of the browser for when the page is loaded again.
 function changed() {
-  state.curve.length = Math.min(state.curve.length, state.strokes.length + 1);
+  const {classes, strokes, photos} = state;
+  for (const curve of Object.values(state.curves)) curve.length = Math.min(curve.length, strokes.length + 1);
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify({classes, strokes, photos: photos.map(photo => photo?.key)}));
+  } catch {} // a browser may keep nothing
   element.dataset.pending = performance.now();
   trigger('input');
+}
+
+function add(stroke) {
+  kept = null;
+  state.strokes.push(stroke);
+  state.cursors[stroke.photo] = stroke.points.slice(-2);
+  paint();
+  changed();
 }
 
 function point(event) {
@@ -76,29 +98,95 @@ canvases.forEach((canvas, photo) => {
     paint();
   });
   canvas.addEventListener('pointermove', event => {
-    if (!drawing || drawing.photo !== photo) return;
+    if (!drawing || drawing.keys || drawing.photo !== photo) return;
     const [x, y] = point(event), [before, above] = drawing.points.slice(-2);
     if (Math.hypot(x - before, y - above) < .004) return;
     drawing.points.push(x, y);
     paint();
   });
   const end = event => {
-    if (!drawing || drawing.photo !== photo) return;
-    if (event.type === 'pointerup') {
-      state.strokes.push(drawing);
-      drawing = null;
-      changed();
-    }
+    if (!drawing || drawing.keys || drawing.photo !== photo) return;
+    const stroke = drawing;
     drawing = null;
-    paint();
+    if (event.type === 'pointerup') add(stroke);
+    else paint();
   };
   for (const kind of ['pointerup', 'pointercancel']) canvas.addEventListener(kind, end);
+  canvas.addEventListener('keydown', event => key(event, canvas, photo));
+  canvas.addEventListener('keyup', event => { if (event.key === 'Shift') lift(photo); });
+  canvas.addEventListener('blur', () => lift(photo));
 });
+
+// --- The keyboard: a brush that arrows move by its own width ---
+
+const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+
+function say(text) { find('.said').textContent = text; }
+
+function name(index) { return index === ERASER ? 'eraser' : state.classes[index]; }
+
+function cursor() {
+  canvases.forEach((canvas, photo) => {
+    const [x, y] = state.cursors[photo], mark = canvas.nextElementSibling;
+    const wide = state.size * Math.max(canvas.width, canvas.height) / canvas.width;
+    Object.assign(mark.style, {left: `${100 * x}%`, top: `${100 * y}%`, width: `max(${100 * wide}%, 7px)`});
+    mark.style.setProperty('--colour', COLOURS[state.brush] ?? 'transparent');
+  });
+}
+
+function stroke(photo, points) { return {photo, class: state.brush, size: state.size, points}; }
+
+function lift(photo) {
+  if (!drawing?.keys || drawing.photo !== photo) return;
+  const line = stroke(photo, drawing.points);
+  drawing = null;
+  add(line);
+  say(`Line of ${name(line.class)} painted. Strokes: ${state.strokes.length}.`);
+}
+
+function move([right, down], canvas, photo, draws) {
+  const before = state.cursors[photo], step = state.size * Math.max(canvas.width, canvas.height);
+  const part = (at, by, length) => Number(Math.min(Math.max(at + by * step / length, 0), 1).toFixed(4));
+  const place = [part(before[0], right, canvas.width), part(before[1], down, canvas.height)];
+  state.cursors[photo] = place;
+  if (draws) {
+    drawing ??= {...stroke(photo, [...before]), keys: true};
+    drawing.points.push(...place);
+    paint();
+  }
+  const [x, y] = place.map(value => Math.round(100 * value));
+  say(`${draws ? `Painting ${name(state.brush)}, ` : ''}${x}% from the left, ${y}% from the top`);
+}
+
+function key(event, canvas, photo) {
+  if (event.ctrlKey || event.altKey || event.metaKey || !state.photos[photo] || (drawing && !drawing.keys)) return;
+  const number = Number(event.key);
+  if (ARROWS[event.key]) move(ARROWS[event.key], canvas, photo, event.shiftKey);
+  else if (event.key === ' ' || event.key === 'Enter') {
+    if (!drawing && !event.repeat) {
+      add(stroke(photo, [...state.cursors[photo]]));
+      say(`Dab of ${name(state.brush)} painted. Strokes: ${state.strokes.length}.`);
+    }
+  } else if (number >= 1 && number <= state.classes.length || event.key === '0') {
+    state.brush = number - 1;
+    brushes();
+    say(`Brush: ${name(state.brush)}.`);
+  } else if (event.key === 'Backspace' && !drawing) {
+    find('.undo').click();
+    say(`Strokes: ${state.strokes.length}.`);
+  } else if (event.key === 'Escape' && drawing) {
+    drawing = null;
+    paint();
+  } else return;
+  event.preventDefault();
+  cursor();
+}
 
 element.addEventListener('change', event => {
   const {target} = event;
   if (target.name === 'teach-brush') state.brush = Number(target.value);
   if (target.matches('.size')) state.size = Number(target.value) / 100;
+  cursor();
   if (target.matches('.brush input[type="text"]')) {
     const index = [...element.querySelectorAll('.brush input[type="text"]')].indexOf(target);
     const name = target.value.trim();
@@ -138,39 +226,67 @@ function picture(image, address) {
   if (address) image.src = address;
 }
 
+// Strokes of before the page was loaded again, if they belong to the photo.
+function restore(place, photo) {
+  if (!kept || kept.photos[place] !== photo.key) return;
+  state.classes = kept.classes;
+  if ([UNNAMED, photo.named].includes(kept.classes[1])) suggested = kept.classes[1];
+  state.strokes.push(...kept.strokes.filter(stroke => stroke.photo === place));
+  if (place === 1 || !kept.photos[1]) kept = null;
+}
+
+function frame(panel, canvas, {picture: address, size: [width, height]}) {
+  [canvas.width, canvas.height] = [width, height];
+  picture(panel.querySelector('.photo'), address);
+  for (const part of panel.querySelector('canvas') === canvases[0] ? [panel, find('.taught')] : [panel]) {
+    part.style.setProperty('--ratio', `${width} / ${height}`);
+    part.style.setProperty('--wide', width / height);
+  }
+}
+
 function photos(given) {
+  const before = JSON.stringify(state.strokes);
   given.forEach((photo, place) => {
     const panel = canvases[place].closest('figure');
     panel.classList.toggle('missing', !photo);
     if (state.photos[place]?.key === photo?.key) return;
     state.photos[place] = photo;
     state.strokes = state.strokes.filter(stroke => stroke.photo !== place);
-    state.curve = [];
-    picture(panel.querySelector('.photo'), photo?.picture);
+    state.curves = {};
     picture(panel.querySelector('.mask'), null);
-    if (!photo) return;
-    const [width, height] = photo.size;
-    [canvases[place].width, canvases[place].height] = photo.size;
-    panel.style.setProperty('--ratio', `${width} / ${height}`);
-    panel.style.setProperty('--wide', width / height);
-    if (!place) {
-      find('.taught').style.setProperty('--ratio', `${width} / ${height}`);
-      find('.taught').style.setProperty('--wide', width / height);
-    }
+    if (photo) restore(place, photo);
+    if (photo) frame(panel, canvases[place], photo);
+    else picture(panel.querySelector('.photo'), null);
   });
+  suggest(given[0]?.named);
+  brushes();
+  cursor();
   paint();
+  if (before !== JSON.stringify(state.strokes)) changed();
 }
 
-// The IoU over the number of strokes, as far as this layer's settings have been tried.
-function curve(strokes, score) {
-  state.curve[strokes] = score;
-  const known = Object.entries(state.curve).filter(([, value]) => value !== undefined && value !== null);
-  const most = Math.max(...known.map(([count]) => Number(count)), 2);
-  const place = ([count, value]) => `${(12 + 176 * count / most).toFixed(1)},${(52 - 44 * value).toFixed(1)}`;
-  const dots = known.map(entry => `<circle cx="${place(entry).replace(',', '" cy="')}" r="2.5"/>`).join('');
-  find('.curve').hidden = !known.length;
-  find('.curve svg').innerHTML = `<path class="axes" d="M12 8V52H190"/><polyline points="${known.map(place).join(' ')}"/>${dots}`;
-  find('.curve span').textContent = known.length ? `mIoU ${score?.toFixed(3) ?? ''} after ${strokes} strokes` : '';
+// A photo with a label map brings the name of its class along, unless the visitor has given one.
+function suggest(named) {
+  find('.labelled').textContent = named ? ` This photo has a label map: paint the ${named}, and see the IoU grow.` : '';
+  if (state.classes[1] !== suggested || state.strokes.length || state.classes.includes(named ?? UNNAMED)) return;
+  suggested = state.classes[1] = named ?? UNNAMED;
+}
+
+// The IoU over the number of strokes, and faintly what other settings gave for strokes that are still there.
+function curve({strokes, score, measure, settings}) {
+  if (score !== null) (state.curves[settings] ??= [])[strokes] = score;
+  const most = Math.max(2, ...Object.values(state.curves).map(values => values.length - 1));
+  const place = (count, value) => [(20 + 168 * count / most).toFixed(1), (52 - 44 * value).toFixed(1)];
+  const drawn = Object.entries(state.curves).map(([its, values]) => {
+    const known = Object.entries(values).map(([count, value]) => place(count, value));
+    const dots = known.map(([x, y]) => `<circle cx="${x}" cy="${y}" r="2.5"/>`).join('');
+    return `<g class="${its === settings ? 'now' : 'other'}"><polyline points="${known.join(' ')}"/>${dots}</g>`;
+  });
+  drawn.sort((one, other) => one.includes('"now"') - other.includes('"now"'));
+  find('.curve').hidden = score === null;
+  find('.curve svg').innerHTML = '<path class="axes" d="M20 8V52H190"/><text x="15" y="12">1</text><text x="15" y="55">0</text>' +
+    `<text x="20" y="66">0</text><text x="188" y="66">${most}</text>${drawn.join('')}`;
+  find('.curve span').textContent = score === null ? '' : `${measure} ${score.toFixed(3)}\nafter ${strokes} stroke${strokes === 1 ? '' : 's'}`;
 }
 
 function show(value) {
@@ -183,14 +299,15 @@ function show(value) {
   find('.taught figcaption').textContent = value.shows ?? 'Label map';
   find('.nothing').hidden = Boolean(value.flat || value.problem);
   find('.facts').innerHTML = value.facts ?? '';
-  if (value.settings !== state.settings) state.curve = [];
-  state.settings = value.settings;
-  if (value.flat) curve(value.strokes, value.score);
+  if (value.flat) curve(value);
   else find('.curve').hidden = true;
   element.dataset.took = performance.now() - Number(element.dataset.pending);
   element.dataset.shown = value.strokes ?? 0;
 }
 
+try {
+  kept = JSON.parse(sessionStorage.getItem(KEPT));
+} catch {} // a browser may keep nothing
 brushes();
 paint();
 watch('value', () => show(props.value));

@@ -22,7 +22,8 @@ from segmodels.teaching.network import COARSEST
 from segmodels.training.metrics import Scores, confusion_matrix
 
 from .. import view
-from ..examples import CREDITS
+from ..examples import CREDITS, LABELLED, label_map_of
+from ..links import named
 from ..segment_tab import Upload, download
 from ..server import limits, memory
 from ..server import strokes as drawn
@@ -56,8 +57,11 @@ STRIDES = (32, 16, 8, 4)
 ABOUT = (
     "Each stroke labels the cells of the feature maps that lie under it. On these a 1x1 convolution is fitted (multinomial "
     "logistic regression, solved to the end), one for each stride chosen, and their scores are summed as in FCN. The "
-    "backbone stays as it is, so what you see is what it already knew. <b>Try:</b> stride 32 alone, then 8 alone, then all; "
-    "then the same strokes on random weights."
+    "backbone stays as it is, so what you see is what it already knew. It is told apart only from what you painted: if the cars "
+    "come along with the road, one stroke of background on a car does more than three on houses. <b>Try:</b> stride 32 alone, "
+    "then 8 alone, then all; then the same strokes on random weights. On the cup the curve shows the IoU after every stroke. "
+    "Without a mouse: Tab to the photo, then arrows move the brush by its width, Shift with arrows paints a line, Space a dab; "
+    "1 to 6 choose the class, 0 the eraser, Backspace takes the last stroke back."
 )
 
 TEMPLATE = """<div class="teach">
@@ -69,16 +73,23 @@ TEMPLATE = """<div class="teach">
   <button type="button" class="way undo">Undo</button><button type="button" class="way clear">Clear</button></div>
 <p class="problem" role="alert"></p>
 <div class="boards">
-<figure class="board"><figcaption>Paint here</figcaption><div class="picture"><img class="photo" alt="The photo" hidden>
-  <img class="mask" alt="" hidden><canvas aria-label="The photo, to paint on"></canvas></div></figure>
+<figure class="board"><figcaption><span class="title">Paint here</span>KEYS</figcaption><div class="picture">
+  <img class="photo" alt="The photo" hidden><img class="mask" alt="" hidden>CANVAS</div></figure>
 <figure class="taught"><figcaption>Label map</figcaption><div class="picture"><img class="flat" alt="The label map" hidden>
-  <p class="nothing">Paint a little of each class, and the layer is fitted at once.</p></div></figure>
-<figure class="board missing"><figcaption>The same layer on a second photo</figcaption><div class="picture">
-  <img class="photo" alt="The second photo" hidden><img class="mask" alt="" hidden>
-  <canvas aria-label="The second photo, to paint on"></canvas></div></figure></div>
-<div class="fitted"><div class="facts" role="status"></div>
-<div class="curve" hidden><svg viewBox="0 0 200 60" role="img" aria-label="mIoU over the number of strokes"></svg><span></span></div></div>
+  <p class="nothing">Paint a little of each class, and the layer is fitted at once.<span class="labelled"></span></p></div></figure>
+<figure class="board missing"><figcaption><span class="title">The same layer on a second photo</span>KEYS</figcaption>
+  <div class="picture"><img class="photo" alt="The second photo" hidden><img class="mask" alt="" hidden>CANVAS</div></figure></div>
+<div class="fitted"><div class="facts" role="status"></div><div class="curve" hidden>
+  <svg viewBox="0 0 200 70" role="img" aria-label="IoU over the number of strokes"></svg><span></span></div></div>
+<p class="aside said" role="status"></p>
+<p class="aside" id="teach-keys">Arrows move the brush by its width, with Shift they paint a line. Space paints a dab. 1 to 6 choose the
+  class, 0 the eraser. Backspace takes the last stroke back.</p>
 </div>"""
+KEYS = '<span class="keys" aria-hidden="true">Arrows move, Space dabs, Shift draws</span>'
+CANVAS = (
+    '<canvas tabindex="0" role="application" aria-label="NAME, to paint on" aria-describedby="teach-keys"></canvas>'
+    '<span class="cursor"></span>'
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,10 @@ def section(photo: gr.Image, tab: Shown) -> None:
 
 
 def _template() -> str:
-    return TEMPLATE.replace("SMALLEST", "1").replace("LARGEST", str(int(100 * SIZES[1]) // 2))
+    html = TEMPLATE.replace("SMALLEST", "1").replace("LARGEST", str(int(100 * SIZES[1]) // 2)).replace("KEYS", KEYS)
+    for name in ("The photo", "The second photo"):
+        html = html.replace("CANVAS", CANVAS.replace("NAME", name), 1)
+    return html
 
 
 def _script() -> str:
@@ -167,7 +181,8 @@ def _shown(upload: Upload) -> dict[str, Any] | None:
     if upload is None:
         return None
     picture = memory.display(upload["path"]).photo
-    return {"key": upload["path"], "picture": view.data_url(picture, "JPEG", quality=88), "size": picture.size}
+    address = view.data_url(picture, "JPEG", quality=88)
+    return {"key": upload["path"], "picture": address, "size": picture.size, "named": LABELLED.get(named(upload))}
 
 
 def show(upload: Upload, second: Upload, text: Any, strides: Any, backbone: Any, margins: Any, truth: Upload) -> Answer:
@@ -235,7 +250,7 @@ def answer(paths: Sequence[str], read: Drawn, choice: Choice, margins: bool, tru
     layer = taught(paths, read, choice)
     results = [layer.decode(seen(path, choice.backbone)) for path in paths]
     labels = results[0].labels
-    score, problem = _score(truth, paths[0], labels, len(read.classes))
+    score = _score(truth, paths[0], labels, read.classes)
     return {
         "strokes": len(read.strokes),
         "settings": f"{choice} {read.classes} {truth and truth['path']}",
@@ -245,8 +260,9 @@ def answer(paths: Sequence[str], read: Drawn, choice: Choice, margins: bool, tru
         ),
         "shows": "Margin: bright is undecided" if margins else "Label map",
         "facts": facts(layer, results[0].shares, choice, len(read.strokes)),
-        "score": score,
-        "problem": problem,
+        "score": score.value,
+        "measure": score.measure,
+        "problem": score.problem,
     }
 
 
@@ -266,12 +282,34 @@ def _margins(layer: Taught, path: str, choice: Choice) -> Image.Image:
     return map_image(ahead, 1, "inferno_r")
 
 
-def _score(truth: Upload, path: str, labels: Labels, classes: int) -> tuple[float | None, str]:
-    """The mean IoU over the classes of an uploaded label map; or why there is none."""
-    known = read_truth(truth, memory.display(path).size, (labels.shape[1], labels.shape[0]), classes)
+@dataclass(frozen=True)
+class Score:
+    """How far a layer has come, or why that cannot be said; without a label map neither."""
+
+    value: float | None = None
+    measure: str = "mIoU"
+    problem: str = ""
+
+
+def _score(truth: Upload, path: str, labels: Labels, classes: Sequence[str]) -> Score:
+    """The mean IoU over the classes of an uploaded label map; else that of the one class of an example's own."""
+    if truth is None:
+        return _own_score(path, labels, classes)
+    known = read_truth(truth, memory.display(path).size, (labels.shape[1], labels.shape[0]), len(classes))
     if known.labels is None:
-        return None, known.problem
-    return Scores(confusion_matrix(known.labels, labels, classes)).miou(), ""
+        return Score(problem=known.problem)
+    return Score(Scores(confusion_matrix(known.labels, labels, len(classes))).miou())
+
+
+def _own_score(path: str, labels: Labels, classes: Sequence[str]) -> Score:
+    """The IoU of the class of which an example has a label map, if one of ``classes`` is called so."""
+    photo = {"path": path}
+    name = named(photo)
+    if name not in LABELLED or LABELLED[name] not in classes:
+        return Score()
+    found = (labels == classes.index(LABELLED[name])).astype(np.uint8)
+    truth = np.asarray(Image.open(label_map_of(name)).resize(found.shape[::-1], Image.Resampling.NEAREST))
+    return Score(Scores(confusion_matrix(truth, found, 2)).iou[1], f"IoU of {LABELLED[name]}")
 
 
 def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int) -> str:
@@ -282,7 +320,7 @@ def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int)
     used = ", ".join(map(str, sorted(choice.strides, reverse=True)))
     return (
         f"<p><strong>{strokes} {'stroke' if strokes == 1 else 'strokes'}</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
-        f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}.</p>"
+        f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}. Where it errs, add a stroke.</p>"
     )
 
 

@@ -124,7 +124,7 @@ layer sees; of several, the scores are summed, as in FCN.
     answer="""
 Stride 32 finds three quarters of the tip and hardly anything in the towers, but its outline is as soft as its cells are
 large. Stride 4 keeps to the edges, but what it sees is "bright and upright": it loses three quarters of the tip, and takes
-five times as much of the towers. The sum of both finds nearly all of the tip and no more of the towers than stride 32:
+six times as much of the towers. The sum of both finds nearly all of the tip and hardly more of the towers than stride 32:
 deep features say *what*, fine ones *where*. With **random weights** the same strokes find less of the tip, and stride 32
 takes several times as much of the towers: the layer learned as well, but the features had less to tell.
 """,
