@@ -182,6 +182,13 @@ def test_every_backbone_at_every_stride_answers(backbone: str) -> None:
         assert pixels(answer["flat"]).shape == (SIDE, SIDE)
 
 
+def test_one_class_alone_has_the_whole_photo_and_it_is_said_why() -> None:
+    answer = show(*HELMET[:2])
+    assert (pixels(answer["flat"]) == 1).all()
+    assert "until another class is painted" in answer["facts"]
+    assert "until another class is painted" not in show(*HELMET)["facts"]
+
+
 def test_a_margin_map_in_place_of_the_label_map() -> None:
     answer = show(*HELMET, margins=True)
     assert "undecided" in answer["shows"]

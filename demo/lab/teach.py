@@ -77,7 +77,7 @@ TEMPLATE = """<div class="teach">
   <img class="photo" alt="The photo" hidden><img class="mask" alt="" hidden>CANVAS</div></figure>
 <figure class="taught"><figcaption>Label map</figcaption><div class="picture"><img class="flat" alt="The label map" hidden>
   <p class="nothing">Paint a little of each class, and the layer is fitted at once.<span class="labelled"></span></p></div></figure>
-<figure class="board missing"><figcaption><span class="title">The same layer on a second photo</span>KEYS</figcaption>
+<figure class="board missing"><figcaption><span class="title">On a second photo</span>KEYS</figcaption>
   <div class="picture"><img class="photo" alt="The second photo" hidden><img class="mask" alt="" hidden>CANVAS</div></figure></div>
 <div class="fitted"><div class="facts" role="status"></div><div class="curve" hidden>
   <svg viewBox="0 0 200 70" role="img" aria-label="IoU over the number of strokes"></svg><span></span></div></div>
@@ -317,10 +317,12 @@ def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int)
     fit = layer.fit
     cells = ", ".join(f"{count} of {escape(name)}" for name, count in fit.cells.items())
     found = ", ".join(f"{escape(name)} {share:.1%}" for name, share in shares.items())
+    painted = [escape(name) for name, count in fit.cells.items() if count]
+    hint = "Where it errs, add a stroke." if len(painted) > 1 else f"All is {painted[0]} until another class is painted."
     used = ", ".join(map(str, sorted(choice.strides, reverse=True)))
     return (
         f"<p><strong>{strokes} {'stroke' if strokes == 1 else 'strokes'}</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
-        f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}. Where it errs, add a stroke.</p>"
+        f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}. {hint}</p>"
     )
 
 
