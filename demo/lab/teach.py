@@ -318,7 +318,9 @@ def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int)
     cells = ", ".join(f"{count} of {escape(name)}" for name, count in fit.cells.items())
     found = ", ".join(f"{escape(name)} {share:.1%}" for name, share in shares.items())
     painted = [escape(name) for name, count in fit.cells.items() if count]
-    hint = "Where it errs, add a stroke." if len(painted) > 1 else f"All is {painted[0]} until another class is painted."
+    hint = (
+        "Where it errs, add a stroke." if len(painted) > 1 else f"All is {painted[0]} until another class is painted."
+    )
     used = ", ".join(map(str, sorted(choice.strides, reverse=True)))
     return (
         f"<p><strong>{strokes} {'stroke' if strokes == 1 else 'strokes'}</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
