@@ -59,6 +59,7 @@ def test_five_strokes_find_the_helmet_and_brush_photo_and_label_map_are_in_view_
     browser: Browser, url: str, width: int, height: int, dark: bool
 ) -> None:
     page = opened(browser, url, width, height, dark)
+    page.locator("#teach canvas").first.scroll_into_view_if_needed()
     for number, (class_, points) in enumerate(HELMET, start=1):
         paint(page, class_, points)
         expect(page.locator("#teach .facts")).to_contain_text(f"{number} stroke")
