@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from . import zoo
+from .inference.bounds import MIN_SIDE
 from .networks import published
 from .networks.network import SegmentationNetwork
 from .record import Record, backbone_hash
 from .segmenter import Segmenter
-from .settings import check_settings
+from .settings import WORKING_SIZES, check_settings, whole
 from .teaching.network import taught_card
 from .weights import Progress, load_state, read_state, read_weights, shown
 from .zoo import Card
@@ -127,6 +128,8 @@ def as_recorded(card: Card, record: Record) -> Card:
         )
     stride = record.output_stride if card.chooses_stride else None
     check_settings(card, record.atrous_rate, stride, record.working_size)
+    if record.short_side is not None:
+        whole("the shorter side", record.short_side, MIN_SIDE, WORKING_SIZES[1])
     return replace(
         card,
         class_list=record.class_list,

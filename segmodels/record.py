@@ -71,6 +71,8 @@ class Record:
     @property
     def origin(self) -> str:
         """What the weights were trained on, and from: a clause."""
+        if self.score_strides is not None:
+            return f"taught by {self.start}"
         folders = ", ".join(f"{count} photos of {name}" for name, count in self.data.items())
         return f"trained on {folders}, from {self.start}"
 

@@ -143,9 +143,7 @@ class Segmenter:
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
-        if working_size is None and self.card.short_side:
-            return fit_short_side(size, self.card.short_side)
-        return fit_working_size(size, working_size or self.card.working_size, self._network.grid)
+        return seen_size(self.card, self._network.grid, size, working_size)
 
     def decode(
         self,
@@ -159,7 +157,7 @@ class Segmenter:
         ``size`` is the (width, height) of the label map, the photo's own if None.
 
         Raises:
-            ValueError: also for features of another backbone.
+            ValueError: also for features of another backbone, or at an output stride that the decoder cannot have.
         """
         rate = self._rate(features, atrous_rate)
         logits, milliseconds = self._scores(features, rate)
@@ -216,11 +214,16 @@ class Segmenter:
         """The maps of ``features`` as the network takes them: on its device and in its precision.
 
         Raises:
-            ValueError: for features of another backbone.
+            ValueError: for features of another backbone, or at an output stride that the decoder cannot have.
         """
         if features.backbone != self._backbone:
             raise ValueError(
                 f"these features are another network's: {self.card.name} decodes those of its own backbone alone"
+            )
+        if not self.card.chooses_stride and features.output_stride != self.card.output_stride:
+            raise ValueError(
+                f"these features end at stride {features.output_stride}, and {self.card.name} decodes those at "
+                f"{self.card.output_stride}: encode the photo at {self.card.output_stride}"
             )
         return [self._here(map_) for map_ in features.maps]
 
@@ -300,6 +303,13 @@ class Turns:
 
 CORNER_STRIDE = 16
 """On a grid of corners sides are a multiple of this plus 1, so that at this stride the last cell lies on the last pixel."""
+
+
+def seen_size(card: Card, grid: Grid, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
+    """The (width, height) at which the network of ``card`` sees a photo of ``size``, as on the card if no size is given."""
+    if working_size is None and card.short_side:
+        return fit_short_side(size, card.short_side)
+    return fit_working_size(size, working_size or card.working_size, grid)
 
 
 def fit_working_size(size: tuple[int, int], working_size: int, grid: Grid = "centre") -> tuple[int, int]:

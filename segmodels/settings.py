@@ -11,7 +11,8 @@ from .networks.pooling import ASPP
 from .zoo import Card
 
 LARGEST_ATROUS_RATE = 64
-"""Beyond this every outer tap of every branch is off the map at any working size: the network no longer changes."""
+"""Beyond this every outer tap of every branch is off the map of the compact zoo at its working size, 65 cells long at
+output stride 8: its networks no longer change."""
 
 WORKING_SIZES = (64, 2048)
 """The least and the largest working size, in pixels of the longer side."""

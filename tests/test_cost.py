@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv
 
 from segmodels import zoo
 from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
+from segmodels.insight.facts import network_cost
 from segmodels.networks.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
 from segmodels.networks.unet import unet
 
@@ -27,6 +29,31 @@ def test_macs_agree_with_torchs_flop_counter(name: str, size: tuple[int, int]) -
             network(torch.empty(1, 3, *size))
     cost = count(network, *size)
     assert 2 * cost.macs == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [*((name, (385, 513)) for name in zoo.compact_models()), ("unet", (384, 512)), ("fcn_resnet50", (520, 693))],
+)
+def test_what_is_listed_is_counted_at_the_size_at_which_a_4_to_3_photo_is_seen(
+    name: str, size: tuple[int, int]
+) -> None:
+    with torch.device("meta"):
+        network = zoo.build(name).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, *size))
+    assert 2 * network_cost(name).macs == pytest.approx(counter.get_total_flops(), rel=0.001)
+
+
+def test_what_was_trained_at_another_stride_is_counted_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = replace(zoo.card("deeplabv3_mobilenetv2"), name="trained_at_8", atrous_rate=12, output_stride=8)
+    monkeypatch.setattr(zoo, "CARDS", {**zoo.CARDS, fine.name: fine})
+    with torch.device("meta"):
+        network = deeplabv3_mobilenetv2().eval()
+        network.backbone.set_output_stride(8)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, 385, 513))
+    assert 2 * network_cost(fine.name).macs == pytest.approx(counter.get_total_flops(), rel=0.001)
 
 
 @pytest.mark.parametrize("name", zoo.CARDS)

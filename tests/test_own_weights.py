@@ -141,6 +141,7 @@ def test_weights_without_a_record_are_what_the_card_says(tmp_path: Path, cat: Im
         ({"atrous_rate": 0}, "whole number"),
         ({"output_stride": 5}, "8, 16 or 32"),
         ({"working_size": 5}, "working size"),
+        ({"short_side": -5}, "shorter side"),
         ({"mean": (float("nan"), 0, 0)}, "normalised"),
         ({"std": (0.0, 1.0, 1.0)}, "normalised"),
     ],

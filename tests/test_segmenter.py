@@ -103,6 +103,15 @@ def test_features_can_be_decoded_again(deeplab: Segmenter, cat: Image.Image) -> 
     assert all(torch.equal(before, after) for before, after in zip(kept, features.maps, strict=True))
 
 
+@pytest.mark.parametrize("stride", [8, 32])
+def test_a_decoder_of_one_stride_refuses_features_of_another(stride: int, cat: Image.Image) -> None:
+    """The compact zoo has one backbone, so their decoders can share features, if these lie where each expects them."""
+    encoder, fcn = segmodels.load("deeplabv3_mobilenetv2"), segmodels.load("fcn_mobilenetv2")
+    assert (fcn.decode(encoder.encode(cat)).labels == fcn(cat).labels).all()
+    with pytest.raises(ValueError, match=f"end at stride {stride}, and fcn_mobilenetv2 decodes those at 16"):
+        fcn.decode(encoder.encode(cat, output_stride=stride))
+
+
 def test_visitors_with_different_settings_do_not_mix(deeplab: Segmenter, cat: Image.Image) -> None:
     photo = cat.resize((160, 120))
     settings = [(rate, stride) for rate in (1, 3, 6) for stride in (8, 16, 32)]

@@ -289,9 +289,22 @@ def test_a_saved_layer_is_loaded_as_a_network(name: str, tmp_path: Path, astrona
     taught.save(file)
     loaded = segmodels.load(file)
     assert loaded.card.class_list == classes
+    assert loaded.card.origin == f"taught by strokes, on the backbone of {BASE if name == 'random' else name}"
     assert (loaded(astronaut).labels == taught(astronaut).labels).mean() > 0.999
     if name != "random":
         assert file.stat().st_size < 20_000
+
+
+@pytest.mark.parametrize(
+    ("names", "left_alone"), [(["cup", "background"], 1), (["background", "cup"], 0), (["other", "cup"], 0)]
+)
+def test_a_class_called_background_is_left_without_colour_and_else_the_first(
+    base: Segmenter, names: list[str], left_alone: int
+) -> None:
+    photo = halves()
+    result = segmodels.fit_head(base, [(photo, zones())], names)(photo)
+    same = (np.asarray(result.overlay(photo)) == np.asarray(photo)).all(axis=2)
+    assert (same == (result.labels == left_alone)).mean() > 0.999
 
 
 def test_the_command_line_segments_a_folder_with_a_taught_layer(

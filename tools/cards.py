@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segmodels import zoo
-from segmodels.insight.facts import network_cost
+from segmodels.insight.facts import counted_at, network_cost
 from segmodels.labels import CAMVID, VOC, VOC_CLASSES
 from segmodels.loading import opened
 from segmodels.segmenter import Segmenter
@@ -95,7 +95,7 @@ def facts(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, A
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "parameters": cost.parameters,
         "macs": cost.macs,
-        "macs_at": f"{card.working_size} x {card.working_size * 3 // 4} pixels",
+        "macs_at": "{} x {} pixels".format(*counted_at(card.name)),
         "training": training(card),
         "scores": measure(card, folder, split),
         "licence": DATA_SETS[card.class_list].licence,

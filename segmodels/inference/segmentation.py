@@ -65,7 +65,8 @@ class Segmentation:
     """(width, height) in pixels at which the network saw the photo."""
     precision: str
     milliseconds: dict[str, float]
-    """``encode``, ``decode`` and ``total``, which also has the resizing at both ends."""
+    """``encode``, ``decode``, ``resize`` from logits to the label map, and ``total``, their sum: all but reading the photo
+    and bringing it to the working size."""
     confidence: dict[str, float]
     """Mean probability of each class found, over the cells of the logits that were given it."""
     notes: tuple[str, ...] = ()

@@ -4,6 +4,8 @@ from functools import cache
 from typing import Any
 
 from .. import zoo
+from ..segmenter import seen_size
+from ..settings import apply
 from .cost import Cost, count
 
 
@@ -34,6 +36,13 @@ def facts(card: zoo.Card) -> dict[str, Any]:
 
 @cache
 def network_cost(name: str) -> Cost:
-    """What the network called ``name`` costs on a landscape 4:3 photo at its working size."""
-    chosen = zoo.card(name)
-    return count(zoo.skeleton(name), chosen.short_side or chosen.working_size * 3 // 4, chosen.working_size)
+    """What the network called ``name`` costs on a landscape 4:3 photo at its working size, set as it was trained."""
+    card, network = zoo.card(name), zoo.skeleton(name)
+    apply(network, card.atrous_rate, card.output_stride)
+    width, height = counted_at(name)
+    return count(network, height, width)
+
+
+def counted_at(name: str) -> tuple[int, int]:
+    """The (width, height) at which the network called ``name`` sees a landscape 4:3 photo."""
+    return seen_size(zoo.card(name), zoo.skeleton(name).grid, (4, 3))

@@ -93,7 +93,8 @@ def fit_head(
         backbone: a network of the zoo, by name or loaded, whose backbone is used.
         painted: photos, each with its strokes: an (H, W) uint8 array of the photo's size, the index of a class where it was
             painted and 255 where nothing was.
-        classes: two to 255 names, or names and colours; pictures leave one that is called background without colour.
+        classes: two to 255 names, or names and colours; of names, pictures leave the one that is called background without
+            colour, else the first.
         strides: one or more of 32, 16, 8, 4, 2 (16 to 1 in a classic U-Net). A backbone that was trained with dilations
             runs without them.
 
@@ -101,11 +102,7 @@ def fit_head(
         ValueError: with a sentence, for anything else, and where nothing was painted.
     """
     base = load(backbone) if isinstance(backbone, str) else backbone
-    class_list = (
-        classes
-        if isinstance(classes, ClassList)
-        else ClassList(tuple(classes), VOC_COLOURS[: len(classes)], background=0)
-    )
+    class_list = classes if isinstance(classes, ClassList) else _class_list(tuple(classes))
     names = class_list.names
     decoder = maps_of(base.card).layers(strides, len(names)).eval().requires_grad_(False)
     taught = Taught(base, decoder, taught_card(base.card, class_list, decoder.strides))
@@ -126,6 +123,14 @@ def fit_head(
     return taught
 
 
+def _class_list(names: tuple[str, ...]) -> ClassList:
+    """Names with Pascal VOC's colours, black for the background."""
+    background = names.index("background") if "background" in names else 0
+    black, *colours = VOC_COLOURS[: max(len(names), 1)]
+    colours.insert(background, black)
+    return ClassList(names, tuple(colours), background)
+
+
 def _training_cells(
     taught: Taught, decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]]
 ) -> tuple[Tensor, Tensor]:
@@ -133,10 +138,6 @@ def _training_cells(
     found, targets = [], []
     num_classes = len(taught.card.classes)
     for seen, painted in zip(features, strokes, strict=True):
-        if seen.output_stride != taught.card.output_stride:
-            raise ValueError(
-                f"these features end at stride {seen.output_stride}: encode the photo at {taught.card.output_stride}"
-            )
         check_strokes(painted, seen.photo_size, num_classes)
         with torch.inference_mode():
             joined = decoder.joined(taught.maps(seen))[0].cpu()
