@@ -123,6 +123,10 @@ def test_evaluate_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert report["iou"]["train"] is None
     assert report["pixel_accuracy"] == pytest.approx(1 - (cats // 2) / truth.size)
     assert report["iou"]["background"] == (1 if background else None)
+    Image.new("L", truth.shape[::-1], 255).save(tmp_path / "labels" / "cat.png")
+    main(["evaluate", str(tmp_path), "--model", "deeplabv3plus_mobilenetv2", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert (report["miou"], report["miou7"], report["pixel_accuracy"]) == (None, None, None)  # all of it is void
 
 
 def test_evaluate_errors_are_one_line(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

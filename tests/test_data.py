@@ -6,8 +6,15 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from segmodels.inference.photo import as_photo
-from segmodels.training.data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
+from segmodels.inference.photo import as_photo, read_photo
+from segmodels.training.data import (
+    Batches,
+    SegmentationFolder,
+    TrainingCrops,
+    class_presence,
+    photos_by_folder,
+    sampling_weights,
+)
 
 
 def test_a_folder_gives_photos_and_their_label_maps(data_folder: Path) -> None:
@@ -17,6 +24,13 @@ def test_a_folder_gives_photos_and_their_label_maps(data_folder: Path) -> None:
     assert photo.size == (96, 64)
     assert labels.shape == (64, 96)
     assert set(np.unique(labels)) == {0, 2, 255}
+
+
+def test_photos_are_counted_by_the_name_of_their_folder(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data_folder)
+    here = SegmentationFolder(".", "train")
+    assert photos_by_folder([here]) == {"data": 6}
+    assert photos_by_folder([here, SegmentationFolder(data_folder, "val")]) == {"data": 8}
 
 
 @pytest.mark.parametrize("missing", ["images", "labels", "train.txt", "images/3.jpg", "labels/3.png"])
@@ -52,6 +66,31 @@ def test_a_label_map_is_turned_with_its_photo(data_folder: Path, orientation: in
         inside = labels != 255
         assert ((labels == 1) == coloured)[inside].mean() > 0.95
         assert as_photo(photo).size == photo.size
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "LA", "P", "1", "CMYK"])
+def test_a_photo_of_any_kind_is_what_segmenting_sees(data_folder: Path, mode: str) -> None:
+    with Image.open(data_folder / "images" / "0.jpg") as image:
+        photo = image.convert("RGB")
+    if mode == "I;16":
+        photo = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    elif mode in ("RGBA", "LA"):
+        photo.putalpha(Image.linear_gradient("L").resize(photo.size))
+        photo = photo.convert(mode)
+    else:
+        photo = photo.convert(mode)
+    (data_folder / "images" / "0.jpg").unlink()
+    path = data_folder / "images" / f"0.{'jpg' if mode == 'CMYK' else 'png'}"
+    photo.save(path)
+    seen, _ = SegmentationFolder(data_folder, "train")[0]
+    assert (np.asarray(seen) == np.asarray(read_photo(path).image)).all()
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_broken_exif_turns_nothing(data_folder: Path, exif: bytes) -> None:
+    with Image.open(data_folder / "images" / "0.jpg") as image:
+        image.save(data_folder / "images" / "0.jpg", exif=exif)
+    assert SegmentationFolder(data_folder, "train")[0][0].size == (96, 64)
 
 
 def test_label_maps_that_hold_something_else_are_named(data_folder: Path) -> None:

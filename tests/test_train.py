@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from segmodels import zoo
 from segmodels.networks import published
+from segmodels.segmenter import seen_size
 from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.loss import lovasz_softmax, segmentation_loss
@@ -61,6 +62,15 @@ def test_lovasz_loss_of_sure_predictions_is_one_minus_iou() -> None:
     sure = torch.nn.functional.one_hot(predicted, 4).movedim(-1, 1).float()
     ious = [2 / 4, 2 / 3, 1 / 2]
     assert lovasz_softmax(sure, labels).item() == pytest.approx(1 - sum(ious) / 3)
+
+
+def test_on_corners_the_lovasz_loss_looks_at_every_second_cell_of_a_map_at_stride_2() -> None:
+    logits, labels = torch.randn(2, 3, 17, 13), torch.randint(3, (2, 33, 25), dtype=torch.uint8)
+    lovasz = segmentation_loss(logits, labels, 0.0, 1.0, "corner") - segmentation_loss(
+        logits, labels, 0.0, 0.0, "corner"
+    )
+    expected = lovasz_softmax(logits[..., ::2, ::2].softmax(1), labels[:, ::4, ::4].long())
+    assert lovasz.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_void_alone_has_no_loss_but_a_gradient_that_can_be_taken() -> None:
@@ -120,8 +130,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 
 
 def test_a_checkpoint_of_another_run_is_refused(data_folder: Path, tmp_path: Path) -> None:
-    def run(name: str = "fcn_mobilenetv2", recipe: Recipe = TINY) -> None:
-        train(zoo.card(name), [SegmentationFolder(data_folder, "train")], out, recipe, resume=True, workers=0)
+    def run(name: str = "fcn_mobilenetv2", recipe: Recipe = TINY, start: str | None = None) -> None:
+        folders = [SegmentationFolder(data_folder, "train")]
+        train(zoo.card(name), folders, out, recipe, start=start, resume=True, workers=0)
 
     out = tmp_path / "weights.safetensors"
     checkpoint = out.with_suffix(".checkpoint.pt")
@@ -130,6 +141,8 @@ def test_a_checkpoint_of_another_run_is_refused(data_folder: Path, tmp_path: Pat
         run(recipe=Recipe(epochs=3, batch=2, crop=64))
     with pytest.raises(ValueError, match="another network"):
         run("unet_mobilenetv2")
+    with pytest.raises(ValueError, match="another start: random"):  # which the weights would be said to come from
+        run(start="zoo")
     labels = data_folder / "labels" / "0.png"
     whole = labels.read_bytes()
     labels.write_bytes((data_folder / "labels" / "1.png").read_bytes())
@@ -192,10 +205,21 @@ def test_no_warm_up_starts_at_the_full_rate() -> None:
     assert learning_rate_factor(0, 100, Recipe.of(["warmup=0"])) == 1
 
 
-def test_an_aspp_needs_two_photos(data_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", zoo.compact_models())
+def test_an_aspp_needs_two_photos(data_folder: Path, tmp_path: Path, name: str) -> None:
     folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
     with pytest.raises(ValueError, match="2 or more"):
-        train(zoo.card("deeplabv3_mobilenetv2"), folders, out, replace(TINY, batch=1), workers=0)
+        train(zoo.card(name), folders, out, replace(TINY, batch=1), workers=0)
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "unet_resnet18"])
+def test_what_is_trained_on_small_photos_is_validated_as_small(name: str) -> None:
+    card = zoo.card(name)
+    smaller, recipe = start.fitted_to(96, card, Recipe())
+    assert recipe.crop == 96
+    grid = zoo.skeleton(name).grid
+    seen, usual = seen_size(smaller, grid, (96, 72)), seen_size(card, grid, (96, 72))
+    assert seen == pytest.approx([side * 96 / Recipe().crop for side in usual], abs=9)  # or to whole cells
 
 
 def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path: Path) -> None:

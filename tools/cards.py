@@ -72,13 +72,11 @@ def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str,
         name: None if value is None else round(value, 4) for name, value in zip(card.classes, scores.iou, strict=True)
     }
     return {
-        "data": f"{folder.root.name}/{split}",
+        "data": f"{folder.name}/{split}",
         "images": len(folder),
         "working_size": card.working_size,
         "precision": "float32",
-        **({"miou7": round(scores.miou7, 4)} if card.class_list == VOC else {}),
-        "miou": round(scores.miou(), 4),
-        "pixel_accuracy": round(scores.pixel_accuracy, 4),
+        **{name: round(value, 4) for name, value in scores.measures(card.classes).items()},
         "iou": iou,
         "pixels": dict(zip(card.classes, scores.pixels, strict=True)),
     }

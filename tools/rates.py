@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segmodels import zoo
-from segmodels.labels import VOC
+from segmodels.labels import VOC, VOC_CLASSES
 from segmodels.loading import assemble
 from segmodels.segmenter import Segmenter
 from segmodels.training import rates
@@ -63,9 +63,7 @@ def _row(setting: Setting, scores: Scores) -> dict[str, Any]:
     return {
         "rate": setting[0],
         "stride": setting[1],
-        "miou7": round(scores.miou7, 4),
-        "miou": round(scores.miou(), 4),
-        "pixel_accuracy": round(scores.pixel_accuracy, 4),
+        **{name: round(value, 4) for name, value in scores.measures(VOC_CLASSES).items()},
     }
 
 
@@ -77,7 +75,7 @@ def facts(folder: SegmentationFolder, split: str) -> dict[str, Any]:
     return {
         "network": rates.NETWORK,
         "home": list(rates.HOME),
-        "data": f"{folder.root.name}/{split}",
+        "data": f"{folder.name}/{split}",
         "images": len(folder),
         "moved": [rows[case] for case in moved],
         "fitted": [rows[case] for case in fitted],

@@ -65,7 +65,7 @@ def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> No
         own = zoo.build(rates.NETWORK)
         load_state(own, apart(run.averaged.module.state_dict(), _name(rate, stride)))
         file = rates.weights_file(rate, stride)
-        data = {folder.root.name: len(folder)}
+        data = {folder.name: len(folder)}
         as_trained = replace(card, atrous_rate=rate, output_stride=stride)
         record = Record.of(as_trained, card.name, data, backbone_hash(own.state_dict()))
         save_state(own, file, "decoder.", record)

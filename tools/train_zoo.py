@@ -66,7 +66,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     voc = SegmentationFolder(options.voc, "train")
     folders = [voc, *(Unlabelled(folder, "train", options.every) for folder in options.unlabelled)]
-    data = {folder.root.name: len(folder) for folder in folders}
+    data = {folder.name: len(folder) for folder in folders}
     network = begun(voc, recipe)
     write(network.state_dict(), options.out / "beginning", data)
     with joined_team() as team:

@@ -125,10 +125,11 @@ class Truth:
     problem: str = ""
 
     def miou(self, labels: Labels, classes: int) -> str:
-        """The score of ``labels`` as it stands in a caption; nothing without a truth."""
+        """The score of ``labels`` as it stands in a caption; nothing without a truth to score against."""
         if self.labels is None:
             return ""
-        return f"mIoU {Scores(confusion_matrix(self.labels, labels, classes)).miou():.3f}"
+        miou = Scores(confusion_matrix(self.labels, labels, classes)).miou()
+        return "" if miou is None else f"mIoU {miou:.3f}"
 
 
 def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int], classes: int) -> Truth:

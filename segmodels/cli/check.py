@@ -46,7 +46,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{arguments.data} is not ready: {count} {'thing is' if count == 1 else 'things are'} wrong with it"
         )
-    print("Ready to train on.")
+    print(
+        "Ready to train on."
+        if "train" in findings.photos
+        else "Ready to score on; without a train.txt, not to train on."
+    )
 
 
 def _print_shares(findings: "Findings") -> None:

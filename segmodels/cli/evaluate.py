@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..labels import VOC_CLASSES
 from .options import add_model, choose, loaded
 
 if TYPE_CHECKING:
@@ -38,24 +37,24 @@ def run(arguments: argparse.Namespace) -> None:
     iou = dict(zip(segmenter.card.classes, scores.iou, strict=True))
     pixels = dict(zip(segmenter.card.classes, scores.pixels, strict=True))
     if arguments.json:
+        measures = scores.measures(segmenter.card.classes)
         report = {
             "model": arguments.model,
-            "data": folder.root.name,
+            "data": folder.name,
             "split": arguments.split,
             "images": len(folder),
-            "miou": scores.miou(),
-            "miou7": scores.miou7 if segmenter.card.classes == VOC_CLASSES else None,
+            "miou": measures.get("miou"),
+            "miou7": measures.get("miou7"),
             "iou": iou,
             "pixels": pixels,
-            "pixel_accuracy": scores.pixel_accuracy,
+            "pixel_accuracy": measures.get("pixel_accuracy"),
         }
         print(json.dumps(report))
         return
     for name, value in iou.items():
         shown = "   -" if value is None else f"{value:.3f}"
         print(f"{name:<14}{shown}{pixels[name]:>12,} pixels")
-    seven = f"mIoU-7 {scores.miou7:.3f}, " if segmenter.card.classes == VOC_CLASSES else ""
-    print(f"mIoU {scores.miou():.3f}, {seven}pixel accuracy {scores.pixel_accuracy:.3f}")
+    print(scores.summary(segmenter.card.classes))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ _MAX_PROFILE_BYTES = 4 * 2**20  # press profiles take 2 to 3 MB
 
 def upright_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """The picture in sRGB as it is meant to be seen, and what was done to that end; itself if nothing was."""
-    method = _orientation(image)
+    method = turn_of(image)
     profile = image.info.get("icc_profile")
     image, notes = _flat_eight_bit(image)
     image, colour_notes = _in_srgb(image, profile)
@@ -34,8 +34,11 @@ TURNS = {
 }
 """What makes a photo upright, by the EXIF orientation in its file."""
 
+SIDEWAYS = tuple(TURNS[orientation] for orientation in range(5, 9))
+"""Those that swap width and height."""
 
-def _orientation(image: Image.Image) -> Image.Transpose | None:
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
     """How to turn the picture upright. Broken EXIF says nothing of that."""
     try:
         return TURNS.get(image.getexif().get(0x0112, 1))

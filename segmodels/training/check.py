@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..inference.pictures import label_image
+from ..inference.upright import SIDEWAYS, turn_of
 from ..labels import VOID, ClassList
 from ..weights import whole_file
-from .data import PHOTO_SUFFIXES, TURNED_SIDEWAYS, folder_classes, orientation, read_stems
+from .data import PHOTO_SUFFIXES, folder_classes, read_stems
 
 SHOWN = 5
 """Files that a sentence names; of more, it gives the number."""
@@ -78,6 +79,8 @@ def _check_split(root: Path, split: str, stems: Sequence[str], findings: Finding
         findings.problems.append(f"{split}: {what}: {', '.join(names[:SHOWN])}{more}.")
     if not stems:
         findings.problems.append(f"{split}: the list is empty.")
+    elif counts[VOID] and not counts[:VOID].any():
+        findings.problems.append(f"{split}: every pixel is void, so there is nothing to learn or to score.")
     findings.photos[split], findings.pixels[split] = len(stems), counts
 
 
@@ -128,12 +131,12 @@ def _colour(palette: list[int], value: int) -> tuple[int, int, int]:
 def _photo_faults(photo: Path, labelled: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     try:
         with Image.open(photo) as image:
-            size, turned = image.size, orientation(image) in TURNED_SIDEWAYS
+            size, turn = image.size, turn_of(image)
             image.load()
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         yield "photos cannot be read", photo.name
         return
-    if labelled != size and not (turned and labelled == size[::-1]):
+    if labelled != size and not (turn in SIDEWAYS and labelled == size[::-1]):
         yield "sizes differ", f"{photo.name} {size[0]} x {size[1]}, its labels {labelled[0]} x {labelled[1]}"
 
 

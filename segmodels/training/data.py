@@ -7,25 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..inference.upright import TURNS
+from ..inference.upright import turn_of, upright_rgb
 from ..labels import VOC, VOID, ClassList, read_class_list
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-TURNED_SIDEWAYS = range(5, 9)
-"""The orientations that swap width and height."""
-
-
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of a photo; 1 is upright."""
-    found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return found if found in TURNS else 1
 
 
 class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
@@ -56,6 +47,11 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
             for path in (self.photo_path(stem), self.label_path(stem)):
                 if not path.is_file():
                     raise FileNotFoundError(f"{path} is listed in {split}.txt and missing")
+
+    @property
+    def name(self) -> str:
+        """The folder's own, also if it was given as ``.``."""
+        return self.root.resolve().name
 
     def photo_path(self, stem: str) -> Path:
         """Where the photo is, or should be."""
@@ -88,17 +84,15 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
         path = self.photo_path(self.stems[index])
         try:
             with Image.open(path) as image:
-                turn = TURNS.get(orientation(image))
-                photo = image.convert("RGB")
+                stored, turn = image.size, turn_of(image)
+                image.load()
+                photo, _ = upright_rgb(image)  # as everyone else sees it, whatever its depth and colours
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path} cannot be read as a photo ({error})") from error
+        photo.info = {}  # an orientation or a profile left here would be applied twice
         labels = self.labels(index)
-        stored = photo.size
-        if turn is not None:
-            photo = photo.transpose(turn)
-            photo.info = {}  # an orientation left here would be applied twice
-            if labels.shape[::-1] == stored:
-                labels = np.array(Image.fromarray(labels).transpose(turn))
+        if turn is not None and labels.shape[::-1] == stored:
+            labels = np.array(Image.fromarray(labels).transpose(turn))
         if labels.shape[::-1] != photo.size:
             raise ValueError(
                 f"{path} has {stored[0]} x {stored[1]} pixels and its label map {labels.shape[1]} x {labels.shape[0]}"
@@ -114,6 +108,14 @@ def folder_classes(root: Path) -> ClassList:
     """
     file = root / "classes.txt"
     return read_class_list(file) if file.is_file() else VOC
+
+
+def photos_by_folder(folders: Sequence[SegmentationFolder]) -> dict[str, int]:
+    """How many photos each folder lists, by its name; of two that are called alike, both together."""
+    counted: dict[str, int] = {}
+    for folder in folders:
+        counted[folder.name] = counted.get(folder.name, 0) + len(folder)
+    return counted
 
 
 def usual_side(folders: Sequence[SegmentationFolder], sample: int = 200) -> int:

@@ -27,7 +27,11 @@ def segmentation_loss(
         coarse_cells = cells_at(labels, LABEL_STRIDE, grid)
         coarse = fine
         if coarse_cells.shape != cells.shape:
-            coarse = nn.functional.interpolate(fine, coarse_cells.shape[-2:], mode="bilinear")
+            if grid == "corner":  # every cell of the coarser map is one of the finer
+                step = LABEL_STRIDE // stride
+                coarse = fine[..., ::step, ::step]
+            else:
+                coarse = nn.functional.interpolate(fine, coarse_cells.shape[-2:], mode="bilinear")
         loss = loss + lovasz_weight * lovasz_softmax(coarse.softmax(1), coarse_cells)
     return loss
 

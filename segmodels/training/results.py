@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..inference.pictures import overlay
-from ..labels import VOC_CLASSES, VOID, ClassList
+from ..labels import VOID, ClassList
 from ..weights import whole_file
 from .data import SegmentationFolder
 from .metrics import Scores
@@ -44,9 +44,8 @@ def write_scores(out: Path, scores: Scores, classes: ClassList, data: str) -> No
         f"| {name} | {'-' if iou is None else f'{iou:.3f}'} | {pixels:,} |"
         for name, iou, pixels in zip(classes.names, scores.iou, scores.pixels, strict=True)
     ]
-    seven = f", mIoU-7 {scores.miou7:.3f}" if classes.names == VOC_CLASSES else ""
     text = (
-        f"# {out.name} on {data}\n\nmIoU {scores.miou():.3f}{seven}, pixel accuracy {scores.pixel_accuracy:.3f}\n\n"
+        f"# {out.name} on {data}\n\n{scores.summary(classes.names)}\n\n"
         "| class | IoU | pixels |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     )
     with whole_file(results_folder(out) / "scores.md") as partial:

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from ..networks.network import SegmentationNetwork
+from ..networks.pooling import ASPP
 from ..speed.precision import keep_depthwise_in_float32, training_precision
 from ..weights import shown, whole_file
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
@@ -72,7 +73,7 @@ class Run:
     ) -> None:
         if recipe.batch % team.size:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {team.size} processes")
-        if recipe.batch == team.size and hasattr(network.decoder, "aspp"):
+        if recipe.batch == team.size and any(isinstance(module, ASPP) for module in network.decoder.modules()):
             raise ValueError(
                 "the ASPP normalises one number a photo over the batch: make the batch 2 or more a process"
             )
@@ -153,7 +154,7 @@ class Run:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network, recipe and data.
+        """Go on from a checkpoint of the same network, recipe, data and start.
 
         Raises:
             ValueError: if the checkpoint was made by another run, or is damaged.
@@ -163,9 +164,9 @@ class Run:
             found = {name: state[name] for name in self.identity}
         except Exception as error:  # what a broken file does to a decoder has many names
             raise ValueError(f"{shown(path)} is no checkpoint that can be read; delete it to start anew") from error
-        for name, what in (("shapes", "network"), ("recipe", "recipe"), ("data", "data set")):
-            if found[name] != self.identity[name]:
-                told = f": {found[name]}" if name == "recipe" else ""
+        for name, what in (("shapes", "network"), ("recipe", "recipe"), ("data", "data set"), ("start", "start")):
+            if found.get(name) != self.identity.get(name):
+                told = f": {found[name]}" if name in ("recipe", "start") else ""
                 raise ValueError(f"{shown(path)} belongs to another {what}{told}; delete it to start anew")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])

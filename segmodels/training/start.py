@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import zoo
+from ..inference.bounds import MIN_SIDE
 from ..networks import published
 from ..networks.backbones import VGG16, MobileNetV2
 from ..networks.fcn import FCN, load_vgg16
@@ -119,13 +120,14 @@ def as_trained(card: Card, recipe: Recipe) -> Card:
 
 
 def fitted_to(photos: int, card: Card, recipe: Recipe) -> tuple[Card, Recipe]:
-    """Crops no larger than the longer side of the ``photos``, in pixels, and a working size smaller by as much.
+    """Crops no larger than the longer side of the ``photos``, in pixels, and working sizes smaller by as much.
 
     Enlarged photos cost time and show nothing more; and what is trained small must not be validated large.
     """
-    crop = max(min(recipe.crop, photos), 32)
+    crop = max(min(recipe.crop, photos), MIN_SIDE)
     size = max(round(card.working_size * crop / recipe.crop), WORKING_SIZES[0])
-    return replace(card, working_size=size), replace(recipe, crop=crop)
+    short_side = card.short_side and max(round(card.short_side * crop / recipe.crop), MIN_SIDE)
+    return replace(card, working_size=size, short_side=short_side), replace(recipe, crop=crop)
 
 
 def prepare(network: SegmentationNetwork, card: Card, recipe: Recipe) -> None:

@@ -18,14 +18,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from .. import zoo
-from ..labels import VOC_CLASSES
 from ..loading import bundled_backbone
 from ..networks.network import SegmentationNetwork
 from ..record import Record, backbone_hash
 from ..segmenter import Segmenter
 from ..weights import save_state
 from ..zoo import Card
-from .data import SegmentationFolder, common_classes, usual_side
+from .data import SegmentationFolder, common_classes, photos_by_folder, usual_side
 from .evaluate import evaluate
 from .forecast import forecast
 from .metrics import Scores
@@ -115,8 +114,7 @@ def _run_to_the_end(
                 row = {"step": run.step, "loss": float(np.mean(run.losses))}
                 if validation is not None and leads:
                     scores = validate(run, card, validation)
-                    seven = {"miou7": scores.miou7} if card.classes == VOC_CLASSES else {}
-                    row |= {**seven, "miou": scores.miou(), "pixel_accuracy": scores.pixel_accuracy}
+                    row |= scores.measures(card.classes)
                 run.history.append(row)
                 run.losses.clear()
             if leads and ends_epoch:
@@ -146,7 +144,7 @@ def _write(
     scores: Scores | None,
 ) -> None:
     """The weights first, then the results."""
-    data = {folder.root.name: len(folder) for folder in folders}
+    data = photos_by_folder(folders)
     try:
         write_weights(run, card, out, start, data)
     except OSError as error:
@@ -162,7 +160,7 @@ def _write(
     write_log(out, log)
     if validation is not None:
         scores = scores or validate(run, card, validation)  # nothing was left of a resumed run
-        write_scores(out, scores, card.class_list, f"{validation.root.name}/{validation.split}")
+        write_scores(out, scores, card.class_list, f"{validation.name}/{validation.split}")
         write_predictions(out, labeller(run, card), validation)
 
 
