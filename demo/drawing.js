@@ -1,8 +1,9 @@
 // Draws results. The server sends a photo once and, for each answer, one label map with the numbers that belong to it;
 // all pictures, the classes' colours and what the pointer tells are made here, so opacity and isolation cost it nothing.
 //
-// A result:  {photo: {file, size: [width, height], notes}, labels: 'data:image/png;...', summary,
+// A result:  {photo: {file, size: [width, height], notes}, labels: 'data:image/png;...', summary, nothing,
 //             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...]}, the largest class first.
+// The result's `nothing` is what to say where no class was found.
 // In place of one: {problem: 'a sentence'}, or null before the first photo.
 window.drawing = (() => {
   const EDGE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
@@ -142,6 +143,7 @@ window.drawing = (() => {
       const found = classes.filter(one => !one.nothing);
       find('.choices').hidden = !found.length;
       find('.nothing').hidden = found.length > 0;
+      find('.nothing').textContent = value.nothing;
       find('.choices').replaceChildren(find('.choices legend'), choice('all', 'all classes'), ...found.map(choice));
     }
 

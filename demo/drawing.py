@@ -38,7 +38,12 @@ def answer(path: str, display: Display, result: Segmentation) -> Answer:
 
 def drawn(result: Segmentation) -> dict[str, Any]:
     """What the browser draws of a result, over whatever picture it has."""
-    return {"labels": label_png(result.labels), "classes": found(result), "summary": view.summary(result)}
+    return {
+        "labels": label_png(result.labels),
+        "classes": found(result),
+        "summary": view.summary(result),
+        "nothing": view.nothing(result.class_list),
+    }
 
 
 def found(result: Segmentation) -> list[dict[str, Any]]:

@@ -317,7 +317,7 @@ def setting_updates(linked: Linked) -> tuple[Any, Any, Any, Any]:
     if linked.model is None and linked.rate is None and linked.stride is None:
         return (gr.skip(),) * 4
     card = zoo.card(linked.model or DEFAULT_MODEL)
-    source = card.source or "bundled"
+    source = "published" if card.source == "published" else "bundled"  # one's own stand with the bundled ones
     network = gr.update(value=source), gr.update(value=card.name, choices=choices(source))
     rate, stride = updates(card)
     if linked.rate is not None:

@@ -39,7 +39,7 @@ PROGRESS = gr.Progress()
 SLIDER = (1, 24)
 """The atrous rates that the page offers; programs may ask for more."""
 
-IDLE = "Idle: {title} has no atrous convolutions, so there is no rate or stride to set. Choose a DeepLab to use them."
+IDLE = "Idle: {title} has no ASPP and one output stride, so there is no rate or stride to set. Choose a DeepLab to use them."
 STRIDE_ALONE = (
     "{title} has no ASPP, so there is no rate to set. The weights were trained at output stride {stride}; at another, the "
     "dilated backbone gives a finer or a coarser map."
@@ -243,7 +243,14 @@ def _rounded(confidence: float | None) -> str:
 
 
 def _report_file(path: str, result: Segmentation, file: Path) -> None:
-    file.write_text(json.dumps(result.report(), indent=2), encoding="utf-8")
+    file.write_text(json.dumps(_report(path, result), indent=2), encoding="utf-8")
+
+
+def _report(path: str, result: Segmentation) -> dict[str, Any]:
+    """The command line's, with what was done to the photo."""
+    report = result.report(Path(path).name)
+    report["notes"] += memory.display(path).notes
+    return report
 
 
 Writer = Callable[[str, Segmentation, Path], None]
@@ -315,16 +322,14 @@ def _api() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.jpg"]
                 _labels_file(path, result, files[0])
-                photo = memory.photo(path)
-                overlay(photo.image, result.labels, classes=result.class_list).save(files[1], quality=90)
+                overlay(memory.photo(path).image, result.labels, classes=result.class_list).save(files[1], quality=90)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)
                 ]
+            report = _report(path, result)
         except (ValueError, OSError) as error:
             raise gr.Error(sentence(error), print_exception=False) from None
-        answer = result.report(Path(path).name)
-        answer["notes"] += photo.notes
-        return cached[0], cached[1], answer
+        return cached[0], cached[1], report
 
     trigger.click(segment, [image, model, rate, stride], [labels, drawn, report], api_name="segment", **COMPUTES)

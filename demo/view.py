@@ -103,6 +103,28 @@ def summary(result: Segmentation) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
 
 
+VOC_NOTHING = (
+    "Nothing here that the network knows: it was taught twenty things, among them people, cats, dogs, horses, birds, "
+    "cars, boats and sofas, and took all of this photo for background."
+)
+NAMED = 8
+"""Of classes of one's own, so many are named."""
+
+
+def nothing(classes: ClassList) -> str:
+    """What is said where all of a photo is background; nothing if no class is."""
+    if classes.names == VOC.names:
+        return VOC_NOTHING
+    if classes.background is None:
+        return ""
+    taught = [name for index, name in enumerate(classes.names) if index != classes.background]
+    more = " and more" if len(taught) > NAMED else ""
+    return (
+        f"Nothing here that the network knows: it was taught {', '.join(taught[:NAMED])}{more}, "
+        f"and took all of this photo for {classes.names[classes.background]}."
+    )
+
+
 def swatch(index: int, classes: ClassList = VOC) -> str:
     """A spot of a class's colour, to stand before its name."""
     names = "; ".join(f"--{name}: {colour}" for name, colour in colours(index, classes).items())

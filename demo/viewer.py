@@ -18,14 +18,9 @@ TEMPLATE = """<div class="panels drawn">
 <figure class="overlays"><figcaption>Per-class overlays</figcaption>
   <div class="picture"><canvas role="img" aria-label="Overlays: none yet"></canvas></div>
   <fieldset class="choices" hidden><legend>Show</legend></fieldset>
-  <p class="hint nothing" hidden>NOTHING</p></figure>
+  <p class="hint nothing" hidden></p></figure>
 <p class="problem" role="alert"></p>
 <div class="under-pointer" hidden></div></div>"""
-
-NOTHING = (
-    "Nothing here that the network knows: it was taught twenty things, among them people, cats, dogs, horses, birds, "
-    "cars, boats and sofas, and took all of this photo for background."
-)
 
 
 ON_LOAD = """
@@ -38,7 +33,7 @@ def viewer() -> gr.HTML:
     """The pictures, empty. Its value is a ``drawing.Answer``; its ``upload`` event says that a photo was chosen."""
     return gr.HTML(
         None,
-        html_template=TEMPLATE.replace("NOTHING", NOTHING),
+        html_template=TEMPLATE,
         js_on_load=ON_LOAD,
         elem_id="pictures",
         server_functions=[live.frames()],

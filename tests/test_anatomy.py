@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from demo.anatomy.diagram import description, draw
 from demo.anatomy.facts import Anatomy, Part, _parts, anatomy
 from demo.anatomy.layout import stride
-from demo.anatomy.tab import UNTRAINED, _choices, adapt_settings, compare, layers_csv, layers_table, show
+from demo.anatomy.tab import UNTRAINED, _choices, _short, adapt_settings, compare, layers_csv, layers_table, show
 from segmodels import zoo
 from segmodels.insight.cost import count
 from segmodels.networks.backbones import ResNet18
@@ -200,6 +200,24 @@ def test_the_tables_hold_every_layer(name: str) -> None:
     parsed = list(csv.DictReader(io.StringIO(layers_csv(found))))
     assert [int(row["macs"]) for row in parsed] == [layer.macs for layer in found.cost.layers]
     assert sum(int(row["parameters"]) for row in parsed) == found.cost.parameters
+
+
+@pytest.mark.parametrize(
+    ("count", "written"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1 k"),
+        (999_499, "999 k"),
+        (999_500, "1 M"),
+        (3_284_000, "3.28 M"),
+        (999_700_000, "1 G"),
+        (999_600_000_000, "1,000 G"),
+        (2_345_678_000_000, "2,346 G"),
+    ],
+)
+def test_counts_are_written_in_three_digits(count: int, written: str) -> None:
+    assert _short(count) == written
 
 
 def test_all_networks_are_beside_the_chosen_one() -> None:

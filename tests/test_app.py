@@ -9,10 +9,14 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from torch import nn
 
 import segmodels
 from demo import build
+from demo.segment_tab import _about as about
+from demo.segment_tab import _report_file, segmented
 from demo.server.settings import whole
+from segmodels import read_photo, zoo
 from segmodels.cli import main
 
 from .conftest import EXAMPLES
@@ -79,6 +83,16 @@ def test_the_report_is_the_command_lines(client: Client, tmp_path: Path, capsys:
         assert report[key] == expected[key], key
 
 
+def test_a_saved_report_names_the_photo_and_what_was_done_to_it(tmp_path: Path) -> None:
+    grey = np.asarray(Image.open(CAT).convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    path = str(tmp_path / "grey.png")
+    _report_file(path, segmented(path, "fcn_mobilenetv2", None, None), tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["file"] == "grey.png"
+    assert report["notes"] == list(read_photo(path).notes) != []
+
+
 def test_the_atrous_rate_changes_the_answer(client: Client) -> None:
     maps = [np.asarray(segment(client, CAT, model="deeplabv3_mobilenetv2", atrous_rate=rate)[0]) for rate in (1, 6)]
     assert (maps[0] != maps[1]).any()
@@ -89,6 +103,15 @@ def test_settings_are_idle_where_there_are_none(client: Client, name: str) -> No
     *_, report = segment(client, CAT, model=name, atrous_rate=12, output_stride=8)
     assert report["atrous_rate"] is None
     assert report["output_stride"] is None
+
+
+@pytest.mark.parametrize("name", segmodels.list_models())
+def test_what_is_said_of_the_settings_is_true_of_the_layers(name: str) -> None:
+    network = zoo.skeleton(name)
+    dilated = any(module.dilation != (1, 1) for module in network.modules() if isinstance(module, nn.Conv2d))
+    said = about(name)
+    assert not (dilated and "no atrous convolutions" in said)
+    assert ("no ASPP" in said) == (zoo.card(name).atrous_rate is None)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,14 @@ def test_the_backbone_runs_once_a_stride_and_the_head_18_times(new_photo: str, m
     assert [page.count("pending") for page in pages] == [18, 12, 6, 0]
     assert list(grid.show({"path": new_photo}, MODEL)) == pages[-1:]
     assert len(settings) == 18
+
+
+@pytest.mark.parametrize("trained", [1, 4, 5, 9, 64])
+def test_the_rate_that_weights_were_trained_at_is_in_the_grid(trained: int) -> None:
+    rates = grid.rates(replace(zoo.card(MODEL), atrous_rate=trained))
+    assert trained in rates
+    assert len(set(rates)) == len(grid.RATES)
+    assert rates == tuple(sorted(rates))
 
 
 def test_the_page_says_what_the_cells_are(photo: str) -> None:

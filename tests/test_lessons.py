@@ -477,8 +477,8 @@ def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
     crops = [logged(f"{name}.json")["training"]["crops"] for name in TWO]
     networks = [zoo.build(name) for name in TWO]
     parameters = [sum(weight.numel() for weight in network.parameters()) for network in networks]
-    sides = [zoo.card(name).working_size for name in TWO]
-    macs = [count(network, side * 3 // 4, side).macs for network, side in zip(networks, sides, strict=True)]
+    sizes = [map(int, re.findall(r"\d+", logged(f"{name}.json")["macs_at"])) for name in TWO]
+    macs = [count(network, height, width).macs for network, (width, height) in zip(networks, sizes, strict=True)]
     scores = [logged(f"{name}.json")["scores"]["miou7"] for name in TWO]
     (bars,) = (panel for panel in drawn(9).iter() if (panel.get("aria-label") or "").startswith("Bars"))
     lengths = [float(bar.get("width") or 0) for bar in bars if (bar.get("class") or "").startswith("bar")]
@@ -530,6 +530,8 @@ def test_the_steps_end_where_the_output_or_the_input_does() -> None:
     assert resampling.steps(resampling.DOWN, 5, 1, 0, 2) == 1  # a kernel larger than the map
     update = _bounded(LESSONS[1], resampling.DOWN, 3, 2, 1, 5, 64)
     assert (update["maximum"], update["value"]) == (9, 9)
+    most = resampling.steps(resampling.DOWN, 1, 1, 2, 8)  # the largest output that the sliders lead to
+    assert f"Step {most} of {most}" in resampling.draw(resampling.DOWN, 1, 1, 2, 8, most)
 
 
 # --- 11: train one yourself ------------------------------------------------------------------------------------------

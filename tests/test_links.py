@@ -1,12 +1,16 @@
 """Links: read, checked, written, and read again."""
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
 
-from demo.links import OWN, Linked, named, read, sentences
+from demo.lessons import LESSONS, resampling
+from demo.links import OWN, Linked, named, own_value, read, sentences, setting_updates
+from demo.segment_tab import SOURCES
+from segmodels import zoo
 
 from .conftest import EXAMPLES
 
@@ -67,6 +71,14 @@ def test_one_wrong_part_does_not_spoil_the_others() -> None:
     assert (linked.photo, linked.model, linked.rate, linked.tab) == ("rocket", None, 3, "lab")
 
 
+def test_a_link_to_weights_of_one_s_own_shows_them_beside_the_bundled_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(zoo.card("unet_mobilenetv2"), name="mine", network="unet_mobilenetv2", file=Path("mine.safetensors"))
+    monkeypatch.setattr(zoo, "CARDS", {**zoo.CARDS, "mine": own})
+    source, network, *_ = setting_updates(Linked(model="mine"))
+    assert source["value"] in [value for _, value in SOURCES]
+    assert {"mine", "unet_mobilenetv2"} <= {name for _, name in network["choices"]}
+
+
 def test_sentences_are_escaped() -> None:
     note = sentences(reading("photo=<script>"))
     assert "&lt;script&gt;" in note
@@ -84,6 +96,11 @@ def test_the_settings_of_a_view_are_read_by_what_its_controls_allow() -> None:
         linked = read(query | {name: wrong}, PLACES, own)
         assert name not in linked.own
         assert len(linked.ignored) == 1
+
+
+def test_a_link_may_ask_for_any_step_that_the_lesson_leads_to() -> None:
+    *_, step = LESSONS[1].controls()
+    assert own_value(step, str(resampling.steps(resampling.DOWN, 1, 1, 2, 8))) == resampling.MOST_STEPS
 
 
 def test_an_example_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import segmodels
+from demo import view
 from demo.lab import parts as lab
 from segmodels import zoo
 from segmodels.cli import main
 from segmodels.insight.parts import parts
+from segmodels.labels import VOC, ClassList
 from segmodels.loading import own_card
 from segmodels.training.check import check
 from segmodels.training.data import SegmentationFolder
@@ -84,6 +86,11 @@ def _repaint(folder: Path) -> None:
     image.save(folder / "labels" / "train00.png")
 
 
+def _void(folder: Path) -> None:
+    for path in (folder / "labels").glob("val*"):
+        Image.new("L", Image.open(path).size, 255).save(path)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no photo": (
         lambda folder: (folder / "images" / "train03.jpg").unlink(),
@@ -99,6 +106,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "in both": (lambda folder: (folder / "val.txt").write_text("train00\n"), "in both train and val"),
     "twice": (lambda folder: (folder / "val.txt").write_text("val00\nval00\n"), "more than once: val00"),
     "empty": (lambda folder: (folder / "val.txt").write_text("\n"), "the list is empty"),
+    "void": (_void, "val: every pixel is void"),
 }
 
 
@@ -121,6 +129,17 @@ def test_classes_without_a_pixel_and_files_in_no_list_are_remarked(tmp_path: Pat
     assert "unicorn" in remarks
     assert "8 label maps are in no list, such as val00" in remarks
     assert "no val.txt" in remarks
+
+
+def test_photos_to_score_on_alone_are_not_called_ready_to_train_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy_data.write(tmp_path)
+    (tmp_path / "train.txt").unlink()
+    main(["check", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert "Ready to train" not in shown
+    assert "Ready to score on" in shown
 
 
 def test_colours_become_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,6 +303,17 @@ def test_the_lab_takes_label_maps_of_its_own_classes_alone(
     names = list(parts(zoo.skeleton("mine")))
     said = lab.show({"path": str(photo)}, "mine", names, {"path": str(tmp_path / "truth.png")})
     assert "classes go from 0 to 2" in said
+
+
+def test_the_page_names_the_classes_that_were_not_found() -> None:
+    own = ClassList(("background", "disc", "box"))
+    assert "it was taught disc, box, and took all of this photo for background" in view.nothing(own)
+    many = view.nothing(ClassList(("other", *(f"thing {number}" for number in range(20))), background=0))
+    assert "thing 7 and more" in many
+    assert "thing 8" not in many
+    assert "for other" in many
+    assert "twenty things" in view.nothing(VOC)
+    assert view.nothing(ClassList(("disc", "box"))) == ""
 
 
 def test_app_refuses_what_is_no_weights_file_in_a_line(tmp_path: Path) -> None:

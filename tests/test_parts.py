@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,9 @@ def test_the_page_says_what_is_zero_and_what_changes() -> None:
     assert "features at stride 8, as they enter the concatenation" in shown
     assert f"{(full != rest).mean():.1%} of the pixels change" in shown
     assert "All parts are on" in page.show({"path": CAT}, "unet_mobilenetv2", names, None)
+    only_pooling = [name for name in names if name != "1x1"]
+    shown = page.show({"path": CAT}, "unet_mobilenetv2", only_pooling, None)
+    assert "the head's 1x1 convolution" in unescape(shown)  # there is no ASPP
     overview = page.show_each({"path": CAT}, "fcn_mobilenetv2", None)
     assert all(name in overview for name in ("without scores at stride 8", "FCN-16s", "FCN-8s"))
 

@@ -255,8 +255,8 @@ def _bar(value: float, most: float) -> str:
 def _short(value: int) -> str:
     """A count in three digits: ``3.28 M``."""
     for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= unit:
-            return f"{value / unit:.3g}{name}" if value < 1000 * unit else f"{value / unit:,.0f}{name}"
+        if value >= 0.9995 * unit:  # 999,500 is a million in three digits
+            return f"{value / unit:.3g}{name}" if value < 999.5 * unit else f"{value / unit:,.0f}{name}"
     return str(value)
 
 

@@ -33,9 +33,9 @@ DOUBT = 0.5
 """A pixel whose best class has less than this is more likely something else, by the network's own account."""
 
 ABOUT = (
-    "The network gives every pixel a probability for each of its 21 classes; the mask keeps the best one and forgets the "
+    "The network gives every pixel a probability for each of its classes; the mask keeps the best one and forgets the "
     "rest. <b>Entropy</b> is what the mask forgets, in bits: 0 where one class has it all, 1 where two share it equally, "
-    "log<sub>2</sub> 21 = 4.39 where all are equal. <b>Margin</b> is the best class's probability less the second best's: 1 "
+    "log<sub>2</sub> 21 = 4.39 where all of Pascal VOC's 21 are equal. <b>Margin</b> is the best class's probability less the second best's: 1 "
     "where it is undisputed, 0 at a tie. In both maps bright means unsure. Sure is not right: a network can be sure and "
     "wrong, above all of things that it was never taught."
 )

@@ -50,7 +50,7 @@ class Column:
     milliseconds: float
     """Of the backbone."""
     results: tuple[Segmentation, ...]
-    """One a rate, in the order of ``RATES``."""
+    """One a rate, in the order of ``rates``."""
 
 
 def networks() -> list[tuple[str, str]]:
@@ -58,6 +58,13 @@ def networks() -> list[tuple[str, str]]:
     return [
         (view.offered(card), card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand
     ]
+
+
+def rates(card: Card) -> tuple[int, ...]:
+    """``RATES``, with the one that the weights were trained at in place of the nearest, if it is another."""
+    trained = card.atrous_rate or RATES[0]
+    nearest = min(RATES, key=lambda rate: abs(rate - trained))
+    return tuple(trained if rate == nearest else rate for rate in RATES)
 
 
 def section(photo: gr.Image, tab: Shown) -> None:
@@ -161,7 +168,7 @@ def write_sheet(path: str, file: Path, model: Any) -> None:
     pictures = [
         [
             Picture(result.labels, _name(card, rate, stride), _facts(done[stride], result, trained), result.class_list)
-            for rate, result in zip(RATES, done[stride].results, strict=True)
+            for rate, result in zip(rates(card), done[stride].results, strict=True)
         ]
         for stride in STRIDES
     ]
@@ -183,7 +190,7 @@ def columns(path: str, model: str, size: tuple[int, int]) -> Iterator[Column]:
     for stride in sorted(STRIDES, key=lambda stride: stride != segmenter.card.output_stride):
         features = memory.features(path, model, stride)
         height, width = features.maps[-1].shape[-2:]
-        results = tuple(segmenter.decode(features, rate, size) for rate in RATES)
+        results = tuple(segmenter.decode(features, rate, size) for rate in rates(segmenter.card))
         yield Column(stride, (width, height), features.milliseconds, results)
 
 
@@ -216,7 +223,7 @@ def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
     heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
     rows = "".join(
         f'<div class="rate" style="--rate: {place}" aria-hidden="true">rate <strong>{rate}</strong></div>'
-        for place, rate in enumerate(RATES)
+        for place, rate in enumerate(rates(card))
     )
     cells = "".join(
         _cell(card, (column, row), done.get(stride), trained)
@@ -232,7 +239,7 @@ def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
 def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
     """The answer at the setting that the weights were trained with; None until its column is done."""
     column = done.get(card.output_stride)
-    return None if column is None else column.results[RATES.index(card.atrous_rate or RATES[0])]
+    return None if column is None else column.results[rates(card).index(card.atrous_rate or RATES[0])]
 
 
 def _column_head(place: int, stride: int, column: Column | None) -> str:
@@ -252,7 +259,7 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     if column is None or trained is None:
         return f'<div class="cell pending" style="{area}"><div class="picture"></div></div>'
     result = column.results[place[1]]
-    rate, stride = RATES[place[1]], column.stride
+    rate, stride = rates(card)[place[1]], column.stride
     kind, note = _kind(card, rate, stride)
     differs = result.labels != trained.labels
     taps = taps_inside(column.map_size, rate)

@@ -19,7 +19,7 @@ def facts_table(settings: Settings, looked: Look, heat: Values | None) -> str:
     """The classes at the pixel as bars, and what the picture shows in numbers and sentences."""
     best = np.argsort(looked.probabilities)[::-1][:BARS]
     bars = "".join(_bar(settings, looked, int(index)) for index in best)
-    return f"""<table class="classes pixel-bars"><caption>The pixel's {BARS} best classes</caption>
+    return f"""<table class="classes pixel-bars"><caption>The pixel's {len(best)} best classes</caption>
 <thead><tr><th scope="col">Class</th><th scope="col">Probability</th></tr></thead><tbody>{bars}</tbody></table>
 <p>{_theory(settings, looked)}</p>{_branches(looked)}<p role="status">{_effect(settings, looked, heat)}</p>"""
 
@@ -51,13 +51,14 @@ def _theory(settings: Settings, looked: Look) -> str:
 
 
 def _branches(looked: Look) -> str:
-    """The ASPP's branches as a table, and where their taps off the map lie."""
+    """The branches of the ASPP, or of a head without rates, as a table, and where their taps off the map lie."""
     if not looked.branches:
         return ""
     rows = "".join(_branch_row(branch, place, looked) for place, branch in enumerate(looked.branches))
     columns, height = looked.map_size
-    return f"""<div class="wide" tabindex="0" role="region" aria-label="Branches of the ASPP"><table class="classes">
-<caption>The ASPP's branches on the map of {columns} × {height} cells</caption>
+    whole = "ASPP" if any(branch.rate for branch in looked.branches) else "head"
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Branches of the {whole}"><table class="classes">
+<caption>The {whole}'s branches on the map of {columns} × {height} cells</caption>
 <thead><tr><th scope="col">Branch</th><th scope="col">Taps on the map</th><th scope="col">Through it alone</th></tr></thead>
 <tbody>{rows}</tbody></table></div><p>{_outside(looked)}</p>"""
 

@@ -32,7 +32,7 @@ def figure(photo: memory.Display, settings: Settings, looked: Look, heat: Values
     grey = ImageEnhance.Brightness(ImageEnhance.Color(photo.photo).enhance(0.15)).enhance(0.55)
     pixel = "({}, {})".format(*(int(part * size) for part, size in zip(_centre(looked), photo.size, strict=True)))
     name = escape(settings.card.classes[looked.followed])
-    described = f"The photo with pixel {pixel} marked, its receptive field and the ASPP's taps"
+    described = f"The photo with pixel {pixel} marked, its receptive field and the taps on the backbone's last map"
     return f"""<figure class="looked-at"><figcaption>{escape(settings.sentence)}, pixel {pixel}: score of {name}</figcaption>
 <div class="picture"><svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(described)}" font-family="system-ui, sans-serif">
 <clipPath id="pixel-photo"><rect width="{width}" height="{height}"/></clipPath>{_padding(looked, border, unit)}

@@ -112,7 +112,7 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                 *others, last = controls
                 bound = partial(_bounded, lesson)
                 gr.on(
-                    [other.change for other in others],
+                    [step.select, *(other.change for other in others)],
                     bound,
                     controls,
                     [last],

@@ -51,7 +51,8 @@ class Lesson:
     """Where the same can be seen at work."""
     on_photo: bool = False
     last_most: Callable[..., int] | None = None
-    """What the last control, a slider, may be at most, from the values of those before it."""
+    """What the last control, a slider, may be at most, from the values of those before it; it is made with the largest
+    of all, which is what a link may ask for."""
 
     @property
     def slug(self) -> str:

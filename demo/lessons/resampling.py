@@ -11,6 +11,8 @@ from .connections import connections, ones_everywhere
 from .lesson import Lesson, See, chosen, radio, slider
 
 DOWN, UP = "strided", "transposed"
+MOST_STEPS = 12**2
+"""A 1x1 kernel over a map of 8 x 8 cells and two of padding around it: so many there may be."""
 SIDE = 300
 """Of a map in a drawing, so that both fit on a projector beside each other."""
 
@@ -86,7 +88,7 @@ def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any
     kernel, stride, padding, side = int(kernel), int(stride), int(padding), int(side)
     size = made.shape[-1]
     last = steps(kind, kernel, stride, padding, side)
-    step = min(whole("the step", step, 1, 64), last)
+    step = min(whole("the step", step, 1, MOST_STEPS), last)
     now = moment(kind, made, step)
     corner = (now.at[0] * stride - padding, now.at[1] * stride - padding)
     dashed = Dashed(padding, corner, kernel)
@@ -147,7 +149,7 @@ that shows in the pictures a network makes. A kernel that is a multiple of the s
         slider("Stride", 2, 1, 4),
         slider("Padding", 1, 0, 2),
         slider("Map", 5, 2, 8),
-        slider("Step", 5, 1, 9),
+        slider("Step", 5, 1, MOST_STEPS),
     ],
     figure=draw,
     last_most=steps,

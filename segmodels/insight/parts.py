@@ -84,8 +84,9 @@ def _aspp_parts(aspp: ASPP) -> list[Part]:
     first, *atrous, pooling = aspp.convs
     rates = ["rate r", *(f"rate {factor}r" for factor in range(2, len(atrous) + 1))][: len(atrous)]
     where = "behind its ReLU, before the concatenation"
+    whose = "the ASPP's" if atrous else "the head's"
     return [
-        _output_part("1x1", f"the output of the ASPP's 1x1 convolution, {where}", first),
+        _output_part("1x1", f"the output of {whose} 1x1 convolution, {where}", first),
         *(
             _output_part(name, f"the output of the ASPP's 3x3 convolution at {name}, {where}", branch)
             for name, branch in zip(rates, atrous, strict=True)
