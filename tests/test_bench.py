@@ -46,6 +46,7 @@ def test_the_tables_name_every_network(report: dict[str, Any]) -> None:
     text = markdown(report)
     for name in ("deeplabv3plus_mobilenetv2", "deeplabv3_mobilenet_v3_large"):
         assert text.count(f"`{name}`") >= 3
+    assert text.count("160 x 120 photo") == 2  # the one that was taken
     widths = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert len(widths) > 10
 

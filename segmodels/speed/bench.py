@@ -333,7 +333,8 @@ def _in_turns(name: str, ours: Way, theirs: Way, photo: Image.Image, turns: int)
     ours(photo), theirs(photo)
     pairs = [(_times(lambda: ours(photo), 1)[0], _times(lambda: theirs(photo), 1)[0]) for _ in range(turns)]
     first, second = (statistics.median(times) for times in zip(*pairs, strict=True))
-    return {"model": name, "ours": round(first, 1), "theirs": round(second, 1), "times": round(second / first, 2)}
+    times = {"ours": round(first, 1), "theirs": round(second, 1), "times": round(second / first, 2)}
+    return {"model": name, "photo": list(photo.size), **times}
 
 
 def _times(run: Callable[[], object], repeats: int) -> list[float]:

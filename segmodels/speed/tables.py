@@ -24,7 +24,7 @@ def _tables(report: Row) -> list[str]:
     if report["same_network"]:
         tables.append(
             table(
-                "Same network, same weights, 1440 x 1080 photo",
+                f"Same network, same weights, {_photo(report['same_network'])}",
                 ("network", "input", "precision", "torchvision", "ours", "times faster", "target", "same pixels"),
                 [
                     (*_sides(row), f"{row['agreement']:.2%} ({row['weights']} weights, {row['agreement_of']})")
@@ -35,7 +35,7 @@ def _tables(report: Row) -> list[str]:
     if report["compact_zoo"]:
         tables.append(
             table(
-                "Compact zoo beside LRASPP-MobileNetV3, 1-megapixel photo",
+                f"Compact zoo beside LRASPP-MobileNetV3, {_photo(report['compact_zoo'])}",
                 ("network", "input", "precision", "LRASPP", "ours", "times faster", "target", "same as in float32"),
                 [(*_sides(row), f"{row['agreement']:.2%}") for row in report["compact_zoo"]],
             )
@@ -88,6 +88,12 @@ def _tables(report: Row) -> list[str]:
             )
         )
     return tables
+
+
+def _photo(rows: Sequence[Row]) -> str:
+    """The size of the photo that was taken for all of them."""
+    width, height = rows[0]["photo"]
+    return f"{width} x {height} photo"
 
 
 def _sides(row: Row) -> tuple[str, ...]:
