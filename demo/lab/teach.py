@@ -58,7 +58,7 @@ ABOUT = (
     "Each stroke labels the cells of the feature maps that lie under it. On these a 1x1 convolution is fitted (multinomial "
     "logistic regression, solved to the end), one for each stride chosen, and their scores are summed as in FCN. The "
     "backbone stays as it is, so what you see is what it already knew. It is told apart only from what you painted: if the cars "
-    "come along with the road, one stroke of background on a car does more than three on houses. <b>Try:</b> stride 32 alone, "
+    "come along with the road, one stroke of background on a car does more than another on a house. <b>Try:</b> stride 32 alone, "
     "then 8 alone, then all; then the same strokes on random weights. On the cup the curve shows the IoU after every stroke. "
     "Without a mouse: Tab to the photo, then arrows move the brush by its width, Shift with arrows paints a line, Space a dab; "
     "1 to 6 choose the class, 0 the eraser, Backspace takes the last stroke back."
