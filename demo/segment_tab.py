@@ -13,6 +13,7 @@ import gradio as gr
 from segmodels import Card, Segmentation, zoo
 from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import figure, label_image, overlay
+from segmodels.labels import VOC
 
 from . import drawing, examples, view
 from .drawing import Answer
@@ -205,8 +206,12 @@ def _about(model: str) -> str:
 
 
 def choices(source: str) -> list[tuple[str, str]]:
-    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``: titles, with what has to be fetched."""
-    return [(_offered(card), card.name) for card in zoo.CARDS.values() if _comes_from(card, source)]
+    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``: titles, with what has to be fetched.
+
+    Those that know other classes than Pascal VOC's come last.
+    """
+    offered = [card for card in zoo.CARDS.values() if _comes_from(card, source)]
+    return [(_offered(card), card.name) for card in sorted(offered, key=lambda card: card.class_list != VOC)]
 
 
 def _comes_from(card: Card, source: str) -> bool:
@@ -214,7 +219,9 @@ def _comes_from(card: Card, source: str) -> bool:
 
 
 def _offered(card: Card) -> str:
-    return view.offered(card) if card.at_hand else f"{card.title} ({card.measured['megabytes']:.0f} MB)"
+    if not card.at_hand:
+        return f"{card.title} ({card.measured['megabytes']:.0f} MB)"
+    return card.title if card.class_list == VOC else f"{card.title}, {len(card.classes)} classes"
 
 
 def _labels_file(path: str, result: Segmentation, file: Path) -> None:

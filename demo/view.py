@@ -12,11 +12,6 @@ from segmodels.insight.cost import Cost
 from segmodels.labels import VOC, ClassList
 
 
-def offered(card: Card) -> str:
-    """A network in a list to choose from: its title, and how many classes it knows where they are not Pascal VOC's."""
-    return card.title if card.class_list == VOC else f"{card.title}, {len(card.classes)} classes"
-
-
 def empty() -> str:
     """What stands there before the first photo."""
     return '<div class="panels empty"><p>Drop in a photo, or pick one of the examples, to see it segmented.</p></div>'

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
+from shutil import disk_usage
 from socket import create_connection
 from typing import BinaryIO
 from urllib.error import HTTPError
@@ -167,9 +168,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
-    except Exception as error:  # torch and safetensors have names of their own for a full disk
+    except Exception as error:
+        full = path.parent.is_dir() and disk_usage(path.parent).free < FULL
         partial.unlink(missing_ok=True)
-        raise OSError(f"{shown(path)} cannot be written: {' '.join(str(error).split())[:200]}") from error
+        reason = "the disk is full" if full else " ".join(str(error).split())[:200]
+        raise OSError(f"{shown(path)} cannot be written: {reason}") from error
+
+
+FULL = 2**20
+"""Bytes: what is written where fewer are left failed for want of room. torch and safetensors say it in other words."""
 
 
 def _half(tensor: Tensor) -> Tensor:

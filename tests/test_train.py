@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from segmodels.training.results import results_folder
 from segmodels.training.run import Run, learning_rate_factor
 from segmodels.training.team import Team
 from segmodels.training.train import train
-from segmodels.weights import FetchError
+from segmodels.weights import FetchError, whole_file
 
 from .helpers import randomise_norms
 
@@ -85,6 +86,14 @@ def test_learning_rate_warms_up_and_decays_to_zero() -> None:
     assert learning_rate_factor(0, 100, recipe) == pytest.approx(0.1)
     assert learning_rate_factor(50, 100, recipe) == pytest.approx(0.5**0.9)
     assert learning_rate_factor(99, 100, recipe) == pytest.approx(0.01**0.9)
+
+
+def test_a_run_of_few_steps_leaves_its_warm_up() -> None:
+    """A few photos for a few epochs are 30 steps, the default's warm-up is 200."""
+    factors = [learning_rate_factor(step, 30, Recipe()) for step in range(30)]
+    assert max(factors) > 0.8
+    assert sum(factors) > 0.4 * 30
+    assert factors[0] < 0.2
 
 
 @pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_mobilenetv2"])
@@ -180,6 +189,22 @@ def test_a_full_disk_stops_no_run_and_costs_no_checkpoint(
     monkeypatch.setattr(Run, "save", saved)
     train(zoo.card("fcn_mobilenetv2"), folders, out, TINY, resume=True, workers=0)
     assert len(_losses(out)) == 2
+
+
+def test_a_full_disk_is_called_so_whatever_the_library_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "kept"
+    file.write_text("before")
+    monkeypatch.setattr("segmodels.weights.disk_usage", lambda folder: SimpleNamespace(free=4096))
+
+    def write() -> None:
+        with whole_file(file) as partial:
+            partial.write_text("half of it")
+            raise RuntimeError("unexpected pos 5391232 vs 5391120")
+
+    with pytest.raises(OSError, match="kept cannot be written: the disk is full"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert file.read_text() == "before"
 
 
 @pytest.mark.parametrize(

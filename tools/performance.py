@@ -16,6 +16,7 @@ PARTS = {
     "app": ["tools.bench_app"],
     "layers": ["tools.layers"],
     "engines": ["tools.engines"],
+    "exported": ["tools.exported"],
 }
 """What stands between which marks of the page, and the module that prints it."""
 

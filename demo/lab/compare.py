@@ -95,7 +95,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
 def _slot(letter: str, model: str) -> list[Any]:
     """The network, the atrous rate and the output stride of one slot; slots beyond the second may be empty."""
     card = zoo.card(model)
-    networks = [(view.offered(card), card.name) for card in zoo.CARDS.values() if card.at_hand]
+    networks = [(card.title, card.name) for card in zoo.CARDS.values() if card.at_hand]
     choices = networks if LETTERS.index(letter) < LEAST else [("none", NOTHING), *networks]
     name = letter.lower()
     with gr.Column(min_width=150):

@@ -10,7 +10,6 @@ from segmodels import zoo
 from segmodels.networks.backbones import OUTPUT_STRIDES
 from segmodels.zoo import DEFAULT_MODEL, Card
 
-from .. import view
 from ..server import fetching
 from ..server.settings import chosen, updates, words
 
@@ -93,7 +92,7 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
 
 def _title(card: Card) -> str:
     if not card.published:
-        return view.offered(card)
+        return card.title
     return f"{card.title} (torchvision's{'' if card.at_hand else ', fetched on first use'})"
 
 

@@ -55,9 +55,7 @@ class Column:
 
 def networks() -> list[tuple[str, str]]:
     """The networks with an ASPP whose weights are on this machine."""
-    return [
-        (view.offered(card), card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand
-    ]
+    return [(card.title, card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand]
 
 
 def rates(card: Card) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     with gr.Row():
         with gr.Column(scale=9, min_width=300):
             model = gr.Radio(
-                [(view.offered(zoo.card(name)), name) for name in zoo.bundled_models()],
+                [(zoo.card(name).title, name) for name in zoo.bundled_models()],
                 value=DEFAULT_MODEL,
                 label="Network",
                 elem_id="parts-model",

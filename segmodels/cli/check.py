@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..labels import VOID
+
 if TYPE_CHECKING:
     from ..training.check import Findings
     from .options import Commands
@@ -62,5 +64,7 @@ def _print_shares(findings: "Findings") -> None:
         shares = [counts[index] / max(counts[: len(names)].sum(), 1) for counts in findings.pixels.values()]
         colour = " ".join(map(str, findings.classes.colours[index]))
         print(f"{name:<{width}}{colour:<14}" + "".join(f"{share:>9.2%}" for share in shares))
-    void = [counts[len(names) :].sum() / max(np.sum(counts), 1) for counts in findings.pixels.values()]
-    print(f"{'void':<{width}}{'':<14}" + "".join(f"{share:>9.2%}" for share in void))
+    for name, values in (("no name", slice(len(names), VOID)), ("void", slice(VOID, None))):
+        shares = [counts[values].sum() / max(np.sum(counts), 1) for counts in findings.pixels.values()]
+        if name == "void" or any(shares):
+            print(f"{name:<{width}}{'':<14}" + "".join(f"{share:>9.2%}" for share in shares))

@@ -44,7 +44,7 @@ class Recipe:
     teacher_weight: float = 0.0  # of the divergence from a teacher's scores, where there is a teacher
     trusted: int = 0  # 1 to count a label only where the teacher sees its class nearby
     ema_decay: float = 0.998
-    warmup: int = 200  # steps
+    warmup: int = 200  # steps; in a short run a fifth of them
     poly_power: float = 0.9
     atrous_rate: int = 0  # 0, here and below: as on the card
     output_stride: int = 0

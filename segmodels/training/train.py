@@ -22,7 +22,7 @@ from ..loading import bundled_backbone
 from ..networks.network import SegmentationNetwork
 from ..record import Record, backbone_hash
 from ..segmenter import Segmenter
-from ..weights import save_state
+from ..weights import save_state, shown
 from ..zoo import Card
 from .data import SegmentationFolder, common_classes, photos_by_folder, usual_side
 from .evaluate import evaluate
@@ -157,11 +157,14 @@ def _write(
         "recipe": asdict(run.recipe),
         "history": run.history,
     }
-    write_log(out, log)
-    if validation is not None:
-        scores = scores or validate(run, card, validation)  # nothing was left of a resumed run
-        write_scores(out, scores, card.class_list, f"{validation.name}/{validation.split}")
-        write_predictions(out, labeller(run, card), validation)
+    try:
+        write_log(out, log)
+        if validation is not None:
+            scores = scores or validate(run, card, validation)  # nothing was left of a resumed run
+            write_scores(out, scores, card.class_list, f"{validation.name}/{validation.split}")
+            write_predictions(out, labeller(run, card), validation)
+    except OSError as error:
+        raise OSError(f"{error}; the weights are there, in {shown(out)}") from error
 
 
 def write_weights(run: Run, card: Card, out: Path, start: str, data: Mapping[str, int]) -> None:
