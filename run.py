@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("VENV") or ROOT / ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
-TWO_AT_ONCE = ["--numprocesses", "2", "--dist", "loadfile"]
-"""Tests run in two processes, each with an app of its own; those of one file stay together, and share what they set up."""
+TWO_AT_ONCE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""Tests run in two processes, each with an app of its own; those of one file stay together, and share what they set up.
+They are begun in the order of tests/conftest.py, the longest files first."""
 
 JOBS = {
     "demo": ("requirements.txt", [["app.py"]]),

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 if TYPE_CHECKING:
+    import gradio as gr
     from playwright.sync_api import Browser
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -25,6 +26,34 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 NEEDS_CHROMIUM = pytest.mark.skipif(
     CHROMIUM is None and os.environ.get("CI") != "true", reason="needs Chromium: install it, or name it in CHROMIUM"
 )
+
+
+LONGEST = (
+    "test_access_browser",
+    "test_hostile",
+    "test_train",
+    "test_lab_pixel_browser",
+    "test_security",
+    "test_room_browser",
+    "test_anatomy",
+    "test_lab_browser",
+    "test_faults",
+    "test_own_classes",
+    "test_lessons_browser",
+    "test_published",
+    "test_segmenter",
+)
+"""The files that take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, then what needs Chromium: of two processes none waits for another's long file at the end."""
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), not name.endswith("_browser")
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -47,16 +76,23 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The running app's address: one app for all tests, as it is one for all visitors."""
-    from demo import build, launch_options  # here, because gradio takes seconds to import
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[gr.Blocks]":
+    """The page as it is built, and its uploads in a folder of their own."""
+    from demo import build  # here, because gradio takes seconds to import
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        page = build()
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-        yield url
-        page.close()
+        yield build()
+
+
+@pytest.fixture(scope="session")
+def url(blocks: "gr.Blocks") -> Iterator[str]:
+    """The running app's address: one app for all tests, as it is one for all visitors."""
+    from demo import launch_options
+
+    _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield url
+    blocks.close()
 
 
 @pytest.fixture(scope="session")

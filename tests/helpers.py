@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Locator, Page, Request
 
 
 def randomise_norms(module: nn.Module) -> None:
@@ -39,6 +39,33 @@ def parameters_used(network: nn.Module) -> int:
     """Those that a segmentation asks; the classifiers of U-Net's earlier blocks are for training."""
     sides = getattr(network.decoder, "sides", None)
     return parameters(network) - (parameters(sides) if isinstance(sides, nn.Module) else 0)
+
+
+GO = """query => {
+  history.pushState(null, '', query);
+  dispatchEvent(new PopStateEvent('popstate'));
+}"""
+ARRIVED = """query => {
+  const link = new URLSearchParams(document.querySelector('#link a').search);
+  return [...new URLSearchParams(query)].every(([name, value]) => link.get(name) === value);
+}"""
+
+
+def go(page: "Page", query: str) -> None:
+    """Bring a page to another of its addresses, as the browser's Back does: nothing is loaded anew, which is slow.
+
+    The page must have come to rest. It has arrived when the event that applies an address is over, which the page's
+    next request tells, and when its own link says what ``query`` says; what is there may still have to be computed.
+    """
+    with page.expect_request(_names_the_network):
+        page.evaluate(GO, query)
+    page.wait_for_function(ARRIVED, arg=query)
+
+
+def _names_the_network(request: "Request") -> bool:
+    """Whether the page asks, past the queue, which network can run: what it does after a load and after a step back."""
+    data = (request.post_data_json or {}).get("data", []) if "/run/" in request.url else []
+    return len(data) == 1 and isinstance(data[0], str)
 
 
 def saved_as_seen(figure: "Locator", part: "Locator", folder: Path) -> str:

@@ -10,10 +10,12 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 from torch.utils.flop_counter import FlopCounterMode
 
+from demo.anatomy.tab import OPENS_WITH
 from segmodels import zoo
 from segmodels.insight.cost import count
 
 from .conftest import NEEDS_CHROMIUM
+from .helpers import go
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -25,20 +27,33 @@ def open_tab(browser: Browser, url: str, width: int) -> Page:
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.set_default_timeout(30_000)
     page.goto(url)
+    page.wait_for_selector("#pictures [data-drawn]")
     page.get_by_role("tab", name="Anatomy").click()
     page.wait_for_selector("#anatomy-diagram svg")
     return page
 
 
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    """The tab at desktop width, the network that is there first drawn."""
+@pytest.fixture(scope="module")
+def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
+    """The tab at desktop width for all tests that begin with the network that is there first, and what went wrong."""
     page = open_tab(browser, url, 1400)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
+    yield page, errors
     page.close()
+
+
+@pytest.fixture
+def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The tab as it is when it opens, the network that is there first drawn."""
+    page, errors = opened
+    go(page, "?tab=anatomy")
+    expect(page.locator("#anatomy-diagram svg")).to_have_attribute(
+        "aria-label", re.compile(rf"\({OPENS_WITH}\) on a photo of 513 × 385 ")
+    )
+    yield page
     assert errors == []
+    errors.clear()
 
 
 SIZES = [(224, 224), (512, 384), (333, 500)]
@@ -103,7 +118,7 @@ def test_the_last_of_many_choices_stays(page: Page) -> None:
 def test_the_layers_can_be_saved(page: Page, tmp_path: Path) -> None:
     with page.expect_download() as download:
         page.get_by_role("link", name="Layers (CSV)").click()
-    assert download.value.suggested_filename == "unet_mobilenetv2_513x385.csv"
+    assert download.value.suggested_filename == f"{OPENS_WITH}_513x385.csv"
     download.value.save_as(tmp_path / "layers.csv")
     assert (tmp_path / "layers.csv").read_text().startswith("layer,kind,channels,")
 

@@ -53,8 +53,8 @@ def test_whoever_listens_gets_everything(monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(visit())
 
 
-def test_the_page_has_such_mailboxes() -> None:
-    assert isinstance(build()._queue.pending_messages_per_session, Answers)
+def test_the_page_has_such_mailboxes(blocks: gr.Blocks) -> None:
+    assert isinstance(blocks._queue.pending_messages_per_session, Answers)
 
 
 @pytest.mark.parametrize("method", ["preprocess_data", "process_api"])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -12,7 +13,6 @@ from PIL import Image
 from torch import nn
 
 import segmodels
-from demo import build
 from demo.segment_tab import _about as about
 from demo.segment_tab import _report_file, segmented
 from demo.server.settings import whole
@@ -168,11 +168,11 @@ def test_only_segment_is_public(client: Client) -> None:
     ]
 
 
-def test_one_event_draws_the_pictures() -> None:
+def test_one_event_draws_the_pictures(blocks: gr.Blocks) -> None:
     """Of two that ran at once, the slower would have the last word, though its settings may be the older ones."""
     drawing = [
         event
-        for event in build().fns.values()
+        for event in blocks.fns.values()
         if event.fn is not None and any(part.elem_id == "pictures" for part in event.outputs)
     ]
     assert [event.trigger_mode for event in drawing] == ["always_last"]

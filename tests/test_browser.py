@@ -18,22 +18,39 @@ from segmodels.networks import published
 from segmodels.weights import FetchError
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
+from .helpers import go
 
 pytestmark = NEEDS_CHROMIUM
 
 
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    """The page at desktop width, its first example segmented."""
+START = "?photo=cat&model=deeplabv3plus_mobilenetv2&rate=6&stride=16&tab=segment"
+"""The page's first example at the settings with which it opens."""
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
+    """One page at desktop width for all tests that begin at ``START``, and what went wrong on it."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(30_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url + "?photo=cat")
     page.wait_for_selector("#pictures [data-drawn]")
-    yield page
+    yield page, errors
     page.close()
+
+
+@pytest.fixture
+def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The page, its first example segmented."""
+    page, errors = opened
+    go(page, START)
+    expect(page.locator("#pictures figcaption").first).to_have_text("Input 451 × 300 pixels")
+    expect(page.locator("#pictures .legend")).to_contain_text("cat")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 6, 12, 18")
+    yield page
     assert errors == []
+    errors.clear()
 
 
 def upload(page: Page, file: Path) -> None:
@@ -65,32 +82,46 @@ def inside(part: Locator, width: int, height: int) -> bool:
     return box["x"] >= 0 and box["y"] >= 0 and box["x"] + box["width"] <= width and box["y"] + box["height"] <= height
 
 
-@pytest.mark.parametrize("photo", ["raft", "hug"])
+PEOPLE = ("raft", "hug")
+"""A wide photo and a high one, both with people."""
+
+
+def show(page: Page, photo: str) -> None:
+    """Let an open page show a photo with people, whatever it shows now."""
+    with Image.open(EXAMPLES / f"{photo}.jpg") as image:
+        width, height = image.size
+    page.wait_for_selector("#pictures [data-drawn]")
+    go(page, f"?photo={photo}")
+    expect(page.locator("#pictures figcaption").first).to_contain_text(f"{width} × {height} pixels", timeout=30_000)
+    expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
-    browser: Browser, url: str, photo: str, scheme: Literal["light", "dark"]
+    browser: Browser, url: str, scheme: Literal["light", "dark"]
 ) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
-    page.goto(f"{url}?photo={photo}")
-    expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
-    for part in ("canvas", ".legend", ".choices", ".ways"):
-        for one in page.locator(f"#pictures {part}").all():
-            assert inside(one, 1280, 720), part
-    for control in ("model", "source", "rate", "stride", "opacity", "voc"):
-        assert inside(page.locator(f"#{control}"), 1280, 720), control
-    canvases = [canvas.bounding_box() for canvas in page.locator("#pictures canvas").all()]
-    assert len({round(box["y"]) for box in canvases if box}) == 1
+    page.goto(f"{url}?photo={PEOPLE[0]}")
+    for photo in PEOPLE:
+        show(page, photo)
+        for part in ("canvas", ".legend", ".choices", ".ways"):
+            for one in page.locator(f"#pictures {part}").all():
+                assert inside(one, 1280, 720), (photo, part)
+        for control in ("model", "source", "rate", "stride", "opacity", "voc"):
+            assert inside(page.locator(f"#{control}"), 1280, 720), (photo, control)
+        canvases = [canvas.bounding_box() for canvas in page.locator("#pictures canvas").all()]
+        assert len({round(box["y"]) for box in canvases if box}) == 1
     page.close()
 
 
-@pytest.mark.parametrize("photo", ["raft", "hug"])
-def test_on_a_phone_network_and_rate_are_under_the_mask(browser: Browser, url: str, photo: str) -> None:
+def test_on_a_phone_network_and_rate_are_under_the_mask(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(f"{url}?photo={photo}")
-    expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
-    for part in ("#pictures .input canvas", "#pictures .segmented canvas", "#model", "#rate"):
-        assert inside(page.locator(part), 390, 844), part
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{url}?photo={PEOPLE[0]}")
+    for photo in PEOPLE:
+        show(page, photo)
+        for part in ("#pictures .input canvas", "#pictures .segmented canvas", "#model", "#rate"):
+            assert inside(page.locator(part), 390, 844), (photo, part)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
 
 
@@ -165,15 +196,18 @@ def test_choosing_a_class_isolates_it_by_mouse_and_keyboard(page: Page) -> None:
 
 
 def test_the_overlay_opacity_and_the_colours_answer_in_the_browser(page: Page) -> None:
-    page.locator("#opacity input[type=range]").focus()
-    page.locator("#opacity input[type=range]").press("End")
+    opacity, colours = page.locator("#opacity input[type=range]"), page.locator("#voc input")
+    before = opacity.input_value()
+    opacity.press("End")
     middle = (0.4, 0.5)
     page.wait_for_timeout(300)
     assert pixel(page, "overlays", *middle)[:3] == list(DISPLAY_PALETTE[8])
-    page.locator("#voc input").check()
+    colours.check()
     page.wait_for_timeout(300)
     assert pixel(page, "overlays", *middle)[:3] == list(PALETTE[8])
     assert pixel(page, "segmented", *middle)[:3] == list(PALETTE[8])
+    colours.uncheck()
+    opacity.fill(before)  # as the other tests want it
 
 
 def test_the_pointer_tells_class_share_and_confidence(page: Page) -> None:

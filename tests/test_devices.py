@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import segmodels.segmenter
@@ -16,10 +16,11 @@ from demo.server import memory
 from segmodels import Features, Segmenter, zoo
 from segmodels.insight.parts import parts
 from segmodels.insight.receptive_field import effective_receptive_field
-from segmodels.speed import device
+from segmodels.speed import device, precision
 from segmodels.speed.precision import best_precision, optimise
 from segmodels.training import rates
 from segmodels.training.loss import segmentation_loss
+from segmodels.training.team import Team, joined_team
 
 CUDA, MPS, CPU = (torch.device(name) for name in ("cuda", "mps", "cpu"))
 PHOTO = np.random.default_rng(0).integers(0, 255, (96, 130, 3), dtype=np.uint8)
@@ -61,19 +62,19 @@ def card_in_the_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorM
 
 
 @pytest.mark.parametrize(
-    ("name", "precision"),
+    ("name", "numbers"),
     [*((name, "bfloat16") for name in NAMES), (zoo.DEFAULT_MODEL, "float32"), (zoo.DEFAULT_MODEL, "float16")],
 )
 def test_every_way_through_a_network_stays_on_the_card(
-    name: str, precision: str, monkeypatch: pytest.MonkeyPatch
+    name: str, numbers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card, network, names = zoo.card(name), zoo.build(name), list(parts(zoo.skeleton(name)))
     with card_in_the_machine(monkeypatch) as mode:
-        segmenter = Segmenter(network, card, CUDA, precision)
+        segmenter = Segmenter(network, card, CUDA, numbers)
         with mode:
             features = segmenter.encode(PHOTO)
             assert {map_.device.type for map_ in features.maps} == {"cuda"}
-            assert {map_.dtype for map_ in features.maps} == {getattr(torch, precision)}
+            assert {map_.dtype for map_ in features.maps} == {getattr(torch, numbers)}
             kept = replace(features, maps=[map_.cpu() for map_ in features.maps])  # as the page remembers them
             for seen in (features, kept):
                 for rate in (None, 1, 9) if card.atrous_rate else (None,):
@@ -132,9 +133,40 @@ def test_a_training_step_runs_on_the_card_up_to_its_loss(monkeypatch: pytest.Mon
 def test_the_best_device_is_chosen(
     cuda: bool, mps: bool, chosen: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    machine(monkeypatch, cuda, mps)
+    assert device.best_device() == chosen
+    with joined_team() as team:
+        assert team.device == chosen
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool) -> None:
+    """Let this one have the devices that are said."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert device.best_device() == chosen
+
+
+@pytest.mark.parametrize(("cuda", "mps"), [(True, False), (False, True), (False, False)])
+def test_in_a_team_each_has_its_own_gpu_or_all_have_processors(
+    cuda: bool, mps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, cuda, mps)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    backends: list[str] = []
+    monkeypatch.setattr(distributed, "init_process_group", backends.append)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 3)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda where: None)
+    with joined_team() as team:
+        assert team == Team(torch.device("cuda", 3) if cuda else CPU, rank=3, size=4)
+    assert backends == ["nccl" if cuda else "gloo"]
+
+
+def test_training_by_mps_is_in_float32_whatever_its_processor_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "cpu_flags", lambda: {"amx_bf16"})
+    assert precision.training_precision(CPU) == "bfloat16"
+    assert precision.training_precision(MPS) == "float32"
 
 
 def test_precisions_are_those_of_the_device() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import gradio as gr
 import httpx
 import pytest
 from gradio.utils import get_upload_folder
@@ -165,11 +166,11 @@ def test_programs_are_told_the_address_that_they_came_by_and_no_other_visitors()
             assert others not in said
 
 
-def test_the_components_offer_nothing_but_the_cameras_frames() -> None:
+def test_the_components_offer_nothing_but_the_cameras_frames(blocks: gr.Blocks) -> None:
     """Whoever may call a component's functions may call those of every component of the page."""
     offered = [
         (getattr(block, "elem_id", None), name)
-        for block in build().blocks.values()
+        for block in blocks.blocks.values()
         for name, value in inspect.getmembers(block)
         if getattr(value, "_is_server_fn", False)
     ]

@@ -16,7 +16,8 @@ from demo.server import limits, memory
 from demo.server.guard import BROKEN, GONE
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
-from .test_browser import upload
+from .helpers import go
+from .test_browser import START, upload
 from .test_hostile import ODD, REFUSED, scene
 from .test_photo import encoded
 from .visitor import Visitor
@@ -27,28 +28,41 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    """The page, its first example segmented; no script on it may fail, and nothing may be asked of other hosts."""
+@pytest.fixture(scope="module")
+def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
+    """One page for all tests, and what happened that must not: no script may fail, nothing may be asked of other hosts."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(30_000)
-    errors: list[str] = []
-    elsewhere: list[str] = []
+    wrong: list[str] = []
 
     def note(request: Request) -> None:
         address = urlsplit(request.url)
         if address.scheme.startswith("http") and address.netloc != urlsplit(url).netloc:
-            elsewhere.append(request.url)
+            wrong.append(request.url)
 
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: errors.append(f"a script ran: {dialog.message}"))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(f"a script ran: {dialog.message}"))
     page.on("request", note)
     page.goto(url + "?photo=cat")
     page.wait_for_selector("#pictures [data-drawn]")
-    yield page
+    yield page, wrong
     page.close()
-    assert errors == []
-    assert elsewhere == []
+
+
+@pytest.fixture
+def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The page, its first example segmented."""
+    page, wrong = opened
+    for close in page.get_by_test_id("toast-close").all():
+        close.click()
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    go(page, START)
+    expect(page.locator("#pictures figcaption").first).to_have_text("Input 451 × 300 pixels")
+    expect(page.locator("#pictures .legend")).to_contain_text("cat")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 6, 12, 18")
+    yield page
+    assert wrong == []
+    wrong.clear()
 
 
 def written(folder: Path, data: bytes, name: str = "photo.jpg") -> Path:

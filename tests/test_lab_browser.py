@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
+from .helpers import go
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -16,25 +18,52 @@ SLOW = 60_000
 FULL = "#grid .rates:not(:has(.pending))"
 
 
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    """An empty page of desktop size, in which nothing may go wrong."""
+def opened(browser: Browser, errors: list[str]) -> Page:
+    """An empty page of desktop size, which notes what goes wrong on it."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(SLOW)
-    errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """One in which nothing may go wrong."""
+    errors: list[str] = []
+    page = opened(browser, errors)
     yield page
     page.close()
     assert errors == []
 
 
-@pytest.fixture
-def lab(page: Page, url: str) -> Page:
-    """The Lab, as one comes to it from the first tab."""
+@pytest.fixture(scope="module")
+def shared(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
+    """One page for all tests that do not ask how it is loaded, and what went wrong on it."""
+    errors: list[str] = []
+    page = opened(browser, errors)
     page.goto(url + "?photo=cat")
     page.wait_for_selector("#pictures [data-drawn]")
-    page.get_by_role("tab", name="Lab").click()
-    return page
+    yield page, errors
+    page.close()
+
+
+@pytest.fixture
+def begun(shared: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The first tab as it opens."""
+    page, errors = shared
+    go(page, "?photo=cat&model=deeplabv3plus_mobilenetv2&rate=6&stride=16&tab=segment")
+    expect(page.locator("#pictures .legend")).to_contain_text("cat")
+    yield page
+    assert errors == []
+    errors.clear()
+
+
+@pytest.fixture
+def lab(begun: Page) -> Page:
+    """The Lab's first section, as one comes to it from the first tab."""
+    begun.get_by_role("tab", name="Lab").click()
+    begun.locator("#sections").get_by_role("tab", name="Rates × stride").click()
+    return begun
 
 
 def background(part: Locator) -> str:
@@ -101,8 +130,9 @@ def test_compare_shows_disagreement(lab: Page) -> None:
     assert set(zooms) == {"matrix(8, 0, 0, 8, 0, 0)"}
 
 
-def test_weights_that_fit_are_beside_weights_that_were_moved(page: Page, url: str) -> None:
-    page.goto(f"{url}?tab=lab&section=weights")
+def test_weights_that_fit_are_beside_weights_that_were_moved(begun: Page) -> None:
+    page = begun
+    go(page, "?tab=lab&section=weights")
     expect(page.locator("#fit")).to_contain_text("Weights trained here")
     expect(page.locator("#fit svg circle.chosen")).to_have_count(2)
     expect(page.locator("#fit")).to_contain_text("At atrous rate 12 and output stride 16")
@@ -142,15 +172,12 @@ def test_a_link_can_be_copied_and_followed(lab: Page, url: str) -> None:
     lab.wait_for_selector("#compare table")
 
 
-def test_an_own_photo_is_not_in_the_link_and_that_is_said(
-    page: Page, url: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    file = tmp_path_factory.mktemp("own") / "cat.jpg"
+def test_an_own_photo_is_not_in_the_link_and_that_is_said(begun: Page, tmp_path: Path) -> None:
+    file = tmp_path / "cat.jpg"
     file.write_bytes((EXAMPLES / "cat.jpg").read_bytes() + b"\0")
-    page.goto(url + "?photo=cat")
-    page.locator("#pictures input[type=file]").set_input_files(file)
-    expect(page.locator("#link")).to_contain_text("Your own photo cannot be in a link", timeout=SLOW)
-    expect(page.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
+    begun.locator("#pictures input[type=file]").set_input_files(file)
+    expect(begun.locator("#link")).to_contain_text("Your own photo cannot be in a link", timeout=SLOW)
+    expect(begun.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
 
 
 def test_the_address_follows_and_back_and_reload_bring_it_back(page: Page, url: str) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from segmodels.inference.pictures import label_image
 
 from .conftest import NEEDS_CHROMIUM
-from .helpers import saved_as_seen
+from .helpers import go, saved_as_seen
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -50,6 +50,32 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     assert errors == []
 
 
+@pytest.fixture(scope="module")
+def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
+    """One page for all tests that click a pixel, and what went wrong on it."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(30_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url + "?photo=cat")
+    page.wait_for_selector("#pictures [data-drawn]")
+    yield page, errors
+    page.close()
+
+
+@pytest.fixture
+def clicking(opened: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The section as it opens: DeepLab v3+ as it was trained, the pixel in the middle, which is the cat's."""
+    page, errors = opened
+    go(page, "?photo=cat&tab=lab&section=pixel")
+    caption = page.locator("#pixel figcaption")
+    expect(caption).to_contain_text(f"DeepLab v3+ at rate 6, stride 16, {pixel(0.5, 0.5)}: score of cat")
+    expect(page.locator("#pixel-facts")).to_contain_text("half of the gradient comes from")
+    yield page
+    assert errors == []
+    errors.clear()
+
+
 def click_photo(page: Page, across: float, down: float) -> None:
     """Click the photo, without the strip around it, at these parts of its width and height."""
     box = page.locator("#pixel svg .photo").bounding_box()
@@ -68,8 +94,8 @@ def pixel(across: float, down: float) -> str:
     return f"pixel ({int(column / 513 * 451)}, {int(row / 337 * 300)})"
 
 
-def test_clicking_a_pixel_draws_its_field_taps_and_bars(page: Page, url: str) -> None:
-    open_section(page, url, "Click a pixel")
+def test_clicking_a_pixel_draws_its_field_taps_and_bars(clicking: Page) -> None:
+    page = clicking
     before = page.locator("#pixel svg .effective").get_attribute("href")
     click_photo(page, 0.9, 0.1)
     expect(page.locator("#pixel-x input[type=number]")).to_have_value("90")
@@ -83,8 +109,8 @@ def test_clicking_a_pixel_draws_its_field_taps_and_bars(page: Page, url: str) ->
     expect(page.locator("#pixel-facts")).to_contain_text("half of the gradient comes from")
 
 
-def test_the_keyboard_moves_the_pixel_and_the_settings_move_the_taps(page: Page, url: str) -> None:
-    open_section(page, url, "Click a pixel")
+def test_the_keyboard_moves_the_pixel_and_the_settings_move_the_taps(clicking: Page) -> None:
+    page = clicking
     page.locator("#pixel-x input[type=range]").press("End")
     expect(page.locator("#pixel figcaption")).to_contain_text("pixel (450, 150)")
     page.locator("#pixel-rate input[type=number]").fill("1")
@@ -98,8 +124,8 @@ def test_the_keyboard_moves_the_pixel_and_the_settings_move_the_taps(page: Page,
     expect(page.locator("#pixel figcaption")).to_contain_text("score of dog")
 
 
-def test_the_last_of_many_choices_stays(page: Page, url: str) -> None:
-    open_section(page, url, "Click a pixel")
+def test_the_last_of_many_choices_stays(clicking: Page) -> None:
+    page = clicking
     choose(page, "#pixel-model", "FCN")
     page.locator("#pixel-x input[type=range]").focus()
     for _ in range(6):
@@ -109,8 +135,8 @@ def test_the_last_of_many_choices_stays(page: Page, url: str) -> None:
     expect(page.locator("#pixel figcaption")).to_contain_text(f"FCN, {pixel(0.53, 0.5)}")
 
 
-def test_what_is_drawn_can_be_chosen_and_saved(page: Page, url: str, tmp_path: Path) -> None:
-    open_section(page, url, "Click a pixel")
+def test_what_is_drawn_can_be_chosen_and_saved(clicking: Page, tmp_path: Path) -> None:
+    page = clicking
     page.get_by_role("checkbox", name="Taps").uncheck()
     expect(page.locator("#pixel svg .taps")).to_be_hidden()
     expect(page.locator("#pixel svg .effective")).to_be_visible()
@@ -200,9 +226,11 @@ def test_a_picture_is_saved_as_it_looks(page: Page, url: str, title: str, name: 
 
 def test_every_picture_has_a_text_and_a_phone_need_not_scroll_sideways(browser: Browser, url: str) -> None:
     page = browser.new_page()
-    for title in SECTIONS:
+    open_section(page, url, next(iter(SECTIONS)))
+    for title, computed in SECTIONS.items():
         page.set_viewport_size({"width": 1280, "height": 844})  # where all tabs stand side by side
-        open_section(page, url, title)
+        page.get_by_role("tab", name=title).click()
+        page.locator(computed).first.wait_for()
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         for picture in page.locator(

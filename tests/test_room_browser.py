@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page
 from demo.lessons import LESSONS
 
 from .conftest import NEEDS_CHROMIUM
+from .helpers import go
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -33,10 +34,18 @@ OUTSIDE = """selector => [...document.querySelectorAll(selector)].filter(part =>
 })"""
 
 
-@pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
+def opened(browser: Browser, address: str) -> Page:
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.set_default_timeout(SLOW)
+    page.goto(address)
+    return page
+
+
+@pytest.fixture(scope="module", params=PHOTOS)
+def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """One page for all sections and lessons of a photo."""
+    page = opened(browser, f"{url}?photo={request.param}")
+    page.wait_for_selector("#pictures [data-drawn]")
     yield page
     page.close()
 
@@ -52,11 +61,10 @@ def assert_in_view(page: Page, selector: str, width: int = 1280, height: int = 7
         assert box["bottom"] <= height, box
 
 
-@pytest.mark.parametrize("photo", PHOTOS)
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_section_is_on_one_screen(page: Page, url: str, section: str, photo: str) -> None:
+def test_a_section_is_on_one_screen(page: Page, section: str) -> None:
     figure, controls = SECTIONS[section]
-    page.goto(f"{url}?tab=lab&section={section}&photo={photo}")
+    go(page, f"?tab=lab&section={section}")
     page.wait_for_selector(figure)
     if section == "grid":
         page.wait_for_selector("#grid .rates:not(:has(.pending))")
@@ -64,17 +72,16 @@ def test_a_section_is_on_one_screen(page: Page, url: str, section: str, photo: s
     assert_in_view(page, controls)
 
 
-@pytest.mark.parametrize("photo", PHOTOS)
 @pytest.mark.parametrize("number", range(1, len(LESSONS) + 1))
-def test_a_lesson_is_on_one_screen(page: Page, url: str, number: int, photo: str) -> None:
-    page.goto(f"{url}?tab=lessons&section={LESSONS[number - 1].slug}&photo={photo}")
+def test_a_lesson_is_on_one_screen(page: Page, number: int) -> None:
+    go(page, f"?tab=lessons&section={LESSONS[number - 1].slug}")
     page.wait_for_selector(f"#lesson-{number} figure.drawing svg")
     assert_in_view(page, f"#lesson-{number} figure.drawing")
     assert_in_view(page, f"#lesson-{number} .controls input")
 
 
-def test_the_pictures_of_compare_have_the_photos_shape_and_its_line_can_be_dragged(page: Page, url: str) -> None:
-    page.goto(f"{url}?tab=lab&section=compare&photo=hug")
+def test_the_pictures_of_compare_have_the_photos_shape_and_its_line_can_be_dragged(browser: Browser, url: str) -> None:
+    page = opened(browser, f"{url}?tab=lab&section=compare&photo=hug")
     page.wait_for_selector("#compare table")
     picture, slider = page.locator("#compare .picture.split"), page.get_by_label("Where A ends and B begins")
     picture.scroll_into_view_if_needed()
@@ -97,3 +104,4 @@ def test_the_pictures_of_compare_have_the_photos_shape_and_its_line_can_be_dragg
     origin = page.locator("#compare .zoomed").first.evaluate("one => getComputedStyle(one).transformOrigin")
     width = page.locator("#compare .zoomed").first.evaluate("one => one.offsetWidth")
     assert float(origin.split("px")[0]) == pytest.approx(width, abs=1)
+    page.close()

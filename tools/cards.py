@@ -168,8 +168,6 @@ def markdown(card: zoo.Card, measured: dict[str, Any]) -> str:
     plot = f"![Loss and validation scores over the run]({card.name}.png)" if "history" in trained else ""
     crops = f": {trained['crops']:,} crops" if "crops" in trained else ""
     commands = "\n".join(trained["commands"])
-    classes = ", ".join(VOC_CLASSES[index] for index in SCORED_CLASSES)
-    seven = f"mIoU-7 **{scores['miou7']:.3f}** ({classes}), " if "miou7" in scores else ""
     data = ", ".join(name if count is None else f"{name} {count:,} photos" for name, count in trained["data"].items())
     return f"""# {card.title}: `{card.name}`
 
@@ -195,7 +193,7 @@ Made by
 
 ## Scores
 On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}):
-{seven}mIoU {scores["miou"]:.3f},
+{_seven(scores)}mIoU {scores["miou"]:.3f},
 pixel accuracy {scores["pixel_accuracy"]:.3f}.
 A class with few pixels there has a score that says little.
 
@@ -209,6 +207,14 @@ A class with few pixels there has a score that says little.
 ## Limits
 {measured["limits"]}
 """
+
+
+def _seven(scores: dict[str, Any]) -> str:
+    """The mean over the classes with enough pixels, and which those are; nothing where the classes are others."""
+    if "miou7" not in scores:
+        return ""
+    classes = ", ".join(VOC_CLASSES[index] for index in SCORED_CLASSES)
+    return f"mIoU-7 **{scores['miou7']:.3f}** ({classes}), "
 
 
 def table() -> str:

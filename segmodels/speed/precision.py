@@ -29,7 +29,12 @@ def training_precision(device: torch.device) -> str:
     """bfloat16 where training gains by it: CUDA and processors with AMX. AVX-512 BF16 alone gains nothing."""
     if device.type == "cuda":
         return best_precision(device)
-    return "bfloat16" if "amx_bf16" in cpu_flags() else "float32"
+    return "bfloat16" if device.type == "cpu" and "amx_bf16" in cpu_flags() else "float32"
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How maps lie in memory where convolutions are fastest: channels last, but not by MPS."""
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def cpu_flags() -> set[str]:
@@ -57,8 +62,7 @@ def optimise(network: SegmentationNetwork, device: torch.device, precision: str)
         round_kernels(network)
     if device.type == "cpu" and can_fuse(dtype):
         fuse_activations(network)
-    network = network.to(device=device, dtype=dtype)
-    return network if device.type == "mps" else network.to(memory_format=torch.channels_last)
+    return network.to(device=device, dtype=dtype).to(memory_format=memory_format(device))
 
 
 def check_precision(device: torch.device, precision: str) -> None:

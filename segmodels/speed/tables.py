@@ -20,74 +20,69 @@ def _about(facts: Row) -> str:
 
 
 def _tables(report: Row) -> list[str]:
-    tables = []
-    if report["same_network"]:
-        tables.append(
-            table(
-                f"Same network, same weights, {_photo(report['same_network'])}",
-                ("network", "input", "precision", "torchvision", "ours", "times faster", "target", "same pixels"),
-                [
-                    (*_sides(row), f"{row['agreement']:.2%} ({row['weights']} weights, {row['agreement_of']})")
-                    for row in report["same_network"]
-                ],
-            )
-        )
-    if report["compact_zoo"]:
-        tables.append(
-            table(
-                f"Compact zoo beside LRASPP-MobileNetV3, {_photo(report['compact_zoo'])}",
-                ("network", "input", "precision", "LRASPP", "ours", "times faster", "target", "same as in float32"),
-                [(*_sides(row), f"{row['agreement']:.2%}") for row in report["compact_zoo"]],
-            )
-        )
-    if report["atrous_rate"]:
-        tables.append(
-            table(
-                "Another atrous rate on a photo already seen",
-                ("network", "whole run", "rate moved", "share", "target", "up to"),
-                [
-                    (
-                        f"`{row['model']}`",
-                        _ms(row["whole"]),
-                        _ms(row["moved"]),
-                        f"{row['share']:.0%}",
-                        "25%",
-                        row["up_to"],
-                    )
-                    for row in report["atrous_rate"]
-                ],
-            )
-        )
-    tables.append(
-        table(
-            "The network alone, beside a product of matrices",
-            ("network", "precision", "GMACs", "time", "GFLOP/s", "matrix product", "share"),
-            [
-                (
-                    f"`{row['model']}`",
-                    row["precision"],
-                    f"{row['gmacs']:.1f}",
-                    _ms(row["milliseconds"]),
-                    f"{row['gflops']:,.0f}",
-                    f"{row['peak_gflops']:,.0f}",
-                    f"{row['share']:.0%}",
-                )
-                for row in report["peak"]
-            ],
-        )
+    """One a part of the report that has rows."""
+    parts = {
+        "same_network": _same_network,
+        "compact_zoo": _compact_zoo,
+        "atrous_rate": _atrous_rate,
+        "peak": _peak,
+        "growth": _growth,
+    }
+    return [draw(report[name]) for name, draw in parts.items() if report.get(name)]
+
+
+def _same_network(rows: Sequence[Row]) -> str:
+    return table(
+        f"Same network, same weights, {_photo(rows)}",
+        ("network", "input", "precision", "torchvision", "ours", "times faster", "target", "same pixels"),
+        [(*_sides(row), f"{row['agreement']:.2%} ({row['weights']} weights, {row['agreement_of']})") for row in rows],
     )
-    if "growth" in report:
-        tables.append(
-            table(
-                f"Growth with the photo, `{report['growth'][0]['model']}`",
-                ("megapixels", "after decoding", "peak memory over idle"),
-                [
-                    (f"{row['megapixels']:g}", _ms(row["milliseconds"]), f"{row['gigabytes']:.2f} GB")
-                    for row in report["growth"]
-                ],
+
+
+def _compact_zoo(rows: Sequence[Row]) -> str:
+    return table(
+        f"Compact zoo beside LRASPP-MobileNetV3, {_photo(rows)}",
+        ("network", "input", "precision", "LRASPP", "ours", "times faster", "target", "same as in float32"),
+        [(*_sides(row), f"{row['agreement']:.2%}") for row in rows],
+    )
+
+
+def _atrous_rate(rows: Sequence[Row]) -> str:
+    return table(
+        "Another atrous rate on a photo already seen",
+        ("network", "whole run", "rate moved", "share", "target", "up to"),
+        [
+            (f"`{row['model']}`", _ms(row["whole"]), _ms(row["moved"]), f"{row['share']:.0%}", "25%", row["up_to"])
+            for row in rows
+        ],
+    )
+
+
+def _peak(rows: Sequence[Row]) -> str:
+    return table(
+        "The network alone, beside a product of matrices",
+        ("network", "precision", "GMACs", "time", "GFLOP/s", "matrix product", "share"),
+        [
+            (
+                f"`{row['model']}`",
+                row["precision"],
+                f"{row['gmacs']:.1f}",
+                _ms(row["milliseconds"]),
+                f"{row['gflops']:,.0f}",
+                f"{row['peak_gflops']:,.0f}",
+                f"{row['share']:.0%}",
             )
-        )
-    return tables
+            for row in rows
+        ],
+    )
+
+
+def _growth(rows: Sequence[Row]) -> str:
+    return table(
+        f"Growth with the photo, `{rows[0]['model']}`",
+        ("megapixels", "after decoding", "peak memory over idle"),
+        [(f"{row['megapixels']:g}", _ms(row["milliseconds"]), f"{row['gigabytes']:.2f} GB") for row in rows],
+    )
 
 
 def _photo(rows: Sequence[Row]) -> str:

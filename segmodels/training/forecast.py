@@ -6,6 +6,8 @@ import time
 import torch
 from torch import Tensor
 
+from ..speed.device import synchronise
+from ..speed.precision import memory_format
 from ..zoo import Card
 from .data import SegmentationFolder
 from .loss import segmentation_loss
@@ -44,18 +46,21 @@ def trial_seconds(run: Run, card: Card) -> tuple[float, float]:
         started = time.perf_counter()
         with torch.inference_mode():
             network(x)
+        synchronise(run.team.device)
         return step, time.perf_counter() - started
 
 
 def _step_seconds(run: Run, supervised: Supervised, photos: Tensor, labels: Tensor) -> float:
     started = time.perf_counter()
-    x = run.normalise(photos.to(run.team.device)).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(run.team.device.type, torch.bfloat16, enabled=run.mixed):
+    device = run.team.device
+    x = run.normalise(photos.to(device)).contiguous(memory_format=memory_format(device))
+    with torch.autocast(device.type, torch.bfloat16, enabled=run.mixed):
         outputs = supervised(x)
-    labels = labels.to(run.team.device)
+    labels = labels.to(device)
     recipe = run.recipe
     losses = [segmentation_loss(out.float(), labels, recipe.label_smoothing, recipe.lovasz_weight) for out in outputs]
     torch.stack(losses).mean().backward()
+    synchronise(device)
     return time.perf_counter() - started
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..networks.network import SegmentationNetwork
 from ..networks.pooling import ASPP
-from ..speed.precision import keep_depthwise_in_float32, training_precision
+from ..speed.precision import keep_depthwise_in_float32, memory_format, training_precision
 from ..weights import shown, whole_file
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
 from .loss import distillation_loss, segmentation_loss, trusted_labels
@@ -77,8 +77,9 @@ class Run:
             raise ValueError(
                 "the ASPP normalises one number a photo over the batch: make the batch 2 or more a process"
             )
-        self.network = network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher = teacher and teacher.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = memory_format(team.device)
+        self.network = network.to(team.device, memory_format=layout)  # type: ignore[call-overload]
+        self.teacher = teacher and teacher.to(team.device, memory_format=layout)  # type: ignore[call-overload]
         self.recipe = recipe
         self.normalise = normalise
         self.team = team
@@ -112,7 +113,7 @@ class Run:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         device = self.team.device
-        x = self.normalise(photos.to(device)).contiguous(memory_format=torch.channels_last)
+        x = self.normalise(photos.to(device)).contiguous(memory_format=memory_format(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=self.mixed):
             outputs = self.supervised(x)
         labels = labels.to(device)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..speed.device import best_device
+
 
 @dataclass(frozen=True)
 class Team:
@@ -41,12 +43,16 @@ class Team:
 
 @contextmanager
 def joined_team() -> Iterator[Team]:
-    """The team that ``torchrun`` started this process in, or a team of one. One GPU a process, where there are any."""
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    """The team that ``torchrun`` started this process in, or a team of one, on the machine's best device.
+
+    In a team each has a GPU of its own by CUDA, where there are any. By MPS there is one for all, and nothing that
+    averages gradients on it, so a team trains on processors there.
+    """
+    device = best_device()
     if "WORLD_SIZE" not in os.environ:
         yield Team(device)
         return
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device.type == "cuda" else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
