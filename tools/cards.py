@@ -106,7 +106,7 @@ def training(card: zoo.Card) -> dict[str, Any]:
     if card.name.endswith("_google"):
         return PUBLISHED
     if card.name in zoo.COMPACT:
-        return trained_together()
+        return trained_together(card.name)
     log = json.loads((zoo.WEIGHTS / f"{card.name}.log.json").read_text(encoding="utf-8"))
     logs = [log]
     while logs[0]["start"].endswith(".safetensors"):
@@ -130,19 +130,27 @@ def training(card: zoo.Card) -> dict[str, Any]:
     }
 
 
-def trained_together() -> dict[str, Any]:
-    """What the log of the compact zoo's runs says."""
+def trained_together(name: str) -> dict[str, Any]:
+    """What the log of the compact zoo's runs says of one of its networks."""
     log = json.loads((zoo.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
     crops = sum(run["steps"] * run["recipe"]["batch"] for run in log["runs"])
     data: dict[str, int] = {}
     for run in log["runs"]:
         data |= {name: max(count, data.get(name, 0)) for name, count in run["data"].items()}
+    handed_over = log["handed_over"] if name in log["handed_over"]["networks"] else None
+    if handed_over:
+        crops += handed_over["crops"]
+        data |= handed_over["data"]
     return {
         "summary": f"{sum(data.values()):,} {DATA_SETS[VOC].photos}, {crops:,} crops in all, from Google's published DeepLab v3",
         "data": data,
         "crops": crops,
         "start": log["runs"][0]["start"],
-        "commands": [*(run["command"] for run in log["runs"]), log["command"]],
+        "commands": [
+            *(run["command"] for run in log["runs"]),
+            log["command"],
+            *([handed_over["command"]] if handed_over else []),
+        ],
         "note": log["note"],
         "recipe": log["runs"][-1]["recipe"],
     }

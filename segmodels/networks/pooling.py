@@ -72,7 +72,7 @@ class ASPP(nn.Module):
     @property
     def atrous_rates(self) -> tuple[int, ...]:
         """The rates of the 3x3 branches as they are set now, in cells of the map."""
-        return tuple(conv.dilation[0] for conv in self._atrous_convs())
+        return tuple(conv.dilation[0] for conv in self.atrous_convs())
 
     def set_atrous_rates(self, rates: Sequence[int]) -> None:
         """Move the taps of the 3x3 branches to ``rates``; the weights are untouched.
@@ -80,13 +80,14 @@ class ASPP(nn.Module):
         Raises:
             ValueError: if there is not one positive rate a branch.
         """
-        convs = self._atrous_convs()
+        convs = self.atrous_convs()
         if len(rates) != len(convs) or any(rate < 1 for rate in rates):
             raise ValueError(f"expected {len(convs)} positive atrous rates, got {tuple(rates)}")
         for conv, rate in zip(convs, rates, strict=True):
             conv.dilation = conv.padding = (rate, rate)
 
-    def _atrous_convs(self) -> list[nn.Conv2d]:
+    def atrous_convs(self) -> list[nn.Conv2d]:
+        """The 3x3 convolutions whose taps the rates move, one a branch."""
         return [
             module
             for branch in self.convs

@@ -56,8 +56,9 @@ def trusted_labels(labels: Tensor, teacher: Tensor) -> Tensor:
     return torch.where(trusted, labels, VOID)
 
 
-def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence of (N, C, h, w) logits from the ``teacher``'s (N, C, H, W), a mean over its cells.
+def distillation_loss(logits: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The Kullback-Leibler divergence of (N, C, h, w) logits from the ``teacher``'s (N, C, H, W), a mean over its cells,
+    each counting as much as ``weight``, (N, H, W), says.
 
     Both on the grid of corners, where every cell of the coarser map is one of the finer: they are compared there, so
     the borders between the teacher's cells are left to the labels (Hinton et al. 2015: arXiv 1503.02531, section 2).
@@ -65,7 +66,8 @@ def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     step = -(-logits.shape[-1] // teacher.shape[-1])
     student = logits[..., ::step, ::step].log_softmax(1)
     divergence = nn.functional.kl_div(student, teacher.log_softmax(1), reduction="none", log_target=True)
-    return divergence.sum(1).mean()
+    cells = divergence.sum(1)
+    return cells.mean() if weight is None else (weight * cells).sum() / weight.sum()
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
