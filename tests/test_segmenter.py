@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 import segmodels
 from segmodels import Segmenter, zoo
+from segmodels.files import EXAMPLES
 from segmodels.inference.label_map import label_map, mean_confidence
 from segmodels.segmenter import resized
 from segmodels.weights import read_state, save_state
@@ -88,6 +89,17 @@ def test_the_atrous_rate_moves_the_taps_and_says_so(name: str, cat: Image.Image)
     assert (trained.labels != other.labels).any()
     assert "trained at atrous rate 6" in other.notes[0]
     assert (segmenter(cat).labels == trained.labels).all()
+
+
+@pytest.mark.parametrize("name", DEEPLABS)
+def test_the_answer_depends_on_the_atrous_rate(name: str) -> None:
+    """On the first photo that the page offers, a move of the slider can be seen."""
+    segmenter = segmodels.load(name)
+    with Image.open(EXAMPLES / "raft.jpg") as photo:
+        features = segmenter.encode(photo)
+    trained = segmenter.decode(features).labels
+    for rate in (1, 3):
+        assert (segmenter.decode(features, rate).labels != trained).mean() > 0.01
 
 
 @pytest.mark.parametrize("name", DEEPLABS)
