@@ -6,8 +6,15 @@ window.address = (() => {
 
   // `spec` has a part for each of `values`: {name, start, views, moved}. One that belongs to some views alone is left out
   // in others, and where it stands at its start.
-  function write(spec, values) {
-    parts = spec.map((part, place) => ({...part, value: values[place]}));
+  function begin(spec, values) {
+    parts = spec;
+    write(0, values);
+  }
+
+  // New values of the parts from `first` on. Before the page has begun there are none.
+  function write(first, values) {
+    if (!parts.length) return;
+    values.forEach((value, place) => { parts[first + place].value = value; });
     clearTimeout(timer);
     timer = setTimeout(settle, WAIT);
   }
@@ -43,5 +50,5 @@ window.address = (() => {
     going = Date.now();
     document.querySelector('#go-to-address')?.click();
   });
-  return {write};
+  return {begin, write};
 })();

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -177,18 +178,14 @@ def follow(
         shown = photo.move_resource_to_block_cache(PHOTOS[linked.photo]) if linked.photo else gr.skip()
         opened = [_opened(tabs, linked.tab)]
         opened += [_opened(group, linked.section if name == linked.tab else None) for name, group in sections.items()]
-        view = "/".join(filter(None, [linked.tab, linked.section]))
-        values = [
-            gr.update(value=linked.own.get(name, _start(component))) if belongs == view else gr.skip()
-            for name, (belongs, component) in own.items()
-        ]
         named_so = linked.photo or gr.skip()
-        return shown, named_so, *setting_updates(linked), *opened, *values, sentences(linked)
+        return shown, named_so, *setting_updates(linked), *opened, *_own_updates(own, linked), sentences(linked)
 
-    name = gr.Textbox(
-        Path(FIRST).stem, visible=False
-    )  # kept, so that moving a slider neither sends nor compares the photo
+    # The example's name is kept, so that moving a slider neither sends nor compares the photo.
+    name = gr.Textbox(Path(FIRST).stem, visible=False)
     targets = [photo, name, *settings, tabs, *sections.values(), *(component for _, component in own.values()), note]
+    # Whatever shows an event's progress is looked up again at every step of any later event, with all that is inside.
+    quiet = {**FREE, "show_progress_on": [note]}
 
     def from_request(request: gr.Request) -> tuple[Any, ...]:
         return restore(dict(request.query_params))
@@ -196,13 +193,26 @@ def follow(
     def from_address(query: Any) -> tuple[Any, ...]:
         return restore(dict(parse_qsl(str(query)[:5000].removeprefix("?"))))
 
-    loaded = page.load(from_request, None, targets, **FREE)
+    loaded = page.load(from_request, None, targets, **quiet)
     loaded.then(**load)
     back = gr.Button("Go to the address", visible="hidden", elem_id="go-to-address")
     query = gr.Textbox(visible=False)
-    back.click(from_address, [query], targets, js="() => location.search", **FREE).then(**load)
+    back.click(from_address, [query], targets, js="() => location.search", **quiet).then(**load)
     photo.change(named, [photo], [name], preprocess=False, trigger_mode="always_last", **FREE)
     _keep_address(loaded, name, settings[1:], tabs, sections, own)
+
+
+def _own_updates(own: Own, linked: Linked) -> list[Any]:
+    """What a link changes about the settings of single views: all of the one that it opens, none of the others."""
+    view = "/".join(filter(None, [linked.tab, linked.section]))
+    return [
+        gr.update(value=linked.own.get(name, _start(component))) if belongs == view else gr.skip()
+        for name, (belongs, component) in own.items()
+    ]
+
+
+Part = tuple[dict[str, Any], Any]
+"""A part of the address: what ``address.js`` has to know of it, and the component that holds its value."""
 
 
 def _keep_address(
@@ -216,28 +226,29 @@ def _keep_address(
     """Let the browser write the address whenever something changes; the server is not asked."""
     atrous = [card.name for card in zoo.CARDS.values() if card.atrous_rate is not None]
     strided = [card.name for card in zoo.CARDS.values() if card.chooses_stride]
-    parts: list[tuple[dict[str, Any], Any]] = [
+    page: list[Part] = [
         ({"name": "photo"}, photo),
         ({"name": "model"}, settings[0]),
         ({"name": "rate", "models": atrous, "moved": True}, settings[1]),
         ({"name": "stride", "models": strided, "moved": True}, settings[2]),
-        ({"name": "tab"}, _place(tabs)),
     ]
-    parts += [({"name": name, "inner": True}, _place(group)) for name, group in sections.items()]
-    parts += [
+    places: list[Part] = [({"name": "tab"}, _place(tabs))]
+    places += [({"name": name, "inner": True}, _place(group)) for name, group in sections.items()]
+    views: list[Part] = [
         ({"name": name, "views": [view], "start": _start(component), "moved": True}, component)
         for name, (view, component) in own.items()
     ]
+    groups = [page, places, *(list(of_one) for _, of_one in groupby(views, lambda part: part[0]["views"]))]
+    parts = [part for group in groups for part in group]
     spec = json.dumps([part for part, _ in parts])
-    state = [component for _, component in parts]
-    write: dict[str, Any] = {
-        "fn": None,
-        "inputs": state,
-        "js": f"(...values) => {{ address.write({spec}, values); }}",
-        "api_visibility": "private",
-    }
-    gr.on([component.change for component in state], **write)
-    loaded.then(**write)
+    begin = f"(...values) => {{ address.begin({spec}, values); }}"
+    loaded.then(None, [component for _, component in parts], js=begin, api_visibility="private")
+    first = 0
+    for group in groups:  # a move of a slider hands over what belongs to it, since the browser looks for each value
+        components = [component for _, component in group]
+        write = f"(...values) => {{ address.write({first}, values); }}"
+        gr.on([one.change for one in components], None, components, js=write, api_visibility="private")
+        first += len(group)
 
 
 def own_settings(tabs: gr.Tabs, sections: Mapping[str, gr.Tabs]) -> Own:

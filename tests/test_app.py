@@ -176,3 +176,10 @@ def test_one_event_draws_the_pictures(blocks: gr.Blocks) -> None:
         if event.fn is not None and any(part.elem_id == "pictures" for part in event.outputs)
     ]
     assert [event.trigger_mode for event in drawing] == ["always_last"]
+
+
+def test_every_event_shows_its_progress_in_few_places(blocks: gr.Blocks) -> None:
+    """Whatever showed progress once, gradio's page looks for at each step of every later event, however many there are."""
+    events = [event for event in blocks.get_config_file()["dependencies"] if event["backend_fn"]]
+    places = {event["id"]: event["show_progress_on"] or event["outputs"] for event in events}
+    assert max(map(len, places.values())) <= 4
