@@ -1,47 +1,77 @@
 // Draws results. The server sends a photo once and, for each answer, one label map with the numbers that belong to it;
 // all pictures, the classes' colours and what the pointer tells are made here, so opacity and isolation cost it nothing.
 //
-// A result:  {photo: {file, size: [width, height], notes}, labels: 'data:image/png;...', summary, nothing,
-//             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...]}, the largest class first.
-// The result's `nothing` is what to say where no class was found.
-// In place of one: {problem: 'a sentence'}, or null before the first photo.
+// A result:  {photo: {file, upload, size: [width, height], notes}, labels: 'data:image/png;...', summary, nothing,
+//             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...], table, ran, turn}, the
+//             largest class first. The result's `nothing` is what to say where no class was found; table and ran are HTML,
+//             and turn is the number that was sent with the question.
+// In place of one: {problem: 'a sentence', turn}, or null before the first photo.
 window.drawing = (() => {
-  const EDGE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
+  const EDGE = 256;
+  const LINE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
   const photos = new Map();
+  let turns = 0, kept = {};
 
   // The address of a file that the server keeps.
   const address = file => `${window.gradio_config?.root ?? ''}/gradio_api/file=${file}`;
 
-  // A photo's pixels, {width, height, data}; fetched once however often it is drawn.
-  function photo(file) {
+  // A photo that was chosen on this page is drawn from its own file, which the browser decodes while it goes to the server:
+  // `path` is where it lies there, `bitmap` the promise of a bitmap, or of null if the browser cannot read it.
+  const keep = (path, bitmap) => { kept = {path, bitmap}; };
+
+  // A photo's pixels at the size of its label map, {width, height, data}; made once however often it is drawn.
+  function photo({file, upload, size}, map) {
     if (!photos.has(file)) {
       photos.clear();
-      photos.set(file, pixels(address(file)));
+      photos.set(file, openedHere(upload, size, map).then(own => own ?? pixels(address(file))));
     }
     return photos.get(file);
   }
 
-  // Pixels of a picture, as they are in the file.
-  async function pixels(url) {
-    const blob = await (await fetch(url)).blob();
-    const bitmap = await createImageBitmap(blob, {colorSpaceConversion: 'none', premultiplyAlpha: 'none'});
-    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d', {willReadFrequently: true});
-    context.drawImage(bitmap, 0, 0);
-    const image = context.getImageData(0, 0, bitmap.width, bitmap.height);
-    return {width: image.width, height: image.height, data: new Uint32Array(image.data.buffer)};
+  // The same of the photo that was chosen here; null of another, and where the server found another size than the browser.
+  async function openedHere(path, [width, height], map) {
+    if (path !== kept.path) return null;
+    const decoded = kept.bitmap;
+    kept = {};
+    const bitmap = await decoded;
+    return bitmap?.width === width && bitmap.height === height ? read(bitmap, map) : null;
   }
 
-  // A label map: the class of every pixel, and whether a border between two classes runs along it.
+  // The bytes of a picture. One that is its own address is read here: to fetch it would be a way through the browser.
+  async function bytes(url) {
+    if (!url.startsWith('data:')) return (await fetch(url)).blob();
+    return new Blob([Uint8Array.from(atob(url.slice(url.indexOf(',') + 1)), letter => letter.charCodeAt(0))]);
+  }
+
+  // Pixels of a picture, as they are in the file.
+  async function pixels(url) {
+    const bitmap = await createImageBitmap(await bytes(url), {colorSpaceConversion: 'none', premultiplyAlpha: 'none'});
+    return read(bitmap, bitmap);
+  }
+
+  // The pixels of a bitmap, which is given up, at a size; what is transparent is shown on white.
+  function read(bitmap, {width, height}) {
+    const context = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
+    context.imageSmoothingQuality = 'medium';
+    context.fillStyle = 'white';
+    context.fillRect(0, 0, width, height);
+    context.drawImage(bitmap, 0, 0, width, height);
+    bitmap.close();
+    return {width, height, data: new Uint32Array(context.getImageData(0, 0, width, height).data.buffer)};
+  }
+
+  // A label map: the class of every pixel, with `EDGE` added where a border between two classes runs along it.
   async function labelMap(url) {
     const {width, height, data} = await pixels(url);
     const labels = Uint8Array.from(data);  // red, the lowest byte, is the class
-    const edges = new Uint8Array(labels.length);
+    const cells = Uint16Array.from(labels);
     for (let at = 0, y = 0; y < height; y++)
       for (let x = 0; x < width; x++, at++) {
-        if (x + 1 < width && labels[at] !== labels[at + 1]) edges[at] = edges[at + 1] = 1;
-        if (y + 1 < height && labels[at] !== labels[at + width]) edges[at] = edges[at + width] = 1;
+        const label = labels[at], right = at + 1, below = at + width;
+        if (x + 1 < width && label !== labels[right]) { cells[at] |= EDGE; cells[right] |= EDGE; }
+        if (y + 1 < height && label !== labels[below]) { cells[at] |= EDGE; cells[below] |= EDGE; }
       }
-    return {width, height, labels, edges};
+    return {width, height, labels, cells};
   }
 
   const channels = colour => [1, 3, 5].map(place => parseInt(colour.slice(place, place + 2), 16));
@@ -55,9 +85,6 @@ window.drawing = (() => {
     return table;
   }
 
-  // The index of the class that is nothing in particular; -1 if none is.
-  const background = classes => classes.find(one => one.nothing)?.index ?? -1;
-
   function put(canvas, map, picture) {
     if (canvas.width !== map.width || canvas.height !== map.height) {
       canvas.width = map.width;
@@ -69,32 +96,50 @@ window.drawing = (() => {
 
   // The label map in colours; of a class that is isolated, the others are all but gone.
   function segmented(canvas, map, classes, only) {
-    const table = colours(classes);
-    if (only !== null)
-      for (const one of classes) if (one.index !== only) table[one.index] = table[one.index] & 0xffffff | 0x26000000;
-    const picture = new Uint32Array(map.labels.length);
-    for (let at = 0; at < picture.length; at++)
-      picture[at] = map.edges[at] && (only === null || map.labels[at] === only) ? EDGE : table[map.labels[at]];
+    const table = new Uint32Array(2 * EDGE);
+    table.set(colours(classes));
+    for (let label = 0; label < EDGE; label++) {
+      const isolated = only === null || label === only;
+      if (!isolated) table[label] = table[label] & 0xffffff | 0x26000000;
+      table[EDGE + label] = isolated ? LINE : table[label];
+    }
+    const {cells} = map, picture = new Uint32Array(cells.length);
+    for (let at = 0; at < picture.length; at++) picture[at] = table[cells[at]];
     put(canvas, map, picture);
+  }
+
+  // A photo as it lies under what is nothing: half grey and dark.
+  function dimmed(photo) {
+    return photo.map(pixel => {
+      const red = pixel & 255, green = pixel >>> 8 & 255, blue = pixel >>> 16 & 255;
+      const grey = (red * 2 + green * 5 + blue) >>> 3;
+      return 0xff000000 | (blue + grey) * .24 << 16 | (green + grey) * .24 << 8 | (red + grey) * .24;
+    });
+  }
+
+  // A photo's pixels as overlays need them: dimmed once, however often the label map changes.
+  const lit = bright => ({bright, dim: dimmed(bright)});
+
+  // What a class's colour makes of each value of red, of green and of blue, in the place that it has in a pixel: 3 x 256.
+  function mixed(colour, opacity) {
+    const table = new Uint32Array(3 * 256);
+    for (let at = 0; at < table.length; at++) {
+      const value = at & 255, place = at >>> 8 << 3;
+      table[at] = value + ((colour >>> place & 255) - value) * opacity << place;
+    }
+    return table;
   }
 
   // The photo, dimmed where there is nothing, with its classes in their colours.
   function overlays(canvas, map, classes, only, under, opacity) {
-    const table = colours(classes), nothing = background(classes);
-    const picture = new Uint32Array(map.labels.length);
+    const table = colours(classes), tables = [];
+    for (const {index, nothing} of classes)
+      if (!nothing && (only === null || index === only)) tables[index] = mixed(table[index], opacity);
+    const {cells} = map, {bright, dim} = under, picture = dim.slice();
     for (let at = 0; at < picture.length; at++) {
-      const label = map.labels[at], pixel = under[at];
-      const red = pixel & 255, green = pixel >>> 8 & 255, blue = pixel >>> 16 & 255;
-      if (label !== nothing && (only === null || label === only)) {
-        const colour = table[label];
-        picture[at] = map.edges[at] ? 0xffffffff : (0xff000000
-          | blue + ((colour >>> 16 & 255) - blue) * opacity << 16
-          | green + ((colour >>> 8 & 255) - green) * opacity << 8
-          | red + ((colour & 255) - red) * opacity) >>> 0;
-      } else {
-        const grey = (red * 2 + green * 5 + blue) >>> 3;
-        picture[at] = (0xff000000 | (blue + grey) * .24 << 16 | (green + grey) * .24 << 8 | (red + grey) * .24) >>> 0;
-      }
+      const cell = cells[at], mix = tables[cell & 255], pixel = bright[at];
+      if (mix) picture[at] = cell & EDGE ? 0xffffffff
+        : 0xff000000 | mix[pixel & 255] | mix[256 | pixel >>> 8 & 255] | mix[512 | pixel >>> 16 & 255];
     }
     put(canvas, map, picture);
   }
@@ -110,11 +155,19 @@ window.drawing = (() => {
     return item;
   }
 
+  // The classes found as a table, and what ran, in their places further down on the page.
+  function facts(value) {
+    for (const part of ['table', 'ran']) {
+      const place = document.getElementById(part);
+      if (place) place.innerHTML = value?.[part] ?? '';
+    }
+  }
+
   // The three pictures of the Segment tab. `watch` and `props` are those of a gr.HTML.
   function result(element, props, watch) {
     const find = selector => element.querySelector(selector);
     const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
-    let shown = null, hovered = null, chosen = null, asked = 0;
+    let last = null, shown = null, hovered = null, chosen = null, asked = 0;
 
     function paint() {
       if (!shown) return;
@@ -159,24 +212,27 @@ window.drawing = (() => {
     }
 
     async function show(value) {
+      if (value?.turn < last?.turn) return;  // an older choice, answered late
+      last = value;
       const turn = ++asked;
       find('.problem').textContent = value?.problem ?? '';
       element.dataset.state = value?.problem ? 'problem' : value ? 'result' : 'empty';
       if (!value || value.problem) {
         shown = null;
+        facts(value);
         return;
       }
-      const picture = photo(value.photo.file);
       const map = await labelMap(value.labels);
       if (turn !== asked) return;  // a later answer was faster
       const same = shown?.file === value.photo.file ? shown.under : null;
       shown = {map, classes: value.classes, file: value.photo.file, under: same};
       words(value);
+      facts(value);
       paint();
       if (!same) {
-        const under = await picture;
+        const under = await photo(value.photo, map);
         if (turn !== asked) return;
-        shown.under = under.data;
+        shown.under = lit(under.data);
         put(find('.input canvas'), under, under.data);
         paint();
       }
@@ -224,7 +280,7 @@ window.drawing = (() => {
       const map = await labelMap(answer.labels);
       if (turn !== asked) return;
       const same = map.width === pixels.width && map.height === pixels.height;
-      shown = {map, classes: answer.classes, file: null, under: same ? new Uint32Array(pixels.data.buffer) : null};
+      shown = {map, classes: answer.classes, file: null, under: same ? lit(new Uint32Array(pixels.data.buffer)) : null};
       element.dataset.state = 'result';
       words({...answer, photo: {size: [map.width, map.height], notes: ', live'}});
       paint();
@@ -232,8 +288,11 @@ window.drawing = (() => {
 
     watch('value', () => show(props.value));
     show(props.value);
-    return {frame, again: () => show(props.value)};
+    return {frame, again: () => show(last)};
   }
+
+  // A number for each question that goes to the server, and back with the answer.
+  const nextTurn = () => ++turns;
 
   // Whether classes have Pascal VOC's colours everywhere, or those that are made for eyes.
   function useVoc(on) {
@@ -247,5 +306,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, useVoc, setOpacity};
+  return {result, keep, nextTurn, useVoc, setOpacity};
 })();

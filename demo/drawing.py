@@ -24,11 +24,12 @@ Answer = dict[str, Any] | None
 """What the browser draws: a result, ``{"problem": ...}``, or nothing yet."""
 
 
-def answer(path: str, display: Display, result: Segmentation) -> Answer:
+def answer(path: str, display: Display, result: Segmentation) -> dict[str, Any]:
     """A result for the browser; its label map is at the display's size, and ``path`` is the upload's."""
     return {
         "photo": {
             "file": shown_file(path, display),
+            "upload": path,
             "size": display.size,
             "notes": "".join(f"; {note}" for note in display.notes),
         },
@@ -61,18 +62,18 @@ def found(result: Segmentation) -> list[dict[str, Any]]:
     ]
 
 
-def problem(sentence: str) -> Answer:
+def problem(sentence: str) -> dict[str, Any]:
     """A sentence in place of the pictures."""
     return {"problem": sentence}
 
 
 def label_png(labels: NDArray[np.uint8]) -> str:
     """A label map, (H, W), as an address: a PNG of as few bits a pixel as there are classes in it."""
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).astype(np.uint8)
-    rank = np.zeros(256, dtype=np.uint8)
-    rank[present] = np.arange(len(present))
-    image = Image.fromarray(rank[labels])
-    image.putpalette(present.repeat(3).tobytes())
+    image = Image.fromarray(labels)
+    present = [label for label, count in enumerate(image.histogram()) if count]
+    rank = dict(zip(present, range(len(present)), strict=True))
+    image = image.point([rank.get(label, 0) for label in range(256)])
+    image.putpalette([label for label in present for _ in "rgb"])
     return view.data_url(image, "PNG", compress_level=1)
 
 

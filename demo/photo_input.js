@@ -5,8 +5,10 @@ window.photoInput = (element, trigger, upload) => {
 
   async function take(file) {
     said.textContent = 'Uploading …';
+    const bitmap = createImageBitmap(file).catch(() => null);
     try {
       const {path} = await upload(file);
+      drawing.keep(path, bitmap);
       const meta = {_type: 'gradio.FileData'};
       window.chosenPhoto = {path, url: URL.createObjectURL(file), orig_name: file.name, size: file.size, meta};
       trigger('upload');

@@ -59,41 +59,21 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     """
     photo = gr.Image(str(EXAMPLES / FIRST), visible="hidden", elem_id="photo")
     pictures = viewer()
-    with gr.Row(elem_id="controls"):
-        model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model", min_width=200)
-        source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source", min_width=120)
-        rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
-        stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
-        opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
-        voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=120)
+    source, model, rate, stride = controls = _controls()
     about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
     examples.strip(photo, "examples")
     with gr.Row():
-        with gr.Column(min_width=300):
-            table = gr.HTML(elem_id="table")
-        with gr.Column(min_width=300):
-            ran = gr.HTML(elem_id="ran")
+        for part in ("table", "ran"):
+            with gr.Column(min_width=300):
+                gr.HTML(f'<div id="{part}"></div>')  # filled by ``drawing.js`` when it shows an answer
     with gr.Row(elem_id="downloads"):
         for name, (file_name, write) in DOWNLOADS.items():
             download(name, file_name, partial(_write_result, write), [photo, model, rate, stride])
     gr.HTML(view.credits_list(CREDITS))
 
     pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
-    settings = [photo, model, rate, stride]
-    shown = [pictures, table, ran]
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
-    # One event for all that changes the pictures: of several, the slowest would win, though its choice may be the oldest.
-    gr.on(
-        [photo.change, rate.change, stride.change, ready.change],
-        show,
-        settings,
-        shown,
-        show_progress="minimal",
-        show_progress_on=[pictures],
-        api_visibility="private",
-        trigger_mode="always_last",
-        **COMPUTES,
-    )
+    _show_changes(pictures, ready, [photo, model, rate, stride])
     source.input(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
     model.change(
         prepare,
@@ -106,30 +86,54 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
         concurrency_limit=4,
         trigger_mode="always_last",
     )
-    load = {
-        "fn": lambda model: model,
-        "inputs": [model],
-        "outputs": [ready],
-        "queue": False,
-        "api_visibility": "private",
-    }
+    _api()
+    load = {"inputs": [model], "outputs": [ready], "queue": False, "api_visibility": "private"}
+    return photo, controls, {"fn": lambda model: model, **load}
+
+
+def _controls() -> list[Any]:
+    """What changes the pictures. Returns source, network, atrous rate and output stride; the others never leave the browser."""
+    with gr.Row(elem_id="controls"):
+        model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model", min_width=200)
+        source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source", min_width=120)
+        rate = gr.Slider(*SLIDER, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
+        stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
+        opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
+        voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=120)
     opacity.change(None, [opacity], js="value => drawing.setOpacity(value)", api_visibility="private")
+    voc.change(None, [voc], js="on => drawing.useVoc(on)", api_visibility="private")
+    return [source, model, rate, stride]
+
+
+def _show_changes(pictures: gr.HTML, ready: gr.Textbox, settings: Sequence[Any]) -> None:
+    """Run the network whenever photo, network, rate or stride, the ``settings``, change, and tell the browser of them."""
+    photo, _, rate, stride = settings
+    # One event for all that changes the pictures: of several, the slowest would win, though its choice may be the oldest.
+    # Even of one, gradio may have two runs on their way, when two settings change at once: so each has a number.
+    gr.on(
+        [photo.change, rate.change, stride.change, ready.change],
+        show,
+        [*settings, gr.Number(0, visible=False)],
+        [pictures],
+        js="(...inputs) => [...inputs.slice(0, -1), drawing.nextTurn()]",
+        show_progress="minimal",
+        api_visibility="private",
+        trigger_mode="always_last",
+        **COMPUTES,
+    )
     gr.on(
         [ready.change, rate.change, stride.change],
         None,
-        [model, rate, stride],
+        list(settings[1:]),
         js="(model, rate, stride) => { window.settings = {model, rate, stride}; }",
         api_visibility="private",
     )
-    voc.change(None, [voc], js="on => drawing.useVoc(on)", api_visibility="private")
-    _api()
-    return photo, [source, model, rate, stride], load
 
 
-def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[Answer, str, str]:
-    """Pictures, table and facts for a photo and settings; on a bad photo, a sentence in place of the pictures."""
+def show(upload: Upload, model: str, rate: float, stride: int, turn: Any = 0) -> Answer:
+    """What the browser draws of a photo and settings; of a bad photo, a sentence. ``turn`` goes back to it as it came."""
     if upload is None:
-        return None, "", ""
+        return None
     try:
         path = upload["path"]
         display = memory.display(path)
@@ -138,14 +142,15 @@ def show(upload: Upload, model: str, rate: float, stride: int) -> tuple[Answer, 
         remembered = memory.has_features(path, model, settings.output_stride if card.chooses_stride else None)
         result = segmented(path, model, rate, stride, display.photo.size)
     except (ValueError, OSError) as error:
-        return drawing.problem(sentence(error)), "", ""
+        return {**drawing.problem(sentence(error)), "turn": turn}
     width, height = result.working_size
     cost = memory.cost(model, height, width, result.output_stride)
-    return (
-        drawing.answer(path, display, result),
-        view.table(result),
-        view.what_ran(card, result, cost, remembered),
-    )
+    return {
+        **drawing.answer(path, display, result),
+        "table": view.table(result),
+        "ran": view.what_ran(card, result, cost, remembered),
+        "turn": turn,
+    }
 
 
 def segmented(
