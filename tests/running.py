@@ -48,14 +48,14 @@ class RunningApp:
             self.process = subprocess.Popen(
                 [sys.executable, "app.py"], cwd=ROOT, env=self.environment, stdout=output, stderr=output
             )
-        for _ in range(600):
+        for _ in range(6000):
             found = re.search(r"http://[\d.]+:\d+", self.output.read_text())
             with suppress(httpx.TransportError):
                 if found and httpx.get(found[0]).status_code == 200:
                     self.url = found[0]
                     return
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.2)
+                self.process.wait(0.02)
                 break
         raise RuntimeError(f"the app does not start: {self.output.read_text()}")
 
@@ -70,6 +70,11 @@ class RunningApp:
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found
         return 1024 * int(found[1])
+
+    def processor_seconds(self) -> float:
+        """Processor time that it has taken since its start, in all its threads."""
+        of_process = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(of_process[11]) + int(of_process[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

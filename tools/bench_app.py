@@ -8,16 +8,13 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +25,14 @@ import segmodels
 from segmodels.files import EXAMPLES
 from segmodels.inference.pictures import label_image, overlay
 from segmodels.speed.tables import Row, table
+from tests.running import RunningApp
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import bench_visitors
+
 MODEL = "deeplabv3plus_mobilenetv2"
 MEGAPIXELS = (1, 12)
-VISITORS = (1, 4, 16)
 DRAWN = "#pictures [data-drawn]"
 """Where the page counts the answers that it has drawn."""
-REQUESTS = 32
-"""How many photos are asked for in all, however many visitors share them."""
 
 
 def main() -> None:
@@ -51,13 +47,14 @@ def bench_app() -> Row:
     """All measurements."""
     with tempfile.TemporaryDirectory() as folder:
         photos = Photos(Path(folder))
-        started = start(Path(folder))
-        with app(Path(folder)) as url:
+        started = start()
+        with RunningApp() as app:
             return {
-                "click": click(url, photos),
-                "move": move(url, photos),
+                "click": click(app.url, photos),
+                "move": move(app.url, photos),
                 "start": started,
-                "load": load(url, photos),
+                "load": bench_visitors.crowd(app, lambda: photos.new(1), MODEL),
+                "live": bench_visitors.live(app, MODEL),
             }
 
 
@@ -80,37 +77,14 @@ class Photos:
         return file
 
 
-@contextlib.contextmanager
-def app(folder: Path) -> Iterator[str]:
-    """The app in a process of its own; gives its address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "uploads")}
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(url, timeout=60).close()
-                break
-            if process.poll() is not None:
-                raise RuntimeError("the app did not start")
-            time.sleep(0.02)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def start(folder: Path, turns: int = 3) -> Row:
+def start(turns: int = 3) -> Row:
     """``python app.py`` to its first answer, beside importing what it stands on (target: at most 1.3 times)."""
 
     def imports() -> None:
         subprocess.run([sys.executable, "-c", "import torch, torchvision, gradio"], check=True)
 
     def ours() -> None:
-        with app(folder):
+        with RunningApp():
             pass
 
     ours()
@@ -258,52 +232,6 @@ def move(url: str, photos: Photos, turns: int = 15) -> Row | None:
     }
 
 
-def load(url: str, photos: Photos) -> list[Row]:
-    """Photos a second as visitors rise, and the longest wait; every photo is new and has 1 megapixel.
-
-    The visitors have opened the page before the clock starts: reading what it offers costs a client more than a photo, and
-    here the clients share the cores with the app.
-    """
-    rows = []
-    for visitors in VISITORS:
-        files = [photos.new(1) for _ in range(REQUESTS)]
-        waits: list[float] = []
-        ranks: list[int] = []
-
-        def ask(file: Path, client: Client, waits: list[float] = waits, ranks: list[int] = ranks) -> None:
-            began = time.perf_counter()
-            job = client.submit(image=handle_file(file), model=MODEL, api_name="/segment")
-            while not job.done():
-                status = job.status()
-                if status.rank is not None:
-                    ranks.append(status.rank)
-                time.sleep(0.05)  # the clients share the cores with the app
-            job.result()
-            waits.append(time.perf_counter() - began)
-
-        def visit(own: list[Path], client: Client, ask: Callable[[Path, Client], None] = ask) -> None:
-            for file in own:
-                ask(file, client)
-
-        folder = files[0].parent
-        clients = [Client(url, verbose=False, download_files=tempfile.mkdtemp(dir=folder)) for _ in range(visitors)]
-        with ThreadPoolExecutor(visitors) as pool:
-            shares = [files[index::visitors] for index in range(visitors)]
-            began = time.perf_counter()
-            list(pool.map(visit, shares, clients))
-            elapsed = time.perf_counter() - began
-        rows.append(
-            {
-                "visitors": visitors,
-                "photos_per_second": round(REQUESTS / elapsed, 2),
-                "median_seconds": round(statistics.median(waits), 2),
-                "longest_seconds": round(max(waits), 2),
-                "places_seen": len(ranks),
-            }
-        )
-    return rows
-
-
 def seconds(run: Callable[[], Any]) -> float:
     """How long ``run`` takes."""
     began = time.perf_counter()
@@ -314,61 +242,31 @@ def seconds(run: Callable[[], Any]) -> float:
 def markdown(report: Row) -> str:
     """The tables of ``docs/performance.md``."""
     names = list(report["click"][0]["parts"])
-    return "\n\n".join(
-        [
-            table(
-                "From click to picture (milliseconds)",
-                ("megapixels", "by API", "in Chromium", *names),
-                [
-                    (
-                        f"{row['megapixels']}",
-                        f"{row['api']}",
-                        f"{row['chromium'] or '-'}",
-                        *(f"{row['parts'][name]:.0f}" for name in names),
-                    )
-                    for row in report["click"]
-                ],
-            ),
-            table(
-                "The atrous rate moved, 1-megapixel photo, in Chromium",
-                ("median", "longest", "came over the wire"),
-                [
-                    (
-                        f"{report['move']['median_ms']} ms",
-                        f"{report['move']['longest_ms']} ms",
-                        f"{report['move']['kilobytes']} kB",
-                    )
-                ]
-                if report["move"]
-                else [],
-            ),
-            table(
-                "Start",
-                ("`python app.py` to first answer", "`import torch, torchvision, gradio`", "times", "target"),
-                [
-                    (
-                        f"{report['start']['app_seconds']} s",
-                        f"{report['start']['imports_seconds']} s",
-                        f"{report['start']['times']}",
-                        "1.3",
-                    )
-                ],
-            ),
-            table(
-                "Load, 1-megapixel photos",
-                ("visitors", "photos a second", "median wait", "longest wait"),
-                [
-                    (
-                        f"{row['visitors']}",
-                        f"{row['photos_per_second']}",
-                        f"{row['median_seconds']} s",
-                        f"{row['longest_seconds']} s",
-                    )
-                    for row in report["load"]
-                ],
-            ),
-        ]
-    )
+    clicks = [
+        (
+            f"{row['megapixels']}",
+            f"{row['api']}",
+            f"{row['chromium'] or '-'}",
+            *(f"{row['parts'][name]:.0f}" for name in names),
+        )
+        for row in report["click"]
+    ]
+    moved, started = report["move"], report["start"]
+    move = [(f"{moved['median_ms']} ms", f"{moved['longest_ms']} ms", f"{moved['kilobytes']} kB")] if moved else []
+    start = (f"{started['app_seconds']} s", f"{started['imports_seconds']} s", f"{started['times']}", "1.3")
+    parts = [
+        table("From click to picture (milliseconds)", ("megapixels", "by API", "in Chromium", *names), clicks),
+        table(
+            "The atrous rate moved, 1-megapixel photo, in Chromium", ("median", "longest", "came over the wire"), move
+        ),
+        table(
+            "Start",
+            ("`python app.py` to first answer", "`import torch, torchvision, gradio`", "times", "target"),
+            [start],
+        ),
+        *bench_visitors.tables(report),
+    ]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
