@@ -76,7 +76,7 @@ def bundled(name: str) -> SegmentationNetwork:
     """The network as it stands, frozen."""
     network = zoo.build(name)
     load_state(network, read_state(zoo.card(name).weights_file()))
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

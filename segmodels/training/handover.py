@@ -5,6 +5,8 @@ is little. The target is what the pyramid gave before, at every cell and in ever
 Romero et al. 2015: arXiv 1412.6550, section 2.2).
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -27,16 +29,17 @@ def hand_over(aspp: ASPP, share: float) -> list[nn.Parameter]:
         raise ValueError(f"a share is between 0 and 1, not {share:g}")
     if not aspp.atrous_rates:
         raise ValueError("without atrous branches there is nobody to hand over to")
-    project = aspp.project[0].weight
+    conv, norm = cast(nn.Conv2d, aspp.project[0]), cast(nn.BatchNorm2d, aspp.project[1])
+    project = conv.weight
     width = project.shape[0]
     atrous = torch.zeros(project.shape[1], 1, 1)
     atrous[width:-width] = 1
     with torch.no_grad():
         project[:, :width] *= 1 - share
-    learns = [
-        *(parameter for branch in aspp.convs[1:-1] for parameter in branch.parameters()),
-        project,
-        aspp.project[1].bias,
+    learns: list[nn.Parameter] = [
+        *(parameter for branch in list(aspp.convs)[1:-1] for parameter in branch.parameters()),
+        cast(nn.Parameter, project),
+        norm.bias,
     ]
     aspp.requires_grad_(False)
     for parameter in learns:
