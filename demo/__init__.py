@@ -118,6 +118,8 @@ def _theme() -> gr.themes.Base:
         button_secondary_background_fill_hover_dark="*primary_800",
         checkbox_label_background_fill_selected="*primary_700",
         checkbox_label_background_fill_selected_dark="*primary_700",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         checkbox_background_color_selected="*primary_900",
         checkbox_background_color_selected_dark="*primary_900",
         link_text_color="*primary_700",

@@ -32,8 +32,8 @@
     if (held?.slider === event.target) event.stopImmediatePropagation();
   }, true);
 
-  // Radios of one group share a name, so that Tab reaches the group once and arrows move inside; groups, example
-  // photos and the places for files are called what is written on them.
+  // Radios of one group share a name, so that Tab reaches the group once and arrows move inside; groups and
+  // the places for files are called what is written on them.
   let groups = 0;
   const words = element => element?.textContent.trim() ?? '';
   const mend = () => {
@@ -48,10 +48,6 @@
     }
     for (const place of document.querySelectorAll('button.upload-container[aria-label]')) {
       if (words(place) && place.ariaLabel !== words(place)) place.ariaLabel = words(place);
-    }
-    for (const example of document.querySelectorAll('.gallery-item:not([aria-label])')) {
-      const file = example.querySelector('img')?.src.split('/').pop().replace(/\.\w+$/, '').replaceAll('_', ' ');
-      if (file && !words(example)) example.setAttribute('aria-label', `Example: ${file}`);
     }
   };
   let waiting = false;

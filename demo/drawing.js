@@ -144,6 +144,18 @@ window.drawing = (() => {
     put(canvas, map, picture);
   }
 
+  // The classes that have a colour, to lie over a photo; as marks they are opaque and have no outlines.
+  function layer(canvas, map, classes, marks) {
+    const table = new Uint32Array(2 * EDGE), colour = colours(classes);
+    for (let label = 0; label < EDGE; label++) {
+      table[label] = marks || !colour[label] ? colour[label] : colour[label] & 0xffffff | 0xa6000000;
+      table[EDGE + label] = marks ? colour[label] : LINE;
+    }
+    const {cells} = map, picture = new Uint32Array(cells.length);
+    for (let at = 0; at < picture.length; at++) picture[at] = table[cells[at]];
+    put(canvas, map, picture);
+  }
+
   const percent = share => `${(100 * share).toFixed(1)}%`;
 
   function entry(one, tag) {
@@ -293,6 +305,43 @@ window.drawing = (() => {
 
   // A number for each question that goes to the server, and back with the answer.
   const nextTurn = () => ++turns;
+
+  // <label-map>: a label map over its photo, wherever the page shows one. What it needs stands on it or on what it is in:
+  // data-photo, a file that the server keeps; data-labels, as in a result; data-classes, the index and colours of each class
+  // that has any. With data-marks, the classes are marks on the photo dimmed. Drawn when it comes near the window, and again
+  // when what it needs has changed: gradio keeps elements and changes them, and what they hold; so this holds its own apart.
+  class LabelMap extends HTMLElement {
+    connectedCallback() {
+      if (!this.shadowRoot) this.attachShadow({mode: 'open'}).innerHTML = '<img part="photo" alt=""><canvas part="layer"></canvas>';
+      again(this);
+    }
+
+    async draw() {
+      const given = name => this.closest(`[data-${name}]`)?.dataset[name];
+      const labels = given('labels'), [photo, canvas] = this.shadowRoot.children;
+      if (!labels) return;
+      photo.src = address(given('photo'));
+      const [map] = await Promise.all([labelMap(labels), photo.decode().catch(() => null)]);
+      if (labels !== given('labels')) return;
+      layer(canvas, map, JSON.parse(given('classes')), 'marks' in this.dataset);
+      this.drawn = labels;
+    }
+  }
+  const near = new IntersectionObserver(entries => {
+    for (const {isIntersecting, target} of entries) if (isIntersecting) {
+      near.unobserve(target);
+      target.draw();
+    }
+  }, {rootMargin: '100%'});
+  function again(one) {
+    near.unobserve(one);
+    near.observe(one);
+  }
+  new MutationObserver(changes => changes.forEach(({target}) =>
+    (target.matches('label-map') ? [target] : target.querySelectorAll('label-map')).forEach(again)))
+    .observe(document, {subtree: true, attributeFilter: ['data-photo', 'data-labels', 'data-classes']});
+  document.addEventListener('recoloured', () => document.querySelectorAll('label-map').forEach(again));
+  customElements.define('label-map', LabelMap);
 
   // Whether classes have Pascal VOC's colours everywhere, or those that are made for eyes.
   function useVoc(on) {

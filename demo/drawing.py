@@ -1,12 +1,14 @@
-"""What the server sends of a result: the label map, the numbers, and the photo once. ``drawing.js`` makes the pictures.
+"""What the server sends of a label map: itself, and the photo once. ``drawing.js`` makes the pictures, on every tab.
 
 A label map travels as an indexed PNG of one byte a pixel or less, whose colours are the classes' numbers, so that a
 browser finds them in any channel.
 """
 
 import hashlib
+import json
 import os
 import secrets
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segmodels import Segmentation
+from segmodels.labels import ClassList
 
 from . import view
 from .server.memory import Display
@@ -65,6 +68,40 @@ def found(result: Segmentation) -> list[dict[str, Any]]:
 def problem(sentence: str) -> dict[str, Any]:
     """A sentence in place of the pictures."""
     return {"problem": sentence}
+
+
+DIFFERENT = ClassList(("the same class", "another class"), ((0, 0, 0), (255, 214, 0)), background=0)
+"""Of two label maps: no class of the page has this yellow, and it stands out on a darkened photo."""
+
+
+def over(path: str, display: Display, classes: ClassList) -> str:
+    """Attributes of what holds pictures: the photo under them, its shape, and the colours of their classes."""
+    width, height = display.photo.size
+    style = f"--ratio: {width} / {height}; --wide: {width / height:.4f}"
+    return f'data-photo="{escape(shown_file(path, display))}" {_coloured(classes)} style="{style}"'
+
+
+def picture(alt: str, *layers: str) -> str:
+    """The photo under one or several ``layer``s; ``alt`` says what they show."""
+    return f'<div class="picture" role="img" aria-label="{escape(alt)}">{"".join(layers)}</div>'
+
+
+def layer(labels: NDArray[np.uint8], marks: ClassList | None = None) -> str:
+    """A label map, (H, W), in the colours of its classes; or of ``marks``, which dim the photo if they are the first."""
+    marked = f' data-marks="" {_coloured(marks)}' if marks else ""
+    return f'<label-map data-labels="{label_png(labels)}"{marked}></label-map>'
+
+
+def differences(labels: NDArray[np.uint8], others: NDArray[np.uint8]) -> str:
+    """A layer that marks where two label maps differ."""
+    return layer((labels != others).astype(np.uint8), DIFFERENT)
+
+
+def _coloured(classes: ClassList) -> str:
+    """All classes but the background with their colours, as an attribute."""
+    indices = (index for index in range(len(classes.names)) if index != classes.background)
+    colours = [{"index": index, "colours": view.colours(index, classes)} for index in indices]
+    return f"data-classes='{json.dumps(colours, separators=(',', ':'))}'"
 
 
 def label_png(labels: NDArray[np.uint8]) -> str:

@@ -12,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels.inference.pictures import edge_layer, overlay
-from segmodels.labels import DISPLAY_PALETTE
-
 from .view import data_url
 
 PANEL = 340
@@ -38,15 +35,22 @@ element.addEventListener('click', async event => {
     'margin', 'mask', 'max-width', 'object-fit', 'opacity', 'overflow', 'padding', 'position', 'row-gap', 'rx', 'stroke',
     'stroke-dasharray', 'stroke-linecap', 'stroke-linejoin', 'stroke-opacity', 'stroke-width', 'text-align',
     'text-anchor', 'transform', 'vertical-align', 'visibility', 'white-space', 'width'];
+  const embedded = source => {
+    const canvas = document.createElement('canvas');
+    canvas.width = source.naturalWidth ?? source.width;
+    canvas.height = source.naturalHeight ?? source.height;
+    canvas.getContext('2d').drawImage(source, 0, 0);
+    return Object.assign(new Image(), {src: canvas.toDataURL()});
+  };
   const dressed = source => {
-    const copy = source.cloneNode(false);
+    const copy = ['CANVAS', 'IMG'].includes(source.nodeName) ? embedded(source) : source.cloneNode(false);
     if (source.nodeType === Node.ELEMENT_NODE) {
       const style = getComputedStyle(source);
       const rules = properties.map(name => `${name}:${style.getPropertyValue(name)}`).join(';');
       copy.removeAttribute('class');
       copy.setAttribute('style', rules);
     }
-    for (const child of source.childNodes)
+    for (const child of (source.shadowRoot ?? source).childNodes)
       if (!child.classList?.contains('save-png')) copy.append(dressed(child));
     return copy;
   };
@@ -90,13 +94,13 @@ def save_button(file: str) -> str:
     return f'<button type="button" class="save-png" data-file="{escape(file)}">Save as PNG</button>'
 
 
-def figure(name: str, panels: Iterable[str], summary: str) -> str:
+def figure(name: str, panels: Iterable[str], summary: str, over: str = "") -> str:
     """Panels under one caption, which says in words and numbers what is drawn, and a button that saves it all.
 
-    ``name`` is that of the file; ``summary`` is HTML.
+    ``name`` is that of the file; ``summary`` is HTML; ``over`` is ``drawing.over``, if there are label maps in the panels.
     """
     return (
-        f'<figure class="drawing"><div class="drawn">{"".join(panels)}</div>'
+        f'<figure class="drawing" {over}><div class="drawn">{"".join(panels)}</div>'
         f"<figcaption>{unbroken(summary)}</figcaption>{save_button(f'{name}.png')}</figure>"
     )
 
@@ -120,10 +124,10 @@ def svg(height: float, title: str, *parts: str, width: float = PANEL) -> str:
     )
 
 
-def rect(x: float, y: float, width: float, height: float, style: str, fill: Iterable[int] | None = None) -> str:
-    """A rectangle; ``style`` is a class of the style sheet, ``fill`` a class's (red, green, blue)."""
-    colour = f' style="fill: rgb({" ".join(map(str, fill))})"' if fill is not None else ""
-    return f'<rect class="{style}" x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"{colour}/>'
+def rect(x: float, y: float, width: float, height: float, style: str, variables: str = "") -> str:
+    """A rectangle; ``style`` is a class of the style sheet, ``variables`` what that one asks for."""
+    own = f' style="{variables}"' if variables else ""
+    return f'<rect class="{style}" x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"{own}/>'
 
 
 def text(x: float, y: float, content: str, style: str = "") -> str:
@@ -151,14 +155,6 @@ def photograph(photo: Image.Image, x: float, y: float, width: float, height: flo
         f'<image class="{style}" x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"'
         f' preserveAspectRatio="none" href="{url}"/>'
     )
-
-
-def labelled(photo: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
-    """A photo under a label map of its size, with white lines between the classes."""
-    picture = overlay(photo, labels, palette=DISPLAY_PALETTE)
-    edges = edge_layer(labels).convert("RGBA")
-    picture.paste(edges, mask=edges)
-    return picture
 
 
 def contents(labels: NDArray[np.uint8], classes: Sequence[str]) -> str:

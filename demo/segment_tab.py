@@ -40,13 +40,12 @@ PROGRESS = gr.Progress()
 SLIDER = (1, 24)
 """The atrous rates that the page offers; programs may ask for more."""
 
-IDLE = "Idle: {title} has no ASPP and one output stride, so there is no rate or stride to set. Choose a DeepLab to use them."
+IDLE = "{title} has no ASPP and one output stride: both settings are idle. Choose a DeepLab to use them."
 STRIDE_ALONE = (
-    "{title} has no ASPP, so there is no rate to set. The weights were trained at output stride {stride}; at another, the "
-    "dilated backbone gives a finer or a coarser map."
+    "{title} has no ASPP, so no rate. Trained at output stride {stride}; at another, the map is finer or coarser."
 )
 ACTIVE = (
-    "Rate r sets the ASPP to r, 2r and 3r. The weights were trained at rate {rate} and output stride {stride}; "
+    "Rate r runs the ASPP at r, 2r and 3r. Trained at rate {rate} and output stride {stride}; "
     "twice the stride at half the rate covers the same field."
 )
 

@@ -122,8 +122,12 @@ def nothing(classes: ClassList) -> str:
 
 def swatch(index: int, classes: ClassList = VOC) -> str:
     """A spot of a class's colour, to stand before its name."""
-    names = "; ".join(f"--{name}: {colour}" for name, colour in colours(index, classes).items())
-    return f'<span class="swatch" style="{names}"></span>'
+    return f'<span class="swatch" style="{colour_style(index, classes)}"></span>'
+
+
+def colour_style(index: int, classes: ClassList = VOC) -> str:
+    """A class's colours for a ``style``; which of them is seen is the style sheet's."""
+    return "; ".join(f"--{name}: {colour}" for name, colour in colours(index, classes).items())
 
 
 def colours(index: int, classes: ClassList = VOC) -> dict[str, str]:

@@ -32,7 +32,7 @@ VIEWS = {
     "?tab=lab&section=teach": "#teach .board .photo[src]",
     "?tab=anatomy": "#anatomy-others table",
     **{
-        f"?tab=lessons&section={lesson.slug}": f"#lesson-{number} figure.drawing svg"
+        f"?tab=lessons&section={lesson.slug}": f"#lesson-{number} figure.drawing"
         for number, lesson in enumerate(LESSONS, 1)
     },
 }

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+
+from segmodels.labels import DISPLAY_PALETTE, PALETTE, VOC_CLASSES
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
 from .helpers import go
@@ -66,8 +69,11 @@ def lab(begun: Page) -> Page:
     return begun
 
 
-def background(part: Locator) -> str:
-    image: str = part.evaluate("element => getComputedStyle(element).backgroundImage")
+def picture(part: Locator) -> str:
+    """What a label map's canvas shows, once it is drawn."""
+    drawn = "one => one.drawn && one.drawn === one.closest('[data-labels]').dataset.labels"
+    part.page.wait_for_function(drawn, arg=part.element_handle())
+    image: str = part.locator("canvas").evaluate("canvas => canvas.toDataURL()")
     return image
 
 
@@ -77,14 +83,13 @@ def test_the_grid_fills_and_a_cell_is_enlarged_by_mouse_and_keyboard(lab: Page) 
     expect(cells).to_have_count(18)
     expect(lab.get_by_role("radio", name="Rate 6, output stride 16, trained")).to_be_checked()
     detail = lab.locator("#grid .detail:visible")
-    expect(detail).to_contain_text("Every pixel is labelled as at the trained setting.")
+    expect(detail).to_contain_text("Every pixel is labelled as trained.")
     lab.locator('#grid label.cell:has([value="18-8"])').click()
     expect(detail).to_have_count(1)
     expect(detail).to_contain_text("Rate 18, output stride 8")
     expect(detail).to_contain_text("of the pixels are labelled otherwise")
-    mask, difference = background(detail.locator(".mask")), background(detail.locator(".difference"))
-    assert mask.startswith('url("data:image/png')
-    assert difference.startswith('url("data:image/png')
+    mask, difference = picture(detail.locator("label-map").first), picture(detail.locator("[data-marks]"))
+    assert mask != difference
     box, cell = (
         detail.locator(".picture").first.bounding_box(),
         lab.locator("#grid .cell .picture").first.bounding_box(),
@@ -94,7 +99,32 @@ def test_the_grid_fills_and_a_cell_is_enlarged_by_mouse_and_keyboard(lab: Page) 
     assert box["width"] > 1.3 * cell["width"]
     lab.get_by_role("radio", name="Rate 18, output stride 8").press("ArrowUp")
     expect(detail).to_contain_text("Rate 12, output stride 8, same field")
-    assert background(detail.locator(".difference")) != difference
+    assert picture(detail.locator("[data-marks]")) != difference
+
+
+def colour_on_the_cat(page: Page, layer: str) -> list[int]:
+    """Red, green and blue of a label map over the middle of the cat's face, at the opacity it is drawn with."""
+    page.wait_for_function("layer => document.querySelector(layer).drawn", arg=layer)
+    pixel: list[int] = (
+        page.locator(layer)
+        .first.locator("canvas")
+        .evaluate("""canvas =>
+        [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]""")
+    )
+    return pixel[:3]
+
+
+def test_the_switch_of_colours_is_every_tabs(lab: Page) -> None:
+    for tabs, layer in ((("Parts on and off",), "#parts label-map"), (("Lessons", "3 Skips"), "#lesson-3 label-map")):
+        for tab in tabs:
+            lab.get_by_role("tab", name=tab).click()
+        for on, palette in ((False, DISPLAY_PALETTE), (True, PALETTE)):
+            lab.wait_for_selector(f"{layer} >> nth=0")
+            lab.evaluate(
+                "([on, layer]) => { document.querySelector(layer).drawn = null; drawing.useVoc(on); }", [on, layer]
+            )
+            found = colour_on_the_cat(lab, layer)
+            assert np.abs(np.array(found, dtype=int) - palette[VOC_CLASSES.index("cat")]).max() <= 2
 
 
 def test_the_photo_is_changed_in_the_lab_and_for_all_tabs(lab: Page) -> None:
@@ -116,7 +146,7 @@ def test_compare_shows_disagreement(lab: Page) -> None:
     expect(lab.locator("#compare .in-step figure")).to_have_count(4, timeout=SLOW)
     expect(lab.locator("#compare table tbody tr")).to_have_count(4, timeout=SLOW)
     expect(lab.locator("#compare")).to_contain_text(re.compile(r"All 4 agree on \d+\.\d% of the pixels"), timeout=SLOW)
-    assert background(lab.locator("#compare .answers")).startswith('url("data:image/png')
+    assert len(picture(lab.locator("#compare [data-marks]"))) > 1000  # not empty
     lab.locator("#compare-model-d input").click()
     lab.get_by_role("option", name="none").click()
     expect(lab.locator("#compare")).to_contain_text("All 3 agree on", timeout=SLOW)

@@ -137,12 +137,19 @@ def test_a_bad_photo_is_answered_with_a_sentence(tmp_path: Path) -> None:
     assert 'role="alert"' in answer
 
 
-def test_a_large_photo_is_shown_small(tmp_path: Path) -> None:
+def test_a_large_photo_is_shown_small_and_is_no_part_of_the_answer(tmp_path: Path) -> None:
     Image.open(EXAMPLES / "cat.jpg").resize((3000, 2000)).save(tmp_path / "large.jpg")
-    first = next(grid.show({"path": str(tmp_path / "large.jpg")}, MODEL))
-    data = re.search(r"--photo: url\(data:image/jpeg;base64,([^)]*)\)", first)
-    assert data is not None
-    assert max(Image.open(io.BytesIO(base64.b64decode(data[1]))).size) == grid.SIDE
+    *_, full = grid.show({"path": str(tmp_path / "large.jpg")}, MODEL)
+    shown = re.search(r'data-photo="([^"]*)"', full)
+    assert shown is not None
+    assert max(Image.open(shown[1]).size) == memory.DISPLAY_SIDE
+    maps = [
+        Image.open(io.BytesIO(base64.b64decode(data)))
+        for data in re.findall(r'data-labels="data:image/png;base64,([^"]*)"', full)
+    ]
+    assert len(maps) == 2 * len(grid.RATES) * len(grid.STRIDES)  # each label map, and where it differs
+    assert all(max(image.size) == grid.SIDE for image in maps)
+    assert "jpeg" not in full
 
 
 def test_the_sheet_has_all_cells(photo: str, tmp_path: Path) -> None:

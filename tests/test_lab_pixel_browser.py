@@ -158,11 +158,11 @@ def test_what_is_drawn_can_be_chosen_and_saved(clicking: Page, tmp_path: Path) -
 
 def test_switching_a_part_off_changes_the_picture(page: Page, url: str) -> None:
     open_section(page, url, "Parts on and off")
-    masks = page.locator("#parts img.mask")
-    assert masks.nth(0).get_attribute("src") == masks.nth(1).get_attribute("src")
+    masks = page.locator("#parts label-map")
+    assert masks.nth(0).get_attribute("data-labels") == masks.nth(1).get_attribute("data-labels")
     page.get_by_role("checkbox", name="1x1 convolution").uncheck()
     expect(page.locator("#parts figcaption").nth(1)).to_have_text("Without 1x1 convolution")
-    assert masks.nth(0).get_attribute("src") != masks.nth(1).get_attribute("src")
+    assert masks.nth(0).get_attribute("data-labels") != masks.nth(1).get_attribute("data-labels")
     expect(page.locator("#parts .figure-of-merit")).to_contain_text("before the concatenation")
     expect(page.locator("#parts-overview li")).to_have_count(6)
     page.locator("#parts-model").get_by_text("U-Net", exact=True).click()

@@ -114,6 +114,7 @@ def test_a_figure_is_saved_as_it_looks(browser: Browser, url: str, tmp_path: Pat
     page = open_page(browser, url)  # a new one, on which no figure is about to be drawn again
     for number in (3, 4):
         figure = open_lesson(page, number).locator("figure.drawing")
+        page.wait_for_function("[...document.querySelectorAll('.drawing label-map')].every(one => one.drawn)")
         name = saved_as_seen(figure, figure.locator(".drawn"), tmp_path)
         assert name.startswith(f"lesson-{number}-")
     page.close()
@@ -124,6 +125,6 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
     for number in range(1, len(LESSONS) + 1):
         lesson = open_lesson(page, number)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        for drawing in lesson.locator("figure.drawing svg").all():
+        for drawing in lesson.locator("figure.drawing :is(svg, .picture)").all():
             assert drawing.evaluate("svg => svg.getBoundingClientRect().right") <= 390
     page.close()

@@ -37,17 +37,6 @@ def test_an_overlay_leaves_the_background_alone(photo: Image.Image, labels: np.n
     assert np.abs(drawn[labels == 8] - expected).max() <= 1
 
 
-def test_edges_lie_on_both_sides_of_every_border(labels: np.ndarray) -> None:
-    edges = np.asarray(pictures.edge_layer(labels).convert("RGBA"))[..., 3] == 255
-    assert edges[10, 25]  # the first row of the square, and the last above it
-    assert edges[9, 25]
-    assert not edges[8, 25]
-    assert not edges[20, 30]
-    assert edges[4, 50]
-    assert edges[5, 50]
-    assert edges.sum() == 2 * 60 + 2 * (2 * 20 + 2 * 20) - 4  # the square's inner corners count once
-
-
 def test_bounded_keeps_labels_whole(photo: Image.Image, labels: np.ndarray) -> None:
     small, small_labels = pictures.bounded(photo, labels, 30)
     assert small.size == (30, 20)
@@ -73,9 +62,6 @@ def test_classes_of_ones_own_have_their_own_colours(photo: Image.Image) -> None:
     drawn, before = np.asarray(pictures.overlay(photo, labels, 0.5, streets)), np.asarray(photo)
     assert (drawn[:, 50:] == before[:, 50:]).all()  # the background, though it is the last
     assert np.abs(drawn[:20, :50] - (0.5 * before[:20, :50] + 0.5 * np.array([1, 2, 3]))).max() <= 1
-    mask = np.asarray(pictures.mask_layer(labels, streets).convert("RGBA"))
-    assert not mask[30, 55, 3]
-    assert (mask[30, 10] == (200, 100, 50, 255)).all()
     names = {text.get_text() for text in pictures.figure(photo, labels, streets).legends[0].get_texts()}
     assert names == set(streets.names)
 

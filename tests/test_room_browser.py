@@ -16,7 +16,7 @@ SLOW = 120_000
 """Milliseconds in which a network has surely answered, on a busy machine."""
 SECTIONS = {
     "grid": ("#grid .rates", "#grid-model"),
-    "weights": ("#fit svg", "#fit-setting, #fit-kind"),
+    "weights": ("#fit svg, #fit .picture", "#fit-setting, #fit-kind"),
     "pixel": (
         "#pixel .looked-at .picture",
         "#pixel-model, #pixel-rate, #pixel-stride, #pixel-x, #pixel-y, #pixel-class, #pixel-layers",
@@ -75,7 +75,7 @@ def test_a_section_is_on_one_screen(page: Page, section: str) -> None:
 @pytest.mark.parametrize("number", range(1, len(LESSONS) + 1))
 def test_a_lesson_is_on_one_screen(page: Page, number: int) -> None:
     go(page, f"?tab=lessons&section={LESSONS[number - 1].slug}")
-    page.wait_for_selector(f"#lesson-{number} figure.drawing svg")
+    page.wait_for_selector(f"#lesson-{number} figure.drawing")
     assert_in_view(page, f"#lesson-{number} figure.drawing")
     assert_in_view(page, f"#lesson-{number} .controls input")
 

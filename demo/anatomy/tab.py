@@ -31,13 +31,13 @@ AT_ONCE: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility"
 """Options of every event here. Nothing is allocated and nothing waits for a place in the queue: no weights are loaded and
 no photo is segmented. Inputs come unprocessed, so that a wrong setting is answered with a sentence."""
 
-IDLE = "Idle: {} has no atrous spatial pyramid pooling, so there is no rate or stride to set. Choose a DeepLab to use them."
-STRIDE_ALONE = "{} has no atrous spatial pyramid pooling, so there is no rate to set; its backbone can be dilated."
+IDLE = "{} has no ASPP: no rate or stride to set. Choose a DeepLab to use them."
+STRIDE_ALONE = "{} has no ASPP, so no rate; its backbone can be dilated."
 ACTIVE = "Rate 6 runs the ASPP at 6, 12 and 18; a smaller output stride keeps the backbone's last maps larger."
-UNTRAINED = "There are no trained weights: it is here to look into, not to segment with."
+UNTRAINED = "Without trained weights: to look into, not to segment with."
 HINT = (
-    "Maps of one size share a row. A box is a run of layers with the modules' names; the sheets behind it stand for its "
-    "channels, the bar in it for its multiply-accumulates. Dashed arrows are skip connections."
+    "Maps of one size share a row. A box is a run of layers; the sheets behind it stand for channels, its bar for "
+    "multiply-accumulates. Dashed arrows are skip connections."
 )
 
 COUNTING = '<p class="hint">Counting what the other networks cost at this size …</p>'
@@ -209,8 +209,8 @@ def layers_table(found: Anatomy) -> str:
 <div class="layers" tabindex="0" role="region" aria-label="Layers of {escape(found.name)}"><table class="classes anatomy">
 <thead><tr><th scope="col">Layer</th><th scope="col">What it is</th><th scope="col">Output</th><th scope="col">Parameters</th>
 <th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>{groups}</table></div>
-<p class="hint">Output: width × height × channels. MACs: multiply-accumulates of convolutions. Sees: the receptive field in
-pixels of the photo, along an edge; it may be wider than the photo, whose surroundings are padding.</p>"""
+<p class="hint">Output: width × height × channels. MACs: multiply-accumulates of convolutions. Sees: the receptive field
+along an edge, in pixels; it may be wider than the photo.</p>"""
 
 
 def _layer_group(part: Part) -> str:

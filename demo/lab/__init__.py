@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from .. import examples, segment_tab
+from .. import examples, segment_tab, shown
 from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
@@ -59,10 +59,9 @@ def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
     with gr.Tabs(elem_id="sections", overflow_behavior="wrap") as tabs:
         for module in _sections():
             with gr.Tab(module.TITLE, id=section_id(module)) as tab:
-                shown = gr.Button("Show", visible="hidden", elem_classes="shown")
-                module.section(photo, Shown(shown.click, network))
+                module.section(photo, Shown(shown.comes_into_view(), network))
             opened.append(tab.select)
-    gr.on(opened, None, js=SHOW, api_visibility="private")
+    shown.follow(opened)
     gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], trigger_mode="always_last", **READS)
     return tabs
 
@@ -71,15 +70,6 @@ def section_id(module: ModuleType) -> str:
     """A section's name in links: its file's."""
     return module.__name__.rpartition(".")[2]
 
-
-SHOW = """() => {
-  clearTimeout(window.showSection);
-  window.showSection = setTimeout(() => {
-    const buttons = [...document.querySelectorAll('#sections .shown')];
-    buttons.find(button => button.parentElement.offsetParent)?.click();
-  }, 80);
-}"""
-"""Presses the hidden button of the section that is in view, if any; once, where several events come together."""
 
 BAR: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
 

@@ -8,15 +8,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segmodels import zoo
 from segmodels.inference.label_map import label_map
-from segmodels.inference.pictures import mask_layer
 from segmodels.insight.certainty import entropy, margin, probabilities
 from segmodels.labels import ClassList
 
-from .. import view
+from .. import drawing, view
 from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
 from ..server import memory
@@ -33,11 +31,10 @@ DOUBT = 0.5
 """A pixel whose best class has less than this is more likely something else, by the network's own account."""
 
 ABOUT = (
-    "The network gives every pixel a probability for each of its classes; the mask keeps the best one and forgets the "
-    "rest. <b>Entropy</b> is what the mask forgets, in bits: 0 where one class has it all, 1 where two share it equally, "
-    "log<sub>2</sub> 21 = 4.39 where all of Pascal VOC's 21 are equal. <b>Margin</b> is the best class's probability less the second best's: 1 "
-    "where it is undisputed, 0 at a tie. In both maps bright means unsure. Sure is not right: a network can be sure and "
-    "wrong, above all of things that it was never taught."
+    "Every pixel has a probability for each class; the mask keeps the best. <b>Entropy</b> is what it forgets, in bits: 0 "
+    "where one class has it all, 1 where two share it equally, log<sub>2</sub> 21 = 4.39 where all of Pascal VOC's 21 are "
+    "equal. <b>Margin</b>: the best probability less the second best, 0 at a tie. Bright means unsure. Sure is not right, "
+    "above all about things never taught."
 )
 
 
@@ -84,7 +81,8 @@ def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
         display = memory.display(upload["path"])
     except (ValueError, OSError) as error:
         return view.problem(sentence(error)), ""
-    return figures(display.photo, found, settings), classes_table(found, settings.card.class_list)
+    over = drawing.over(upload["path"], display, settings.card.class_list)
+    return figures(over, found, settings), classes_table(found, settings.card.class_list)
 
 
 def certainty(path: str, settings: Settings) -> Certainty:
@@ -101,11 +99,8 @@ def certainty(path: str, settings: Settings) -> Certainty:
     )
 
 
-def figures(photo: Image.Image, found: Certainty, settings: Settings) -> str:
-    """Mask, entropy and margin side by side, each with what its colours mean."""
-    width, height = photo.size
-    picture = view.data_url(photo, "JPEG", quality=88)
-    mask = view.data_url(mask_layer(found.labels, settings.card.class_list), "PNG")
+def figures(over: str, found: Certainty, settings: Settings) -> str:
+    """Mask, entropy and margin side by side, each with what its colours mean; ``over`` is ``drawing.over``."""
     bits = view.data_url(map_image(found.entropy, MOST_BITS, "inferno"), "PNG")
     ahead = view.data_url(map_image(found.margin, 1, "inferno_r"), "PNG")
     doubted = (found.confidence < DOUBT).mean()
@@ -118,9 +113,9 @@ def figures(photo: Image.Image, found: Certainty, settings: Settings) -> str:
     ahead_scale = scale("inferno_r", ("0: a tie", "0.5", "1"), "margin from 0, a tie and bright, to 1, sure and dark")
     name = settings.card.name
     return f"""<p class="figure-of-merit" role="status">{means}</p>
-<div class="panels" style="--ratio: {width} / {height}">
+<div class="panels" {over}>
 <figure><figcaption>Mask, {escape(settings.sentence)}</figcaption>
-<div class="picture"><img src="{picture}" alt=""><img class="mask" src="{mask}" alt="Mask: {escape(classes)}"></div>
+{drawing.picture(f"Mask: {classes}", drawing.layer(found.labels))}
 {save_button(f"{name}_mask.png")}</figure>
 <figure><figcaption>Entropy in bits</figcaption>
 <div class="picture"><img src="{bits}" alt="Entropy of every pixel, mean {found.entropy.mean():.2f} bits, at most {found.entropy.max():.2f}"></div>

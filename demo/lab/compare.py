@@ -9,13 +9,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segmodels import Segmentation, zoo
-from segmodels.inference.pictures import mask_layer
+from segmodels.labels import VOC, ClassList
 from segmodels.networks.backbones import OUTPUT_STRIDES
 
-from .. import view
+from .. import drawing, view
 from ..segment_tab import Upload, download, segmented
 from ..server import memory
 from ..server.settings import chosen, sentence, updates, words
@@ -31,8 +30,12 @@ LEAST = 2
 RATES = (1, 24)
 RARE = 0.0005
 """Classes that no network gives a larger share of the photo have no column in the table."""
-ANSWERS = {2: (255, 224, 102), 3: (255, 130, 20), 4: (214, 20, 90)}
-"""The colour of a pixel for which there are so many different answers: the more, the darker."""
+ANSWERS = ClassList(
+    ("one answer", "2 different answers", "3 different answers", "4 different answers"),
+    ((0, 0, 0), (255, 224, 102), (255, 130, 20), (214, 20, 90)),
+    background=0,
+)
+"""How many different answers there are for a pixel: the more, the darker."""
 
 IN_STEP = """
 const inputs = () => [...element.querySelectorAll('[data-sets]')];
@@ -179,12 +182,13 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
 def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
     display = memory.display(path)
     wanted = _wanted(settings)
+    over = drawing.over(path, display, zoo.card(wanted[0][1][0]).class_list if wanted else VOC)
     slots: list[Slot] = []
     for letter, (model, rate, stride) in wanted:
         if not memory.has_features(path, model, stride):
-            yield page(display.photo, slots, len(wanted))
+            yield page(over, slots, len(wanted))
         slots.append(Slot(letter, segmented(path, model, rate, stride, display.photo.size)))
-    yield page(display.photo, slots, len(wanted))
+    yield page(over, slots, len(wanted))
 
 
 def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | None]:
@@ -209,26 +213,23 @@ def answers(label_maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return different
 
 
-def page(photo: Image.Image, slots: Sequence[Slot], wanted: int) -> str:
-    """The pictures of the ``slots`` that are done; when all ``wanted`` are, also what becomes of comparing them."""
-    width, height = photo.size
-    masks = "".join(
-        f"--mask-{slot.letter}: url({view.data_url(mask_layer(slot.result.labels, slot.result.class_list), 'PNG')}); "
-        for slot in slots
-    )
-    style = f"--photo: url({view.data_url(photo, 'JPEG', quality=88)}); --ratio: {width} / {height}; --count: {wanted}; {masks}"
+def page(over: str, slots: Sequence[Slot], wanted: int) -> str:
+    """The pictures of the ``slots`` that are done; when all ``wanted`` are, also what becomes of comparing them.
+
+    ``over`` is ``drawing.over`` of the photo.
+    """
     figures = "".join(
         map(_figure, slots)
     ) + '<figure><figcaption>…</figcaption><div class="picture"></div></figure>' * (wanted - len(slots))
     compared = _compared(slots) if len(slots) == wanted else '<p class="hint">Computing …</p>'
-    return f"""<div class="compared" style="{style}"><div class="in-step">{figures}</div>{compared}</div>"""
+    return f"""<div class="compared" {over}><div class="in-step" style="--count: {wanted}">{figures}</div>{compared}</div>"""
 
 
 def _figure(slot: Slot) -> str:
     card = zoo.card(slot.result.model)
     return f"""<figure><figcaption>{slot.letter}: {escape(card.title)} <small>{_settings(slot.result)}</small></figcaption>
 <div class="picture" role="img" aria-label="{slot.letter}, {escape(card.title)}: {escape(view.summary(slot.result))}">
-<div class="zoomed"><div class="mask" style="background-image: var(--mask-{slot.letter})"></div></div></div></figure>"""
+<div class="zoomed">{drawing.layer(slot.result.labels)}</div></div></figure>"""
 
 
 def _compared(slots: Sequence[Slot]) -> str:
@@ -238,24 +239,21 @@ def _compared(slots: Sequence[Slot]) -> str:
     number = answers([slot.result.labels for slot in slots])
     shares = {count: float((number == count).mean()) for count in range(1, len(slots) + 1)}
     sentence = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
-    disagreement = view.data_url(_answers_layer(number), "PNG")
     keys = "".join(
-        f'<li><span class="swatch" style="background: rgb{colour}"></span>{count} different answers <small>{shares[count]:.1%}</small></li>'
-        for count, colour in ANSWERS.items()
-        if count <= len(slots)
+        f"<li>{view.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
+        for count in range(2, len(slots) + 1)
     )
     first, second = (f"{slot.letter}: {escape(zoo.card(slot.result.model).title)}" for slot in slots[:2])
     return f"""<div class="zooming">{_range("Zoom", "--zoom", 1, 8, 1)}{_range("Across", "--x", 0, 100, 50)}{_range("Down", "--y", 0, 100, 50)}
 <span class="hint">Or point at a place in a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
 <div class="pair"><figure><figcaption>Where they disagree</figcaption>
-<div class="picture" role="img" aria-label="Map of disagreement: {sentence}"><div class="zoomed dimmed">
-<div class="answers" style="background-image: url({disagreement})"></div></div></div>
+<div class="picture" role="img" aria-label="Map of disagreement: {sentence}"><div class="zoomed">{drawing.layer(number - 1, ANSWERS)}</div></div>
 <p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
 <figure><figcaption>{first} | {second}</figcaption>
 <div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
-<div class="side left"><div class="zoomed"><div class="mask" style="background-image: var(--mask-{slots[0].letter})"></div></div></div>
-<div class="side right"><div class="zoomed"><div class="mask" style="background-image: var(--mask-{slots[1].letter})"></div></div></div>
+<div class="side left"><div class="zoomed">{drawing.layer(slots[0].result.labels)}</div></div>
+<div class="side right"><div class="zoomed">{drawing.layer(slots[1].result.labels)}</div></div>
 <div class="line"></div></div>
 <label class="ranged">{slots[0].letter} <input type="range" min="0" max="100" step="0.5" value="50" data-sets="--split"
  aria-label="Where {slots[0].letter} ends and {slots[1].letter} begins"> {slots[1].letter}</label></figure></div>
@@ -267,13 +265,6 @@ def _range(name: str, sets: str, least: int, most: int, value: int) -> str:
         f'<label class="ranged">{name} <input type="range" min="{least}" max="{most}" step="0.5" value="{value}"'
         f' data-sets="{sets}"></label>'
     )
-
-
-def _answers_layer(number: NDArray[np.uint8]) -> Image.Image:
-    image = Image.fromarray(number)
-    image.putpalette([channel for count in range(5) for channel in ANSWERS.get(count, (0, 0, 0))])
-    image.info["transparency"] = bytes([0, 0, 255, 255, 255])
-    return image
 
 
 def table(slots: Sequence[Slot]) -> str:

@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from segmodels import Card, Segmentation, zoo
-from segmodels.inference.pictures import marked_layer, mask_layer
 from segmodels.insight.receptive_field import share_of_taps_inside
 
-from .. import view
+from .. import drawing, view
 from ..segment_tab import Upload, download
 from ..server import memory
 from ..server.settings import sentence
@@ -27,16 +26,14 @@ RATES = (1, 2, 3, 6, 12, 18)
 STRIDES = (32, 16, 8)
 SIDE = 640
 """The longer side of the label maps in pixels: sharp when a cell is enlarged, and 18 of them are made."""
-DIFFERENT = (255, 214, 0)
-"""What marks a pixel of the difference map: no class has this yellow, and it stands out on a darkened photo."""
 
 ABOUT = (
-    "The same weights on the same photo, with the taps moved and the strides changed: rate 6 runs the ASPP at 6, 12 and 18, "
-    "and the output stride sets how fine their map is. Choose a cell to enlarge it."
+    "The same weights with taps moved and strides changed: rate 6 runs the ASPP at 6, 12 and 18, the output stride sets how "
+    "fine its map is. Choose a cell to enlarge it."
 )
 KEY = (
-    "In a cell: the decoder's milliseconds, the mean share of its branches' taps that land on the map, and the share of "
-    "pixels labelled otherwise than at the trained setting (solid frame). Dashed frames: the same field of view, rate × stride."
+    "In a cell: the decoder's milliseconds, the share of taps that land on the map, and of pixels labelled otherwise than as "
+    "trained (solid frame). Dashed: the same field of view, rate × stride."
 )
 
 
@@ -129,14 +126,15 @@ def show(upload: Upload, model: str) -> Iterator[str]:
 def _filling(path: str, model: str) -> Iterator[str]:
     """The grid's pages, from empty to full. A full one is remembered, so that coming back to it shows it at once."""
     photo = _checked(path, model)
+    over = drawing.over(path, memory.display(path), zoo.card(model).class_list)
     done: dict[int, Column] = {}
     if (path, model) not in _pages:
-        yield page(photo, model, done)
+        yield page(over, model, done)
         for column in columns(path, model, photo.size):
             done[column.stride] = column
             if len(done) < len(STRIDES):
-                yield page(photo, model, done)
-    yield _pages.get((path, model), lambda: page(photo, model, done or _all_columns(path, model, photo)))
+                yield page(over, model, done)
+    yield _pages.get((path, model), lambda: page(over, model, done or _all_columns(path, model, photo)))
 
 
 def _checked(path: str, model: Any) -> Image.Image:
@@ -214,8 +212,11 @@ def changes(trained: Segmentation, result: Segmentation) -> dict[tuple[str, str]
     return {(names[pair // number], names[pair % number]): float(counts[pair] / pairs.size) for pair in moved}
 
 
-def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
-    """The grid of small overlays with the enlarged cell beside it; columns not ``done`` yet are empty."""
+def page(over: str, model: str, done: Mapping[int, Column]) -> str:
+    """The grid of small overlays with the enlarged cell beside it; columns not ``done`` yet are empty.
+
+    ``over`` is ``drawing.over`` of the photo.
+    """
     card = zoo.card(model)
     trained = trained_cell(card, done)
     heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
@@ -228,9 +229,7 @@ def page(photo: Image.Image, model: str, done: Mapping[int, Column]) -> str:
         for column, stride in enumerate(STRIDES)
         for row in range(len(RATES))
     )
-    width, height = photo.size
-    style = f"--photo: url({view.data_url(photo, 'JPEG', quality=85)}); --ratio: {width} / {height}; --wide: {width / height:.4f}"
-    return f"""<fieldset class="rates" style="{style}"><legend>Atrous rate and output stride</legend>
+    return f"""<fieldset class="rates" {over}><legend>Atrous rate and output stride</legend>
 {heads}{rows}{cells}</fieldset>"""
 
 
@@ -261,12 +260,10 @@ def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Se
     kind, note = _kind(card, rate, stride)
     differs = result.labels != trained.labels
     taps = taps_inside(column.map_size, rate)
-    mask = view.data_url(mask_layer(result.labels, result.class_list), "PNG")
-    difference = view.data_url(marked_layer(differs, DIFFERENT), "PNG")
     name = _name(card, rate, stride)
-    return f"""<div class="one" style="--mask: url({mask}); --difference: url({difference})">
+    return f"""<div class="one" data-labels="{drawing.label_png(result.labels)}">
 <label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
- aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><div class="mask"></div></div>{f"<span class=note>{note}</span>" * bool(note)}
+ aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><label-map></label-map></div>{f"<span class=note>{note}</span>" * bool(note)}
 <span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
  <span><b>{differs.mean():.1%}</b> differ</span></span></label>
 {_detail(name, column, result, trained, taps)}</div>"""
@@ -298,17 +295,17 @@ def _detail(
     differs = sum(moved.values())
     if moved:
         pairs = ", ".join(f"{old} → {new} {share:.1%}" for (old, new), share in list(moved.items())[:3])
-        change = f"{differs:.1%} of the pixels are labelled otherwise than at the trained setting: {pairs}."
+        change = f"{differs:.1%} of the pixels are labelled otherwise than as trained: {pairs}."
     else:
-        change = "Every pixel is labelled as at the trained setting."
+        change = "Every pixel is labelled as trained."
     apart = f"{rate * column.stride} pixels"
     return f"""<section class="detail" aria-label="{name}">
 <h2>{name}</h2>
 <div class="pair"><figure><figcaption>Overlay</figcaption>
-<div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><div class="mask"></div></div></figure>
-<figure><figcaption>Where it differs from trained</figcaption>
-<div class="picture dimmed" role="img" aria-label="Difference map: {escape(change)}"><div class="difference"></div></div></figure></div>
+<div class="picture" role="img" aria-label="Overlay: {escape(view.summary(result))}"><label-map></label-map></div></figure>
+<figure><figcaption>Where it differs</figcaption>
+{drawing.picture(f"Difference map: {change}", drawing.differences(result.labels, trained.labels))}</figure></div>
 <ul class="legend" aria-label="Legend">{view.legend(result)}</ul>
 <p>{escape(change)}</p>
-<p>Taps of the first branch stand {apart} of the resized photo apart (rate × stride). The map is {width} × {height} cells; of each
-branch's taps, so many land inside it: {branches}.</p></section>"""
+<p>Taps of the first branch stand {apart} apart (rate × stride). On the map of {width} × {height} cells
+land, of each branch's taps, {branches}.</p></section>"""

@@ -14,20 +14,18 @@ from PIL import Image
 
 from segmodels import Features, zoo
 from segmodels.inference.label_map import label_map
-from segmodels.inference.pictures import marked_layer, mask_layer
 from segmodels.insight.parts import Part, parts
 from segmodels.labels import read_label_map
 from segmodels.networks.fcn import FCN
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.zoo import DEFAULT_MODEL, Card
 
-from .. import view
+from .. import drawing, view
 from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
-from .grid import DIFFERENT
 
 TITLE = "Parts on and off"
 
@@ -37,8 +35,8 @@ SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
 ABOUT = (
-    "A part that is off hands zeros to what follows it; all else stays as it was trained. So this shows what the trained "
-    "network <i>relies</i> on, not how well one would do that was trained without the part."
+    "A part that is off hands zeros on; all else stays as trained. So this shows what the network <i>relies</i> on, not how "
+    "well one trained without the part would do."
 )
 TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."
 
@@ -195,7 +193,7 @@ def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:
         rest = labels_without(path, card, off, display.photo.size)
     except (ValueError, OSError) as error:
         return view.problem(sentence(error))
-    return figures(display.photo, card, off, full, rest, known)
+    return figures(drawing.over(path, display, card.class_list), card, off, full, rest, known)
 
 
 def show_each(upload: Upload, model: Any, truth: Upload) -> str:
@@ -212,7 +210,7 @@ def show_each(upload: Upload, model: Any, truth: Upload) -> str:
         each |= {f"{name}, its own prediction": labels for name, labels in fcn_predictions(path, card, size).items()}
     except (ValueError, OSError):
         return ""
-    return overview_grid(display.photo, card, full, each, known)
+    return overview_grid(drawing.over(path, display, card.class_list), card, full, each, known)
 
 
 def _card(model: Any) -> Card:
@@ -235,22 +233,20 @@ def _off(card: Card, on: Any) -> list[str]:
     return [name for name in names if name not in on]
 
 
-def figures(photo: Image.Image, card: Card, off: list[str], full: Labels, rest: Labels, truth: Truth) -> str:
-    """Three pictures side by side, and in words what is zero and what it changes."""
+def figures(over: str, card: Card, off: list[str], full: Labels, rest: Labels, truth: Truth) -> str:
+    """Three pictures side by side, and in words what is zero and what it changes; ``over`` is ``drawing.over``."""
     differs = full != rest
     without = " and ".join(filter(None, [", ".join(title(card, name) for name in off[:-1]), *_last(card, off)]))
     zeroed = "; ".join(_zeroed(card, name) for name in off)
     lead = f"Zeroed: {zeroed}. {differs.mean():.1%} of the pixels change." if off else "All parts are on: untick one."
     problem = f'<p class="problem" role="alert">{escape(truth.problem)}</p>' if truth.problem else ""
-    width, height = photo.size
-    picture = view.data_url(photo, "JPEG", quality=88)
-    difference = view.data_url(marked_layer(differs, DIFFERENT), "PNG")
+    share = f"{differs.mean():.1%} of the pixels"
     return f"""<p class="figure-of-merit" role="status">{escape(lead)}</p>{problem}
-<div class="panels" style="--ratio: {width} / {height}">
-{_figure(picture, card, full, "Full network", truth, f"{card.name}_full.png")}
-{_figure(picture, card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
-<figure><figcaption>Difference: {differs.mean():.1%} of the pixels</figcaption>
-<div class="picture dimmed"><img src="{picture}" alt=""><img src="{difference}" alt="Difference map: {differs.mean():.1%} of the pixels change"></div>
+<div class="panels" {over}>
+{_figure(card, full, "Full network", truth, f"{card.name}_full.png")}
+{_figure(card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
+<figure><figcaption>Difference: {share}</figcaption>
+{drawing.picture(f"Difference map: {share} change", drawing.differences(full, rest))}
 <p class="hint">Yellow: another class than with all parts on.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
 
 
@@ -264,12 +260,12 @@ def _last(card: Card, off: list[str]) -> list[str]:
     return [title(card, off[-1])] if off else []
 
 
-def _figure(picture: str, card: Card, labels: Labels, name: str, truth: Truth, file: str) -> str:
-    mask = view.data_url(mask_layer(labels, card.class_list), "PNG")
+def _figure(card: Card, labels: Labels, name: str, truth: Truth, file: str) -> str:
     score = truth.miou(labels, len(card.classes))
     found = _found(card, labels)
+    shares = ", ".join(f"{each} {share:.0%}" for each, share in found)
     return f"""<figure><figcaption>{escape(": ".join(filter(None, [name, score])))}</figcaption>
-<div class="picture"><img src="{picture}" alt=""><img class="mask" src="{mask}" alt="Mask: {escape(", ".join(f"{each} {share:.0%}" for each, share in found))}"></div>
+{drawing.picture(f"Mask: {shares}", drawing.layer(labels))}
 <ul class="legend" aria-label="Legend">{"".join(_entry(card, each, share) for each, share in found)}</ul>{save_button(file)}</figure>"""
 
 
@@ -283,27 +279,22 @@ def _entry(card: Card, name: str, share: float) -> str:
     return f"<li>{view.swatch(card.classes.index(name), card.class_list)}{escape(name)} <small>{share:.1%}</small></li>"
 
 
-def overview_grid(photo: Image.Image, card: Card, full: Labels, each: dict[str, Labels], truth: Truth) -> str:
+def overview_grid(over: str, card: Card, full: Labels, each: dict[str, Labels], truth: Truth) -> str:
     """Small pictures in rows, most changed first, each with how much it changes and its score."""
-    small = photo.copy()
-    small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.BILINEAR)
     order = sorted(each, key=lambda name: -float((each[name] != full).mean()))
-    cells = "".join(_cell(small, card, name, each[name], full, truth) for name in order)
+    cells = "".join(_cell(card, name, each[name], full, truth) for name in order)
     best = truth.miou(full, len(card.classes))
     beside = f" The full network: {best}." if best else ""
     return f"""<h2 class="overview-title">Each part off by itself, most changed first</h2>
 <p class="hint">In yellow, and as a share: the pixels whose class changes.{beside}</p>
-<ul class="overview" style="--photo: url({view.data_url(small, "JPEG", quality=85)}); --ratio: {small.width} / {small.height}">{cells}</ul>"""
+<ul class="overview" {over}>{cells}</ul>"""
 
 
-def _cell(small: Image.Image, card: Card, name: str, labels: Labels, full: Labels, truth: Truth) -> str:
-    differs = labels != full
-    share = differs.mean()
-    mask, changed = (
-        view.data_url(layer.resize(small.size, Image.Resampling.NEAREST), "PNG")
-        for layer in (mask_layer(labels, card.class_list), marked_layer(differs, DIFFERENT))
-    )
+def _cell(card: Card, name: str, labels: Labels, full: Labels, truth: Truth) -> str:
+    share = (labels != full).mean()
     found = ", ".join(f"{each} {part:.0%}" for each, part in _found(card, labels))
     score = truth.miou(labels, len(card.classes))
-    return f"""<li><div class="picture" role="img" aria-label="Mask {escape(name)}: {escape(found)}"><div class="mask" style="background-image: url({mask})"></div><div class="changed" style="background-image: url({changed})"></div></div>
+    step = max(1, max(labels.shape) // SMALL_SIDE)
+    small, full = labels[::step, ::step], full[::step, ::step]
+    return f"""<li>{drawing.picture(f"Mask {name}: {found}", drawing.layer(small), drawing.differences(small, full))}
 <strong>{escape(name)}</strong><br><span class="bar" style="--share: {share:.4f}"></span>{share:.1%}{f"<br>{score}" if score else ""}</li>"""

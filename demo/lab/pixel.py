@@ -26,9 +26,9 @@ LAYERS = ("Effective field", "Theoretical field", "Taps")
 WINNER = "the best class"
 
 ABOUT = (
-    "<b>Theoretical field</b>: no pixel outside of it can move this pixel's scores, whatever the weights. <b>Taps</b>: the "
-    "cells of the backbone's last map that the ASPP reads here; off the map they read zeros. <b>Effective field</b>: how much "
-    "each pixel of this photo moves the score followed, the size of its gradient."
+    "<b>Theoretical field</b>: no pixel outside can move this one's scores. <b>Taps</b>: the cells of the backbone's last map "
+    "that the ASPP reads; off the map, zeros. <b>Effective field</b>: how much each pixel moves the score followed, the size "
+    "of its gradient."
 )
 
 

@@ -82,8 +82,8 @@ def _outside(looked: Look) -> str:
         if branch.inside < len(branch.taps)
     ]
     if not missing:
-        return "All taps lie on the map. The middle one is every branch's."
-    return f"<b>Off the map</b>, drawn hollow, reading zeros: {escape('; '.join(missing))}. The middle tap is every branch's."
+        return "All taps lie on the map."
+    return f"<b>Off the map</b>, reading zeros: {escape('; '.join(missing))}."
 
 
 def _directions(branch: Branch) -> list[str]:
@@ -106,6 +106,5 @@ def _effect(settings: Settings, looked: Look, heat: Values | None) -> str:
     mean = math.sqrt(float((heat * distance**2).sum() / heat.sum()))
     return (
         f"<b>Effective field</b> of the score of {escape(settings.card.classes[looked.followed])}: half of the gradient "
-        f"comes from {half:.0%} of the photo, nine tenths from {most:.0%}; its root mean square distance from the pixel is "
-        f"{mean:.0f} pixels."
+        f"comes from {half:.0%} of the photo, nine tenths from {most:.0%}; root mean square distance {mean:.0f} pixels."
     )

@@ -7,32 +7,27 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from segmodels import Segmentation
-from segmodels.inference.pictures import marked_layer
 from segmodels.training import rates
 
-from .. import figures, view
+from .. import drawing, figures, view
 from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
-from .grid import DIFFERENT
 
 TITLE = "Weights that fit"
-SIDE = 560
-"""The longer side of the pictures in pixels."""
 
 ABOUT = (
-    "A convolution's weights are learnt for taps that stand a certain distance apart. Moved to another atrous rate they "
-    "still run, on features they never met in training. These decoders were trained alike, on the frozen backbone of "
-    "DeepLab v3; only the rate differs: what is lost by moving comes back by training there, or it does not."
+    "Weights are learnt for taps a certain distance apart; moved to another rate, they meet features they never met in "
+    "training. These decoders were trained alike on DeepLab v3's frozen backbone, only the rate differs: does training there "
+    "bring back what moving loses?"
 )
 KINDS = (
     ("Side by side", "both"),
-    ("The weights of rate 6, run at this rate", "moved"),
-    ("Weights trained at this rate", "fitted"),
+    ("Rate 6's weights, run here", "moved"),
+    ("Weights trained here", "fitted"),
 )
 
 
@@ -83,18 +78,18 @@ def both(path: str, rate: int, stride: int, size: tuple[int, int]) -> tuple[Segm
 
 
 def _page(path: str, rate: int, stride: int, kind: str) -> str:
-    small = memory.display(path).photo.copy()
-    small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
-    moved, fitted = both(path, rate, stride, small.size)
+    display = memory.display(path)
+    moved, fitted = both(path, rate, stride, display.photo.size)
     scores = {name: _score(name, rate, stride) for name in ("moved", "fitted")}
     panels = []
     if kind != "fitted":
-        panels.append(_picture("The weights of rate 6, run here", small, moved, scores["moved"]))
+        panels.append(_picture("Rate 6's weights, run here", moved, scores["moved"]))
     if kind != "moved":
-        panels.append(_picture("Weights trained here", small, fitted, scores["fitted"]))
+        panels.append(_picture("Weights trained here", fitted, scores["fitted"]))
     if kind == "both":
-        panels.append(_difference(small, moved, fitted))
-    pictures = figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted))
+        panels.append(_difference(moved, fitted))
+    over = drawing.over(path, display, fitted.class_list)
+    pictures = figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted), over)
     drawn = figures.panel("mIoU-7 over the field of view", plot(rates.measured(), (rate, stride)))
     scores_drawn = figures.figure("rates", [drawn], _key())
     return f'{pictures}<div class="fit-scores">{scores_drawn}{table(rates.measured())}</div>'
@@ -105,28 +100,18 @@ def _score(kind: str, rate: int, stride: int) -> float:
     return float(row["miou7"])
 
 
-def _picture(name: str, photo: Image.Image, result: Segmentation, score: float) -> str:
-    drawn = figures.svg(
-        photo.height,
-        f"{name}: {view.summary(result)}",
-        figures.photograph(figures.labelled(photo, result.labels), 0, 0, *photo.size),
-        width=photo.width,
-    )
-    return figures.panel(name, drawn, f"mIoU-7 {score:.3f}. {escape(view.summary(result))}.")
+def _picture(name: str, result: Segmentation, score: float) -> str:
+    found = view.summary(result)
+    drawn = drawing.picture(f"{name}: {found}", drawing.layer(result.labels))
+    return figures.panel(name, drawn, f"mIoU-7 {score:.3f}. {escape(found)}.")
 
 
-def _difference(photo: Image.Image, moved: Segmentation, fitted: Segmentation) -> str:
-    differs = moved.labels != fitted.labels
-    picture = photo.point(lambda value: value // 3)
-    marks = marked_layer(differs, DIFFERENT).convert("RGBA")
-    picture.paste(marks, mask=marks)
-    drawn = figures.svg(
-        photo.height,
-        f"Where they differ: {differs.mean():.1%} of the photo",
-        figures.photograph(picture, 0, 0, *photo.size),
-        width=photo.width,
+def _difference(moved: Segmentation, fitted: Segmentation) -> str:
+    share = f"{np.mean(moved.labels != fitted.labels):.1%}"
+    drawn = drawing.picture(
+        f"Where they differ: {share} of the photo", drawing.differences(moved.labels, fitted.labels)
     )
-    return figures.panel("Where they differ", drawn, f"{differs.mean():.1%} of the pixels.")
+    return figures.panel("Where they differ", drawn, f"{share} of the pixels.")
 
 
 def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) -> str:
@@ -134,9 +119,9 @@ def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) 
     differs = float(np.mean(moved.labels != fitted.labels))
     same = ""
     if (rate, stride) == rates.HOME:
-        same = " This is the rate those weights were trained at, so both are the same decoder."
+        same = " Trained at this rate, both are the same decoder."
     elif rate * stride == math.prod(rates.HOME):
-        same = " Rate × stride is the same as where they were trained, and so is the field of view."
+        same = " Rate × stride, and so the field of view, is as where they were trained."
     return (
         f"At atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with the weights of rate 6, "
         f"{scores[1]:.3f} with weights trained there; on this photo they differ on {differs:.1%} of the pixels.{same}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from .. import view
+from .. import shown, view
 from ..figures import SAVE_PNG, unbroken
 from ..segment_tab import COMPUTES, Upload
 from ..server.settings import sentence
@@ -94,20 +94,24 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
 
     ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
     """
-    opened = gr.State()
+    opened = [tab.select, photo.change]
     with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
         for place, lesson in enumerate(LESSONS):
             with gr.Tab(f"{place + 1} {lesson.name}", id=lesson.slug, elem_id=f"lesson-{place + 1}") as step:
+                in_view = shown.comes_into_view()
                 figure, controls = _lay_out(place, lesson, ways)
             inputs: list[Any] = [photo, *controls] if lesson.on_photo else controls
-            shown: dict[str, Any] = {
-                "outputs": [figure],
-                "show_progress": "minimal",
-                "trigger_mode": "always_last",
-                "api_visibility": "private",
+            opened.append(step.select)
+            gr.on(
+                [in_view, *(control.change for control in controls)],
+                partial(draw, lesson),
+                inputs,
+                [figure],
+                show_progress="minimal",
+                trigger_mode="always_last",
+                api_visibility="private",
                 **(COMPUTES if lesson.on_photo else WITHOUT_PHOTO),
-            }
-            gr.on([step.select, *(control.change for control in controls)], partial(draw, lesson), inputs, **shown)
+            )
             if lesson.last_most is not None:
                 *others, last = controls
                 bound = partial(_bounded, lesson)
@@ -119,11 +123,7 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                     api_visibility="private",
                     **WITHOUT_PHOTO,
                 )
-            step.select(
-                partial(int, place), None, opened, show_progress="hidden", api_visibility="private", queue=False
-            )
-            if lesson.on_photo:  # the photo may be another one by now; only the lesson that is open looks
-                tab.select(partial(_draw_again, lesson, place), [opened, *inputs], **shown)
+    shown.follow(opened)
     return walk
 
 
@@ -173,7 +173,3 @@ def _bounded(lesson: Lesson, *values: Any) -> Any:
     most = lesson.last_most(*others)
     known = isinstance(last, int | float) and not isinstance(last, bool)
     return gr.update(maximum=most, value=min(last, most) if known else most)
-
-
-def _draw_again(lesson: Lesson, place: int, opened: int | None, *values: Any) -> Any:
-    return draw(lesson, *values) if opened == place else gr.skip()

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.labels import DISPLAY_PALETTE, VOC_CLASSES
+from segmodels.labels import VOC_CLASSES
 from segmodels.networks.deeplab import DeepLabV3Decoder
 from segmodels.networks.network import SegmentationNetwork
 
@@ -16,6 +16,7 @@ from ..figures import PANEL, figure, panel, photograph, rect, svg, text
 from ..server import memory
 from ..server.memory import Remembered
 from ..server.settings import whole
+from ..view import colour_style
 from .lesson import Lesson, See, slider
 
 MODEL = "deeplabv3_mobilenetv2_google"
@@ -142,7 +143,7 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
                 x, y = 30 + first + column * cell, first + row * cell
                 winner = int(winners[row, column])
                 style = "score" if winner else "score background"
-                parts.append(rect(x, y, cell, cell, style, DISPLAY_PALETTE[winner]))
+                parts.append(rect(x, y, cell, cell, style, colour_style(winner)))
         parts.append(rect(30, 0, KERNEL * cell, KERNEL * cell, "window"))
         counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
         found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
@@ -156,18 +157,16 @@ LESSON = Lesson(
     name="Any size",
     title="From one answer to an answer everywhere",
     text="""
-A classifier says *what* is in a photo, once. Its convolutions would take a photo of any size; what ties it to one is its
-end: the last map is flattened, and a **fully connected layer** has a weight for every number of it. This one was made for
-224 × 224 pixels, which leave a map of 7 × 7 cells.
+A classifier says *what* is in a photo, once. Its convolutions take any size, its end does not: the last map is flattened,
+and a **fully connected layer** has a weight for every number of it. This one was made for 224 × 224 pixels: 7 × 7 cells.
 
-But to multiply every cell of a 7 × 7 map with a weight and sum up *is* a 7 × 7 convolution, applied once. Give it the same
-weights and it slides: over a larger map it gives a **map of scores**, one answer a place. With that step FCN begins.
+But to weigh all cells of a 7 × 7 map and sum up *is* a 7 × 7 convolution, applied once. With the same weights it slides over
+a larger map and gives a **map of scores**, one answer a place. With that step FCN begins.
 """,
-    question="A map of 7 × 7 gets one and the same answer from both. At which sizes does the convolution give 5 × 5 answers?",
+    question="A map of 7 × 7 gets the same answer from both. At which sizes does the convolution give 5 × 5 answers?",
     answer="""
-A 7 × 7 kernel fits into a map of *n* cells *n* − 6 times, so it takes a map of 11 × 11: from 321 to 352 pixels, with a cell
-for every 32 pixels begun. At 192 and below the kernel is larger than the map, and even the convolution gives up. At 512 it
-has 100 answers in one pass, for far less work than 100 crops.
+A 7 × 7 kernel fits into *n* cells *n* − 6 times, so it takes 11 × 11 cells: 321 to 352 pixels, one for every 32 begun. At
+192 and below even the convolution gives up. At 512 it has 100 answers in one pass, for far less work than 100 crops.
 """,
     controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=16)],
     figure=draw,

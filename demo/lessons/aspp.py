@@ -7,11 +7,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from segmodels import zoo
 from segmodels.inference.label_map import label_map
 from segmodels.insight.receptive_field import share_of_taps_inside, taps
 from segmodels.networks.deeplab import DeepLabV3Decoder
 
-from ..figures import PANEL, Grid, contents, figure, labelled, panel, photograph, svg
+from .. import drawing
+from ..figures import PANEL, Grid, contents, figure, panel, photograph, svg
 from ..server import memory
 from ..server.settings import whole
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
@@ -52,9 +54,9 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
     ]
     labels = label_map(logits, (shown.height, shown.width), corners=memory.features(photo, MODEL, None).corners)
-    found = contents(labels, memory.segmenter(MODEL).card.classes)
-    tall = PANEL * shown.height / shown.width
-    answer = svg(tall, f"The photo segmented: {found}", photograph(labelled(shown, labels), 0, 0, PANEL, tall))
+    classes = zoo.card(MODEL).class_list
+    found = contents(labels, classes.names)
+    answer = drawing.picture(f"The photo segmented: {found}", drawing.layer(labels))
     panels = [
         panel(f"Taps on the map of {width} × {height} cells", _taps(shown, height, width, cell, rate)),
         panel("All five together", answer, found),
@@ -63,7 +65,7 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     words = "○ □ △: taps at the three rates, hollow where they are off the map. " + "; ".join(
         f"rate {step * rate} finds {neighbours(step * rate, width, height)}" for step in (1, 2, 3)
     )
-    return figure(f"lesson-7-aspp-rate-{rate}", panels, words)
+    return figure(f"lesson-7-aspp-rate-{rate}", panels, words, drawing.over(photo, memory.display(photo), classes))
 
 
 def neighbours(rate: int, width: int, height: int) -> str:
@@ -118,18 +120,18 @@ LESSON = Lesson(
     name="ASPP",
     title="Several scales side by side",
     text="""
-A cat may fill the photo or a corner of it, and no single rate suits both. **Atrous spatial pyramid pooling** runs five
-branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, and **image pooling**, the mean of
-the whole map. A last 1 × 1 convolution weighs what they saw.
+A cat may fill the photo or a corner of it; no single rate suits both. **Atrous spatial pyramid pooling** runs five branches
+on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, and **image pooling**, the mean of the whole
+map. A last 1 × 1 convolution weighs them.
 
-The figure runs the trained DeepLab v3 on your photo; its weights belong to the rates 6, 12 and 18. Grey maps show the mean
-over a branch's channels; a mean of the whole photo has no place, so its map is flat.
+This is the trained DeepLab v3, whose weights belong to the rates 6, 12 and 18. Grey: the mean over a branch's channels,
+flat for image pooling, which has no place.
 """,
-    question="Raise the rate to 12, so that the branches run at 12, 24 and 36. Which of them still sees more than its own cell?",
+    question="Raise the rate to 12: the branches run at 12, 24 and 36. Which still sees more than its own cell?",
     answer="""
-The line below the figure says it for your photo: a branch finds a neighbour along a side while its rate is smaller than
-that side of the map. One that finds none reads its middle tap alone, and is a second 1 × 1 branch with weights that were
-trained for something else. Image pooling sees the whole photo at any rate; that is why DeepLab v3 added it.
+The line below the figure says it of your photo: a branch finds a neighbour along a side while its rate is smaller than that
+side of the map. One that finds none is a second 1 × 1 branch, with weights trained for something else. Image pooling sees
+the whole photo at any rate; that is why DeepLab v3 added it.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),

@@ -92,17 +92,16 @@ LESSON = Lesson(
     name="Atrous",
     title="Look further, not at less",
     text="""
-Pooling widens what a position sees, and pays with the map's resolution. An **atrous convolution** moves the taps of its
-kernel apart instead: at rate *r* a 3 × 3 kernel sees 2*r* + 1 cells along a side, with nine weights and on a map as large
-as before. It is the same as a large kernel that is zero between the taps (*à trous*: with holes); the figure runs both.
+Pooling widens the view at the cost of resolution. An **atrous convolution** moves the taps of its kernel apart instead: at
+rate *r* a 3 × 3 kernel sees 2*r* + 1 cells a side, with nine weights, on a map as large as before. It equals a large kernel
+with zeros between the taps (*à trous*: with holes); the figure runs both.
 
-But a wide view has an edge: taps beyond the map read padding and learn nothing there.
+But taps beyond the map read padding and learn nothing there.
 """,
     question="On a map of 32 × 32, which rate turns the 3 × 3 convolution into a 1 × 1 convolution at every position?",
     answer="""
-Rate 32: a tap 32 cells away is off a map of 32 from wherever you look, only the middle one is left, and the share is
-1/9 = 11 %. At rate 18 the corners of the map still have 4 taps and its middle just one. DeepLab v3 saw this and added image
-pooling: the next lesson.
+Rate 32: a tap 32 cells away is off the map from everywhere, only the middle one is left: 1/9 = 11 %. At rate 18 the corners
+still have 4 taps, the map's middle one. DeepLab v3 therefore added image pooling: the next lesson.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),

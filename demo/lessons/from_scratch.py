@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from PIL import Image
-
 from segmodels import Segmentation, zoo
+from segmodels.labels import VOC
 
-from ..figures import PANEL, contents, figure, labelled, panel, photograph, rect, svg, text
+from .. import drawing
+from ..figures import PANEL, contents, figure, panel, rect, svg, text
 from ..server import memory
 from .lesson import Lesson, See, chosen, radio, small_photo
 
 NETWORKS = {"trained": "unet_mobilenetv2", "random": "unet_width24"}
 """The network by what it started from, which is also what its bars are called."""
 OWN = "each at its own size"
-FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops seen in training")
+FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops since the start")
 """What there is a pair of bars for."""
 LEFT, RIGHT, BAR, ROW = 76, 74, 16, 70
 """The drawing of the bars: the room for words on both sides of them, their height, and that of a pair with its heading."""
@@ -46,11 +46,13 @@ def draw(photo: str, seen: Any) -> str:
     first, second = (f"{width} × {height}" for width, height in (result.working_size for result in results))
     same = (results[0].labels == results[1].labels).mean()
     how = f"both see it at {first} pixels" if first == second else f"they see it at {first} and {second} pixels"
-    panels = [_picture(shown, result) for result in results]
+    panels = [_picture(result) for result in results]
     panels.append(panel("What the cards say", _bars(), "Each scored and counted at its own size."))
     moved = "".join(_moved(photo, result) for result in results)
     words = f"On this photo they agree on <b>{same:.1%}</b> of the pixels; {how}{moved}"
-    return figure(f"lesson-9-trained-start-{results[0].working_size[0]}-{results[1].working_size[0]}", panels, words)
+    over = drawing.over(photo, memory.display(photo), VOC)
+    name = f"lesson-9-trained-start-{results[0].working_size[0]}-{results[1].working_size[0]}"
+    return figure(name, panels, words, over)
 
 
 def _moved(photo: str, result: Segmentation) -> str:
@@ -66,26 +68,23 @@ def _moved(photo: str, result: Segmentation) -> str:
     )
 
 
-def _picture(photo: Image.Image, result: Segmentation) -> str:
+def _picture(result: Segmentation) -> str:
     card = zoo.card(result.model)
     training = card.measured["training"]
     found = contents(result.labels, result.classes)
-    tall = PANEL * photo.height / photo.width
-    drawn = svg(
-        tall,
-        f"The photo segmented by {card.title}: {found}",
-        photograph(labelled(photo, result.labels), 0, 0, PANEL, tall),
-    )
+    drawn = drawing.picture(f"The photo segmented by {card.title}: {found}", drawing.layer(result.labels))
     crop, runs = training["recipe"]["crop"], len(training["commands"])
     crops = f"crops of {crop} × {crop} pixels" if runs == 1 else f"{runs} runs, the last in crops of {crop} × {crop}"
-    start = "random weights" if training["start"] == "random" else _title(training["start"])
-    note = f"{card.name} finds {found}. Started from {start}; {crops}."
+    note = f"{card.name} finds {found}. Started from {_start(training['start'])}; {crops}."
     return panel(escape(card.title), drawn, escape(note))
 
 
-def _title(start: str) -> str:
-    """What weights began as: a network of the zoo by its title, or anything else as the card says it."""
-    return zoo.card(start).title if start in zoo.CARDS else start
+def _start(start: str) -> str:
+    """What weights began as: a network of the zoo and what that had seen before, or anything else as the card says it."""
+    if start not in zoo.CARDS:
+        return "random weights" if start == "random" else start
+    *_, seen = zoo.card(start).measured["training"]["summary"].split("; ")
+    return f"{zoo.card(start).title}, which had seen {seen}"
 
 
 def facts(name: str) -> tuple[tuple[float, str], ...]:
@@ -125,18 +124,17 @@ LESSON = Lesson(
     name="Trained start",
     title="What a trained start is worth",
     text="""
-The backbone of the networks so far had learned from more than a million photos before it saw the first one here. U-Net's
-authors had no such start: theirs began with **random numbers**, and so does the second network, their own at 3/8 of its
-width. The bars are both networks' cards.
+The networks so far had learned from more than a million photos before their first one here. U-Net's authors began with
+**random numbers**, and so does the second network, their own at 3/8 of its width.
 
-It is no clean experiment, for more differs than the start: the backbone, the size at which they see the photo, the crops
-they were trained on.
+It is no clean experiment: backbone, size of the photo and crops differ too. And the bar of crops counts only those **since
+the start**; what the start had seen before stands under the first picture.
 """,
     question="Does it do worse because it sees the photo at another size? Let both see it at the same.",
     answer="""
-The line below the figure counts it on your photo: how many pixels each labels otherwise than at its own size, and the notes
-say what it then finds. Over all validation photos the first pair of bars decides. A few thousand photos are enough to learn
-that a class ends where a colour does, and few to learn what makes a dog of it: that is what a trained start brings along.
+The line below the figure counts, on your photo, how many pixels each labels otherwise than at its own size; the notes say
+what it then finds. Over all validation photos the first bars decide. A few thousand photos teach that a class ends where a
+colour does, hardly what makes a dog of it: that is what a trained start brings along.
 """,
     controls=lambda: [radio("The photo is seen", list(sizes()))],
     figure=draw,

@@ -109,19 +109,18 @@ LESSON = Lesson(
     name="Geometry",
     title="Where a cell lies",
     text="""
-A symmetric 3 × 3 convolution of stride 2 is centred on every second pixel, beginning with the first. After four of them,
-cell *i* lies **exactly at pixel 16*i***. At a size of 16*k* + 1 the last cell lies on the last pixel, and enlarging the map
-**corner to corner** puts every score back on the pixel it is about.
+A symmetric 3 × 3 convolution of stride 2 is centred on every second pixel, from the first on. After four, cell *i* lies
+**exactly at pixel 16*i***. At a size of 16*k* + 1 the last cell lies on the last pixel, and enlarging **corner to corner**
+puts every score back on its pixel.
 
-Most libraries enlarge **half-pixel** instead, as if a cell lay in the middle of 16 pixels. That is right after poolings,
-which have a middle of even width. After these convolutions it moves the label map against the photo.
+Most libraries enlarge **half-pixel**, as if a cell lay in the middle of 16 pixels. That is right after poolings of even
+width; here it moves the label map against the photo.
 """,
-    question="Which of the four combinations move the dot? And does a size of 16k + 1 alone mend it?",
+    question="Which of the four combinations move the dot? Does a size of 16k + 1 alone mend it?",
     answer="""
-Corner to corner never moves it. Half-pixel, 128 pixels move every cell by 7.5, and 129 squeeze the map:
-only its middle stays in place. For the public DeepLab v3 on MobileNet v2, on our 225 validation photos, that is
-worth 5 points: mIoU-7 0.830 at 16*k* + 1 corner to corner, 0.815 half-pixel, and 0.776 at 512 × 384 half-pixel, with the
-same weights.
+Corner to corner never moves it. Half-pixel, 128 pixels move every cell by 7.5, and 129 squeeze the map: only its middle
+stays. For the public DeepLab v3 on our 225 validation photos that is worth 5 points: mIoU-7 0.830 at 16*k* + 1 corner to
+corner, 0.815 half-pixel, and 0.776 at 512 × 384 half-pixel, with the same weights.
 """,
     controls=lambda: [
         radio("Size of the input", list(SIZES)),

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from .. import drawing
 from ..figures import Cell
 from ..server import memory
 from ..server.settings import whole
@@ -76,6 +79,16 @@ def small_photo(path: str) -> Image.Image:
     photo = memory.display(path).photo.copy()
     photo.thumbnail((SIDE, SIDE))
     return photo
+
+
+def close_up(alt: str, labels: NDArray[np.uint8], box: tuple[float, float, float, float]) -> str:
+    """What lies in ``box`` (left, top, right, bottom) of a label map and its photo; the box has the photo's shape."""
+    height, width = labels.shape
+    left, top, right, bottom = box
+    enlarged = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST, box=box))
+    across, down = left / max(width - right + left, 1), top / max(height - bottom + top, 1)
+    zoom = f"--zoom: {width / (right - left):.4f}; --across: {across:.2%}; --down: {down:.2%}"
+    return f'<div style="{zoom}">{drawing.picture(alt, drawing.layer(enlarged))}</div>'
 
 
 def place() -> list[Control]:

@@ -56,16 +56,16 @@ LESSON = Lesson(
     name="Pyramid pooling",
     title="Any map, always 5,376 numbers",
     text="""
-Lesson 1 let go of the fixed size by letting go of the fully connected layer. **Spatial pyramid pooling** makes its input
-fit instead: lay 4 × 4 bins over the map, however large it is, and keep each bin's maximum; then 2 × 2 bins, then one. That
-is 16 + 4 + 1 = 21 numbers a channel: coarse about *where*, exact about *what*.
+Lesson 1 gave up the fully connected layer. **Spatial pyramid pooling** makes its input fit instead: lay 4 × 4 bins over a
+map of any size and keep each bin's maximum; then 2 × 2 bins, then one. That is 16 + 4 + 1 = 21 numbers a channel: coarse
+about *where*, exact about *what*.
 
-DeepLab borrows the several scales side by side, but not the pooling: a label map needs a place for every answer.
+DeepLab borrows the scales, not the pooling: a label map needs an answer for every place.
 """,
-    question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins on a 3 × 3 map, and of the 5,376?",
+    question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins, and of the 5,376?",
     answer="""
-The bins overlap: along a side of *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ up to ⌈(*i*+1)·*n*/4⌉, so neighbours share
-the shaded cells rather than leave one out. There are still 21 maxima a channel, even for a single cell.
+The bins overlap: along *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ up to ⌈(*i*+1)·*n*/4⌉, so that neighbours share the
+shaded cells. There are still 21 maxima a channel, even for a single cell.
 """,
     controls=lambda: [
         slider("Height of the map", 13, *SIDES),

@@ -128,20 +128,17 @@ LESSON = Lesson(
     name="Down and up",
     title="Down, and up again",
     text="""
-A **strided convolution** makes a map smaller: the kernel jumps `stride` cells from one output cell to the next. What it
-reads beyond the edge is padding, zeros.
+A **strided convolution** makes a map smaller: its kernel jumps `stride` cells. Beyond the edge it reads padding, zeros.
 
-A **transposed convolution** walks the same connections the other way. Each *input* cell stamps the whole kernel onto the
-output, `stride` cells apart; overlapping stamps add up, and its padding cuts the border off. It undoes the size, not the
-numbers.
+A **transposed convolution** walks the same connections back: each *input* cell stamps the kernel onto the output, `stride`
+cells apart. Overlaps add up, padding cuts the border off. It undoes the size, not the numbers.
 
-All weights and inputs here are 1, so the numbers count how many input cells went into an output cell.
+All weights and inputs are 1: a number counts the input cells in it.
 """,
     question="Transposed, kernel 3, stride 2, stepped to the end: why do some cells count 4 and others 1, and which kernel mends it?",
     answer="""
-At stride 2, stamps of width 3 overlap in every other row and column only: a cell is hit 1, 2 or 4 times, a chequerboard
-that shows in the pictures a network makes. A kernel that is a multiple of the stride hits every inner cell equally often:
-2 (once each, as U-Net does) or 4 (four times each, as FCN does).
+At stride 2, stamps of width 3 overlap in every other row and column: cells are hit 1, 2 or 4 times, a chequerboard that
+shows in pictures. A multiple of the stride hits every inner cell equally: kernel 2 once (U-Net), 4 four times (FCN).
 """,
     controls=lambda: [
         radio("Convolution", [DOWN, UP]),

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from segmodels import zoo
 from segmodels.inference.label_map import label_map
 from segmodels.networks.fcn import FCNDecoder
 
-from ..figures import PANEL, contents, figure, labelled, panel, photograph, svg
+from .. import drawing
+from ..figures import contents, figure, panel
 from ..server import memory
 from ..server.settings import whole
-from .lesson import Lesson, See, chosen, radio, slider, small_photo
+from .lesson import Lesson, See, chosen, close_up, radio, slider, small_photo
 
 CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"
 MODEL = "fcn_mobilenetv2"
@@ -40,17 +42,15 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
     corners = memory.features(photo, MODEL, None).corners
     maps = {stride: label_map(logits, size, corners=corners) for stride, logits in found.items()}
     finest = min(found)
-    box = _middle(size, zoom)
-    under = shown.resize(_fitted(size), Image.Resampling.BILINEAR, box=box)
     panels = []
     for stride, logits in found.items():
         labels = maps[stride] if enlarged == SMOOTH else _cells(logits, size)
         note = _changed(maps[stride], maps[finest], finest) if stride > finest else "both skips added"
         shape = f"{logits.shape[2]} × {logits.shape[1]} cells"
-        panels.append(panel(f"FCN-{stride}s: {shape}", _picture(under, labels, box, f"FCN-{stride}s"), note))
-    classes = memory.segmenter(MODEL).card.classes
-    words = "; ".join(f"{stride}s finds {contents(map_, classes)}" for stride, map_ in maps.items())
-    return figure("lesson-3-skips", panels, words)
+        panels.append(panel(f"FCN-{stride}s: {shape}", _picture(labels, zoom, f"FCN-{stride}s"), note))
+    classes = zoo.card(MODEL).class_list
+    words = "; ".join(f"{stride}s finds {contents(map_, classes.names)}" for stride, map_ in maps.items())
+    return figure("lesson-3-skips", panels, words, drawing.over(photo, memory.display(photo), classes))
 
 
 def _changed(labels: NDArray[np.uint8], finest: NDArray[np.uint8], stride: int) -> str:
@@ -75,41 +75,27 @@ def _cells(logits: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
 
 
-def _middle(size: tuple[int, int], zoom: int) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) around the middle of a picture of (height, width) that ``zoom`` leaves."""
-    height, width = size
+def _picture(labels: NDArray[np.uint8], zoom: int, name: str) -> str:
+    """The middle of the photo, and of the labels over it."""
+    height, width = labels.shape
     left, top = (width - width / zoom) / 2, (height - height / zoom) / 2
-    return left, top, width - left, height - top
-
-
-def _fitted(size: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) at which a picture of (height, width) is sharp in a panel on a phone, and good on a projector."""
-    height, width = size
-    return round(1.6 * PANEL), max(round(1.6 * PANEL * height / width), 1)
-
-
-def _picture(photo: Image.Image, labels: NDArray[np.uint8], box: tuple[float, float, float, float], name: str) -> str:
-    """The part of the photo that is shown, and the labels over it."""
-    over = np.asarray(Image.fromarray(labels).resize(photo.size, Image.Resampling.NEAREST, box=box))
-    tall = PANEL * photo.height / photo.width
     words = f"The photo under the label map of {name}: {(labels > 0).mean():.0%} of it is no background"
-    return svg(tall, words, photograph(labelled(photo, over), 0, 0, PANEL, tall))
+    return close_up(words, labels, (left, top, width - left, height - top))
 
 
 LESSON = Lesson(
     name="Skips",
     title="What the coarse map knows, where the fine one does",
     text="""
-A cell of FCN's deepest map has seen a lot of the photo and knows *what* is there, but *where* the edge runs inside its
-cell it cannot say. So FCN asks the maps on the way, too: it scores a finer map with a 1 × 1 convolution, doubles the
-coarse scores with a transposed convolution and adds both. The paper goes from stride 32 to 16 and 8. Ours, on
-MobileNet v2, keeps its deepest map at stride 16: **FCN-16s**, then **8s**, then **4s**. All three were trained.
+FCN's deepest map knows *what* is there, but not *where* in its large cells the edge runs. So FCN scores finer maps too,
+each with a 1 × 1 convolution, doubles the coarse scores with a transposed convolution and adds both. The paper goes from
+stride 32 to 16 and 8. Ours, on MobileNet v2, goes from 16, **FCN-16s**, to **8s** and **4s**. All three were trained.
 """,
-    question="From 16s to 4s there are sixteen times as many cells. What changes: the classes that are found, or their edges?",
+    question="From 16s to 4s there are sixteen times as many cells. What changes: the classes, or their edges?",
     answer="""
-The notes under the pictures count it on your photo: how many pixels change, and how many of those lie near an edge of the
-finest map. Zoom in to see them. What changes elsewhere is mostly specks: sixteen times as many cells can err sixteen times
-as often, each on less of the photo. In the paper the skips took the mIoU from 59.4 to 62.7.
+The notes count it on your photo: how many pixels change, and how many of those lie near an edge of the finest map. Zoom in
+to see them. Elsewhere it is mostly specks: sixteen times as many cells err more often, each on less of the photo. In the
+paper the skips took the mIoU from 59.4 to 62.7.
 """,
     controls=lambda: [radio("Enlarged", [CELLS, SMOOTH]), slider("Zoom", 1, 1, 6)],
     figure=draw,

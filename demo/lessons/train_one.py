@@ -5,21 +5,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segmodels import fit_head, read_photo, zoo
 from segmodels.files import EXAMPLES
+from segmodels.labels import ClassList
 
-from ..figures import PANEL, figure, labelled, panel, photograph, svg
+from .. import drawing
+from ..figures import figure, panel
 from ..server import memory
 from ..server.strokes import Drawn, Stroke
-from .lesson import Lesson, See, chosen, radio
+from .lesson import Lesson, See, chosen, close_up, radio
 
 PHOTO = EXAMPLES / "rocket.jpg"
 SIZE = (640, 427)
 """(width, height) of the photo."""
 STRIDES = {"32": (32,), "16": (16,), "8": (8,), "4": (4,), "32 + 16 + 8": (32, 16, 8), "32 + 4": (32, 4)}
 TRAINED, RANDOM = "trained", "random weights"
+BRUSHES = ClassList(("elsewhere", "rocket"), ((59, 130, 246), (245, 158, 11)))
+CLASSES = ClassList(("background", "rocket"), BRUSHES.colours)
 
 LINES = (
     (1, 12, ((321, 190), (321, 385))),
@@ -55,7 +58,7 @@ def strokes() -> Drawn:
     """The six strokes."""
     width, height = SIZE
     return Drawn(
-        ("background", "rocket"),
+        CLASSES.names,
         tuple(
             Stroke(0, class_, size / max(SIZE), tuple(part for x, y in points for part in (x / width, y / height)))
             for class_, size, points in LINES
@@ -84,29 +87,23 @@ def _fitted(strides: str, backbone: str) -> Outcome:
 def draw(strides: Any, backbone: Any) -> str:
     """The strokes, the label map that they lead to, and the rocket's tip enlarged."""
     found = outcome(chosen("the strides", strides, tuple(STRIDES)), chosen("the backbone", backbone, (TRAINED, RANDOM)))
-    photo = read_photo(PHOTO).image
-    painted = strokes().on(0, SIZE)
-    over = labelled(photo, found.labels)
+    brushed = drawing.layer(strokes().on(0, SIZE), BRUSHES)
     panels = (
+        panel("Six strokes", drawing.picture("The photo with six strokes", brushed), "orange: the rocket"),
         panel(
-            "Six strokes", _picture(_with_strokes(photo, painted), "The photo with six strokes"), "orange: the rocket"
+            f"The layer at stride {strides}",
+            drawing.picture("The label map over the photo", drawing.layer(found.labels)),
+            f"{found.cells} cells",
         ),
-        panel(f"The layer at stride {strides}", _picture(over, "The label map over the photo"), f"{found.cells} cells"),
-        panel("Its tip", _picture(over.crop(CLOSE), "The rocket's tip enlarged"), f"{found.tip:.0%} of it found"),
+        panel(
+            "Its tip",
+            close_up("The rocket's tip enlarged", found.labels, CLOSE),
+            f"{found.tip:.0%} of it found",
+        ),
     )
     summary = f"Tip: {found.tip:.0%} found. Towers: {found.towers:.1%} of the boxes around them taken for the rocket."
-    return figure("lesson-11-train-one", panels, summary)
-
-
-def _picture(picture: Image.Image, title: str) -> str:
-    tall = PANEL * picture.height / picture.width
-    return svg(tall, title, photograph(picture, 0, 0, PANEL, tall))
-
-
-def _with_strokes(photo: Image.Image, painted: NDArray[np.uint8]) -> Image.Image:
-    pixels = np.array(photo)
-    pixels[painted == 0], pixels[painted == 1] = (59, 130, 246), (245, 158, 11)
-    return Image.fromarray(pixels)
+    over = drawing.over(str(PHOTO), memory.display(str(PHOTO)), CLASSES)
+    return figure("lesson-11-train-one", panels, summary, over)
 
 
 LESSON = Lesson(

@@ -148,18 +148,18 @@ LESSON = Lesson(
     name="U-Net's path",
     title="Down the U and up again",
     text="""
-FCN adds a few maps of *scores* on its way up. **U-Net** hands over the *features*, at every scale: each step up takes the
-map from below through a 2 × 2 transposed convolution, puts the skip beside it (concatenated, not added) and lets two
-3 × 3 convolutions make one of both. Each halving of the size doubles the channels.
+FCN adds maps of *scores*. **U-Net** hands over the *features*, at every scale: each step up enlarges the map by a 2 × 2
+transposed convolution, puts the skip beside it (concatenated, not added) and lets two 3 × 3 convolutions make one of both.
+Each halving of the size doubles the channels.
 
-The paper's convolutions have no padding: each 3 × 3 costs a border of one pixel, skips are **cropped** to what they meet,
-and labels exist for the middle of the tile only. With padding nothing is lost, and the border is guessed from zeros.
+The paper's convolutions have no padding: each costs a border of one pixel, skips are **cropped**, and only the middle of
+the tile gets labels. With padding nothing is lost, and the border is guessed from zeros.
 """,
-    question="The paper turns 572 × 572 pixels into 388 × 388 labels. Does a larger tile lose more? And what of a tile of 576?",
+    question="The paper turns 572 × 572 pixels into 388 × 388 labels. Does a larger tile lose more? And one of 576?",
     answer="""
-Every tile loses 92 pixels on each side, so a larger one loses a smaller *share*: 572 keeps 46 %, 892 keeps 63 %. But not
-every size works: each map must be even where it is pooled, or crop and skip would not meet; at 576 the network says so.
-Sides that work are 16 apart: 556, 572, 588.
+Every tile loses 92 pixels a side, so a larger one a smaller *share*: 572 keeps 46 %, 892 keeps 63 %. Not every size works:
+a map must be even where it is pooled, or crop and skip would not meet; 576 fails. Sides that work are 16 apart: 556, 572,
+588.
 """,
     controls=lambda: [
         radio("Convolutions", [("unpadded (paper)", "valid"), ("padded", "same")]),

@@ -1,0 +1,30 @@
+"""What is computed when it comes into view: a section of the Lab, a lesson.
+
+Gradio makes a tab's components when the tab is first opened, and the event that it was opened comes before they are ready:
+a short answer may then be there before them, and their sign of waiting would never go.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+PRESS = """() => {
+  clearTimeout(window.pressShown);
+  window.pressShown = setTimeout(() => {
+    const buttons = [...document.querySelectorAll('.shown')];
+    buttons.find(button => button.parentElement.offsetParent)?.click();
+  }, 80);
+}"""
+"""Presses the hidden button of what is in view, if any; once, where several events come together."""
+
+
+def comes_into_view() -> Callable[..., Any]:
+    """The event of the tab that is being built that it is in view: opened, or with another photo; see ``follow``."""
+    event: Callable[..., Any] = gr.Button("Show", visible="hidden", elem_classes="shown").click
+    return event
+
+
+def follow(changes: Sequence[Any]) -> None:
+    """Let what is in view know of the events after which it may be another view, or the same of another photo."""
+    gr.on(changes, None, js=PRESS, api_visibility="private")
