@@ -223,7 +223,7 @@ _CARDS = (
         chooses_stride=True,
         class_list=CAMVID,
         network="deeplabv3plus_mobilenetv2",
-        **MOBILENET,
+        **MOBILENET | {"working_size": 641},
     ),
     Card(
         "fcn32s_vgg16",
