@@ -10,13 +10,18 @@ from typing import Any
 import gradio as gr
 
 PRESS = """() => {
-  clearTimeout(window.pressShown);
-  window.pressShown = setTimeout(() => {
-    const buttons = [...document.querySelectorAll('.shown')];
-    buttons.find(button => button.parentElement.offsetParent)?.click();
+  window.toShow = true;
+  window.watchShown ??= setInterval(() => {
+    const seen = [...document.querySelectorAll('.shown')].find(button => button.parentElement.offsetParent);
+    const settled = seen && seen === window.seenBefore;
+    window.seenBefore = seen;
+    if (!settled || (seen === window.pressed && !window.toShow)) return;
+    [window.toShow, window.pressed] = [false, seen];
+    seen.click();
   }, 80);
 }"""
-"""Presses the hidden button of what is in view, if any; once, where several events come together."""
+"""Presses the hidden button of what is in view once it has been there for a moment, however long a slow machine takes to make
+it; and again after an event, once where several come together."""
 
 
 def comes_into_view() -> Callable[..., Any]:
