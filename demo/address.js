@@ -45,10 +45,11 @@ window.address = (() => {
     settled = true;
   }
 
+  // What was changed just before is no longer where the page is going; when it has arrived, `settle` looks at all parts.
   addEventListener('popstate', () => {
     clearTimeout(timer);
     going = Date.now();
     document.querySelector('#go-to-address')?.click();
   });
-  return {begin, write};
+  return {begin, write, arrived: () => write(0, [])};
 })();

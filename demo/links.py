@@ -197,7 +197,9 @@ def follow(
     loaded.then(**load)
     back = gr.Button("Go to the address", visible="hidden", elem_id="go-to-address")
     query = gr.Textbox(visible=False)
-    back.click(from_address, [query], targets, js="() => location.search", **quiet).then(**load)
+    arrived = back.click(from_address, [query], targets, js="() => location.search", **quiet)
+    arrived.then(None, js="() => address.arrived()", api_visibility="private")
+    arrived.then(**load)
     photo.change(named, [photo], [name], preprocess=False, trigger_mode="always_last", **FREE)
     _keep_address(loaded, name, settings[1:], tabs, sections, own)
 

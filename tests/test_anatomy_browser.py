@@ -75,7 +75,7 @@ def choose(page: Page, name: str) -> None:
 
 def test_another_network_changes_diagram_and_tables(page: Page) -> None:
     choose(page, "fcn8s_vgg16")
-    expect(page.locator("#anatomy-about")).to_contain_text("no trained weights")
+    expect(page.locator("#anatomy-about")).to_contain_text("Without trained weights")
     expect(page.locator("#anatomy-diagram svg")).to_contain_text("skip_scores.16")
     expect(page.locator("#anatomy-parts")).to_contain_text("decoder.upsamples.16")
     expect(page.locator("#anatomy-layers")).to_contain_text("7x7 convolution")
@@ -148,7 +148,9 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
         expect(rows.locator("td:nth-child(6)")).to_have_text(
             ["whole photo" if math.isinf(field) else f"{field:,.0f}" for field in fields]
         )
-        expect(page.locator("#anatomy-parts tfoot td").first).to_have_text(f"{width} × {height} × 21")
+        expect(page.locator("#anatomy-parts tfoot td").first).to_have_text(
+            f"{width} × {height} × {len(zoo.card(name).classes)}"
+        )
         for box in (".diagram", ".layers", "#anatomy-parts .wide"):
             room, taken = page.locator(box).evaluate("box => [box.clientWidth, box.scrollWidth]")
             assert taken <= room, f"{box} of {name}"

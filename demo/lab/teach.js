@@ -65,10 +65,15 @@ function brushes() {
   find('.fewer').disabled = state.classes.length <= 2;
 }
 
+// Strokes that were taken back have no place on a curve, nor has an answer to them that comes late.
+function forget() {
+  for (const curve of Object.values(state.curves)) curve.length = Math.min(curve.length, state.strokes.length + 1);
+}
+
 // Let the server know, and keep what was painted in this tab of the browser for when the page is loaded again.
 function changed() {
   const {classes, strokes, photos} = state;
-  for (const curve of Object.values(state.curves)) curve.length = Math.min(curve.length, strokes.length + 1);
+  forget();
   try {
     sessionStorage.setItem(KEPT, JSON.stringify({classes, strokes, photos: photos.map(photo => photo?.key)}));
   } catch {} // a browser may keep nothing
@@ -275,6 +280,7 @@ function suggest(named) {
 // The IoU over the number of strokes, and faintly what other settings gave for strokes that are still there.
 function curve({strokes, score, measure, settings}) {
   if (score !== null) (state.curves[settings] ??= [])[strokes] = score;
+  forget();
   const most = Math.max(2, ...Object.values(state.curves).map(values => values.length - 1));
   const place = (count, value) => [(20 + 168 * count / most).toFixed(1), (52 - 44 * value).toFixed(1)];
   const drawn = Object.entries(state.curves).map(([its, values]) => {

@@ -213,7 +213,7 @@ def checked(strides: Any, backbone: Any) -> Choice:
         raise ValueError("choose one stride at least: a layer needs features to score")
     if backbone == "scratch" and 32 in strides:  # it goes down to 16
         strides = [stride for stride in strides if stride != 32] or [16]
-    return Choice(backbone, tuple(dict.fromkeys(strides)))
+    return Choice(backbone, tuple(sorted(set(strides), reverse=True)))  # in whatever order they were ticked
 
 
 _features: memory.Remembered[Features] = memory.Remembered(64 * 2**20, lambda features: features.nbytes)
@@ -321,7 +321,7 @@ def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int)
     hint = (
         "Where it errs, add a stroke." if len(painted) > 1 else f"All is {painted[0]} until another class is painted."
     )
-    used = ", ".join(map(str, sorted(choice.strides, reverse=True)))
+    used = ", ".join(map(str, choice.strides))
     return (
         f"<p><strong>{strokes} {'stroke' if strokes == 1 else 'strokes'}</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
         f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}. {hint}</p>"
