@@ -94,6 +94,13 @@ window.drawing = (() => {
     canvas.getContext('2d').putImageData(new ImageData(bytes, map.width, map.height), 0, 0);
   }
 
+  // The picture of a label map: what `table` has for every cell, along borders in its second half.
+  function looked({cells}, table) {
+    const picture = new Uint32Array(cells.length);
+    for (let at = 0; at < picture.length; at++) picture[at] = table[cells[at]];
+    return picture;
+  }
+
   // The label map in colours; of a class that is isolated, the others are all but gone.
   function segmented(canvas, map, classes, only) {
     const table = new Uint32Array(2 * EDGE);
@@ -103,9 +110,7 @@ window.drawing = (() => {
       if (!isolated) table[label] = table[label] & 0xffffff | 0x26000000;
       table[EDGE + label] = isolated ? LINE : table[label];
     }
-    const {cells} = map, picture = new Uint32Array(cells.length);
-    for (let at = 0; at < picture.length; at++) picture[at] = table[cells[at]];
-    put(canvas, map, picture);
+    put(canvas, map, looked(map, table));
   }
 
   // A photo as it lies under what is nothing: half grey and dark.
@@ -151,9 +156,7 @@ window.drawing = (() => {
       table[label] = marks || !colour[label] ? colour[label] : colour[label] & 0xffffff | 0xa6000000;
       table[EDGE + label] = marks ? colour[label] : LINE;
     }
-    const {cells} = map, picture = new Uint32Array(cells.length);
-    for (let at = 0; at < picture.length; at++) picture[at] = table[cells[at]];
-    put(canvas, map, picture);
+    put(canvas, map, looked(map, table));
   }
 
   const percent = share => `${(100 * share).toFixed(1)}%`;

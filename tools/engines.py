@@ -7,7 +7,6 @@ and any atrous rate is answered at once: backbone and decoder apart, of any inpu
 Needs ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
 
-import statistics
 import sys
 import tempfile
 import time
@@ -30,10 +29,10 @@ from segmodels.speed.precision import fold_batch_norms
 from segmodels.speed.tables import Row, table
 from segmodels.weights import load_state, read_state
 
+from .in_turns import medians
+
 Run = Callable[[Tensor], NDArray[np.float32]]
 """From the (1, 3, H, W) input in float32 to the (C, h, w) logits."""
-
-TURNS = 15
 
 
 class ToLogits(nn.Module):
@@ -65,15 +64,9 @@ def measure(name: str) -> Row:
     with exact.turn() as network, torch.inference_mode():
         expected = network.decode(network.encode(x))[0].argmax(0).numpy()
     agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}
-    times: dict[str, list[float]] = {engine: [] for engine in engines}
-    for _ in range(TURNS):
-        for engine, run in engines.items():
-            began = time.perf_counter()
-            run(x)
-            times[engine].append(1000 * (time.perf_counter() - began))
     return {
         "model": name,
-        "milliseconds": {engine: round(statistics.median(values), 1) for engine, values in times.items()},
+        "milliseconds": medians({engine: partial(run, x) for engine, run in engines.items()}),
         "agreement": {engine: round(value, 4) for engine, value in agreement.items()},
     }
 

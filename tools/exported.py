@@ -4,10 +4,9 @@ From a photo of the working size to its label map, in turns, on as many threads 
 the atrous rate as an input and is timed at two. Needs ``pip install onnx onnxscript onnxruntime``.
 """
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,11 @@ from segmodels.export.onnx_graph import export_model
 from segmodels.files import EXAMPLES
 from segmodels.speed.tables import Row, table
 
+from .in_turns import TURNS, medians
+
 Run = Callable[[Image.Image], NDArray[np.integer]]
 """From a photo to its (H, W) label map."""
 
-TURNS = 15
 RATES = (6, 12)
 PHOTO = (1024, 768)
 
@@ -50,13 +50,7 @@ def measure(name: str, rate: int | None, turns: int = TURNS) -> Row:
     }
     expected = exact(photo, rate).labels
     agreement = {engine: float((run(photo) == expected).mean()) for engine, run in engines.items()}
-    times: dict[str, list[float]] = {engine: [] for engine in engines}
-    for _ in range(turns):
-        for engine, run in engines.items():
-            began = time.perf_counter()
-            run(photo)
-            times[engine].append(1000 * (time.perf_counter() - began))
-    milliseconds = {engine: statistics.median(values) for engine, values in times.items()}
+    milliseconds = medians({engine: partial(run, photo) for engine, run in engines.items()}, turns)
     return {"model": name, "rate": rate, "milliseconds": milliseconds, "agreement": agreement}
 
 

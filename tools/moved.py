@@ -38,7 +38,7 @@ def rows(name: str, folder: SegmentationFolder) -> list[str]:
 
 def _row(name: str, folder: SegmentationFolder, rate: int, scores: Scores, changed: list[float]) -> str:
     measured = " / ".join(f"{value:.3f}" for value in scores.measures(zoo.card(name).classes).values())
-    return f"| `{name}` | {folder.root.name} | {rate} | {measured} | {np.mean(changed):.1%} | {max(changed):.0%} |"
+    return f"| `{name}` | {folder.name} | {rate} | {measured} | {np.mean(changed):.1%} | {max(changed):.0%} |"
 
 
 def main() -> None:

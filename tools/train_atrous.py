@@ -1,6 +1,6 @@
-"""Make the DeepLabs' answer depend on the atrous rate: ``python -m tools.train_atrous OUT VOC [--unlabelled FOLDER ...]``.
+"""Make the DeepLabs' answer depend on the atrous rate: ``python -m tools.train_atrous OUT START VOC [--unlabelled FOLDER ...]``.
 
-Both begin at their bundled weights, where the 1x1 branch of the ASPP has the whole answer, and hand shares of it over
+Both begin at their weights in START, a folder of ``tools.average``, where the 1x1 branch of the ASPP has the whole answer, and hand shares of it over
 to the atrous branches (``segmodels.training.handover``). The backbone stays as it is, so its features of a fixed set of
 crops are computed once. OUT gets both weights files, and ``compact.log.json`` with a word about it.
 """
@@ -32,9 +32,9 @@ from segmodels.training.recipe import Recipe
 from segmodels.training.run import learning_rate_factor
 from segmodels.training.start import normaliser
 from segmodels.training.together import Unlabelled
-from segmodels.weights import load_state, read_state, save_state
+from segmodels.weights import save_state
 
-from .train_zoo import PUBLIC, public_network
+from .train_zoo import PUBLIC, photos_by_folder, public_network, trained
 from .typed import typed
 
 NAMES = ("deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
@@ -44,8 +44,8 @@ RECIPE = Recipe(decoder_rate=1e-3, warmup=50, ema_decay=0.985, weight_decay=0.0,
 class Handover:
     """One network on its way: its pyramid as it was, as it is, and averaged over the last steps."""
 
-    def __init__(self, name: str, share: float) -> None:
-        self.network = bundled(name)
+    def __init__(self, network: SegmentationNetwork, share: float) -> None:
+        self.network = network
         self.aspp = cast(ASPP, self.network.decoder.aspp)
         self.before = copy.deepcopy(self.aspp)
         self.optimizer = torch.optim.Adam(hand_over(self.aspp, share), RECIPE.decoder_rate)
@@ -72,23 +72,19 @@ class Handover:
         self.losses.append(loss.item())
 
 
-def bundled(name: str) -> SegmentationNetwork:
-    """The network as it stands, frozen."""
-    network = zoo.build(name)
-    load_state(network, read_state(zoo.card(name).weights_file()))
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-
 @torch.no_grad()
-def features_of(folders: Sequence[SegmentationFolder], count: int) -> Tensor:
-    """(count, C, h, w) float16: the backbone's last map of crops, those with thin classes drawn more often."""
+def features_of(network: SegmentationNetwork, folders: Sequence[SegmentationFolder], count: int) -> Tensor:
+    """(count, C, h, w) float16: the backbone's last map of crops, those with thin classes drawn more often.
+
+    The network is made ready to run, and cannot learn any more.
+    """
     presence = class_presence(folders, len(zoo.card(NAMES[0]).classes))
     batches = Batches(sampling_weights(presence, RECIPE.most_often), RECIPE.batch, 1, RECIPE.seed)
     batches.per_epoch = count // RECIPE.batch
     crops = DataLoader(TrainingCrops(folders, RECIPE.crop, RECIPE.smallest_window), batch_sampler=batches)
     normalise, device = normaliser(zoo.card(NAMES[0])), torch.device("cpu")
     precision = best_precision(device)
-    network = optimise(bundled(NAMES[0]), device, precision)
+    network = optimise(network, device, precision)
     dtype = getattr(torch, precision)
     maps = []
     for photos, _ in tqdm(crops, desc="features", unit="batch", mininterval=10):
@@ -117,6 +113,7 @@ def learn(handovers: Sequence[Handover], features: Tensor, steps: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
+    parser.add_argument("start", type=Path, help="folder of the weights to begin at, and of compact.log.json")
     parser.add_argument("voc", type=Path)
     parser.add_argument("--unlabelled", type=Path, nargs="*", default=[], help="more folders of photos")
     parser.add_argument(
@@ -130,11 +127,13 @@ def main() -> None:
         SegmentationFolder(arguments.voc, "train"),
         *(Unlabelled(each, "train") for each in arguments.unlabelled),
     ]
-    handovers = {name: Handover(name, share) for name, share in zip(NAMES, arguments.share, strict=True)}
-    learn(list(handovers.values()), features_of(folders, arguments.crops), arguments.steps)
+    begun = {name: trained(name, arguments.start).to(memory_format=torch.channels_last) for name in NAMES}
+    handovers = {name: Handover(begun[name], share) for name, share in zip(NAMES, arguments.share, strict=True)}
+    features = features_of(trained(NAMES[0], arguments.start), folders, arguments.crops)
+    learn(list(handovers.values()), features, arguments.steps)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    log = json.loads((zoo.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
-    data = {folder.root.name: len(folder) for folder in folders}
+    log = json.loads((arguments.start / "compact.log.json").read_text(encoding="utf-8"))
+    data = photos_by_folder(folders)
     for name, handover in handovers.items():
         handover.aspp.load_state_dict(handover.averaged.module.state_dict())
         record = Record.of(zoo.card(name), PUBLIC, {**log["runs"][0]["data"], **data})

@@ -30,6 +30,7 @@ from segmodels.training.team import joined_team
 from segmodels.training.together import Together, apart
 from segmodels.weights import load_state, read_state, save_state
 
+from .train_zoo import photos_by_folder
 from .typed import typed
 
 RECIPE = Recipe(epochs=1, backbone_rate=0.0, lovasz_weight=0.0, most_often=2.0, warmup=30, ema_decay=0.98)
@@ -65,7 +66,7 @@ def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> No
         own = zoo.build(rates.NETWORK)
         load_state(own, apart(run.averaged.module.state_dict(), _name(rate, stride)))
         file = rates.weights_file(rate, stride)
-        data = {folder.name: len(folder)}
+        data = photos_by_folder([folder])
         as_trained = replace(card, atrous_rate=rate, output_stride=stride)
         record = Record.of(as_trained, card.name, data, backbone_hash(own.state_dict()))
         save_state(own, file, "decoder.", record)

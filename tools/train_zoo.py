@@ -8,7 +8,7 @@ step. ``python -m tools.average`` makes the bundled weights of such folders.
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     voc = SegmentationFolder(options.voc, "train")
     folders = [voc, *(Unlabelled(folder, "train", options.every) for folder in options.unlabelled)]
-    data = {folder.name: len(folder) for folder in folders}
+    data = photos_by_folder(folders)
     network = begun(voc, recipe)
     write(network.state_dict(), options.out / "beginning", data)
     with joined_team() as team:
@@ -96,10 +96,7 @@ def main() -> None:
 
 def public_network() -> SegmentationNetwork:
     """Google's network, to begin at and to be taught by."""
-    card = zoo.card(PUBLIC)
-    network = card.builder(len(card.classes))
-    load_state(network, read_state(zoo.WEIGHTS / f"{PUBLIC}.safetensors"))
-    return network.eval().requires_grad_(False)
+    return trained(PUBLIC, zoo.WEIGHTS)
 
 
 def begun(voc: SegmentationFolder, recipe: Recipe) -> Together:
@@ -113,6 +110,18 @@ def begun(voc: SegmentationFolder, recipe: Recipe) -> Together:
     prepare(together, zoo.card(zoo.COMPACT[0]), recipe)
     freeze_norms(together)
     return together
+
+
+def photos_by_folder(folders: Sequence[SegmentationFolder]) -> dict[str, int]:
+    """How many photos of each folder a run is given."""
+    return {folder.name: len(folder) for folder in folders}
+
+
+def trained(name: str, folder: Path) -> SegmentationNetwork:
+    """A network with its weights as they are in ``folder``, frozen."""
+    network = zoo.build(name)
+    load_state(network, read_state(folder / f"{name}.safetensors"))
+    return network.eval().requires_grad_(False)
 
 
 def write(state: Mapping[str, Tensor], out: Path, data: Mapping[str, int]) -> None:
