@@ -23,7 +23,7 @@ from segmodels import zoo
 from segmodels.settings import check_settings
 
 from .examples import FIRST, PHOTOS
-from .segment_tab import DEFAULT_MODEL, SLIDER, Upload, choices
+from .segment_tab import BESIDE, DEFAULT_MODEL, SLIDER, Upload, choices
 from .server.settings import updates, whole
 
 OWN = "own"
@@ -200,7 +200,7 @@ def follow(
     arrived = back.click(from_address, [query], targets, js="() => location.search", **quiet)
     arrived.then(None, js="() => address.arrived()", api_visibility="private")
     arrived.then(**load)
-    photo.change(named, [photo], [name], preprocess=False, trigger_mode="always_last", **FREE)
+    photo.change(named, [photo], [name], preprocess=False, **BESIDE, **FREE)
     _keep_address(loaded, name, settings[1:], tabs, sections, own)
 
 

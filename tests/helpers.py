@@ -1,16 +1,17 @@
 """What several test files do to networks and to the page."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page, Request
+    from playwright.sync_api import Browser, Locator, Page, Request
 
 
 def randomise_norms(module: nn.Module) -> None:
@@ -39,6 +40,38 @@ def parameters_used(network: nn.Module) -> int:
     """Those that a segmentation asks; the classifiers of U-Net's earlier blocks are for training."""
     sides = getattr(network.decoder, "sides", None)
     return parameters(network) - (parameters(sides) if isinstance(sides, nn.Module) else 0)
+
+
+START = "?photo=cat&model=deeplabv3plus_mobilenetv2&rate=6&stride=16&tab=segment"
+"""The cat at the settings with which the page opens."""
+
+
+@contextmanager
+def watched(
+    browser: "Browser", width: int = 1400, height: int = 1000, **options: Any
+) -> "Iterator[tuple[Page, list[str]]]":
+    """A patient page that is closed afterwards, and what its scripts stumbled over."""
+    page = browser.new_page(viewport={"width": width, "height": height}, **options)
+    page.set_default_timeout(30_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page, errors
+    page.close()
+
+
+@contextmanager
+def unharmed(errors: list[str]) -> Iterator[None]:
+    """Nothing goes wrong on a page meanwhile; what did is not told again by the next test."""
+    yield
+    found = list(errors)
+    errors.clear()
+    assert found == []
+
+
+def load(page: "Page", address: str) -> None:
+    """Open an address, and wait until its photo is segmented."""
+    page.goto(address)
+    page.wait_for_selector("#pictures [data-drawn]")
 
 
 GO = """query => {

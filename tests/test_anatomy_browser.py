@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from segmodels import zoo
 from segmodels.insight.cost import count
 
 from .conftest import NEEDS_CHROMIUM
-from .helpers import go
+from .helpers import go, load, unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -23,24 +24,21 @@ SLOW = 60_000
 """Milliseconds in which all networks have surely been counted at a new size, on a busy machine."""
 
 
-def open_tab(browser: Browser, url: str, width: int) -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.set_default_timeout(30_000)
-    page.goto(url)
-    page.wait_for_selector("#pictures [data-drawn]")
-    page.get_by_role("tab", name="Anatomy").click()
-    page.wait_for_selector("#anatomy-diagram svg")
-    return page
+@contextmanager
+def tab(browser: Browser, url: str, width: int) -> Iterator[tuple[Page, list[str]]]:
+    """The tab, open and drawn, and what goes wrong on it."""
+    with watched(browser, width, 900) as (page, errors):
+        load(page, url)
+        page.get_by_role("tab", name="Anatomy").click()
+        page.wait_for_selector("#anatomy-diagram svg")
+        yield page, errors
 
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
     """The tab at desktop width for all tests that begin with the network that is there first, and what went wrong."""
-    page = open_tab(browser, url, 1400)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page, errors
-    page.close()
+    with tab(browser, url, 1400) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -51,9 +49,8 @@ def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     expect(page.locator("#anatomy-diagram svg")).to_have_attribute(
         "aria-label", re.compile(rf"\({OPENS_WITH}\) on a photo of 513 × 385 ")
     )
-    yield page
-    assert errors == []
-    errors.clear()
+    with unharmed(errors):
+        yield page
 
 
 SIZES = [(224, 224), (512, 384), (333, 500)]
@@ -62,9 +59,8 @@ SIZES = [(224, 224), (512, 384), (333, 500)]
 @pytest.fixture(scope="module")
 def projector(browser: Browser, url: str) -> Iterator[Page]:
     """The tab at a projector's width, for tests that choose all that they look at."""
-    page = open_tab(browser, url, 1280)
-    yield page
-    page.close()
+    with tab(browser, url, 1280) as (page, errors), unharmed(errors):
+        yield page
 
 
 def choose(page: Page, name: str) -> None:
@@ -157,9 +153,8 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
 
 
 def test_on_a_phone_what_is_wide_scrolls_in_its_own_box(browser: Browser, url: str) -> None:
-    page = open_tab(browser, url, 390)
-    expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(zoo.CARDS), timeout=SLOW)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for box in (".diagram", ".layers", "#anatomy-parts .wide", "#anatomy-others .wide"):
-        assert page.locator(box).evaluate("box => box.scrollWidth > box.clientWidth && box.clientWidth < 390"), box
-    page.close()
+    with tab(browser, url, 390) as (page, errors), unharmed(errors):
+        expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(zoo.CARDS), timeout=SLOW)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for box in (".diagram", ".layers", "#anatomy-parts .wide", "#anatomy-others .wide"):
+            assert page.locator(box).evaluate("box => box.scrollWidth > box.clientWidth && box.clientWidth < 390"), box

@@ -178,6 +178,17 @@ def test_one_event_draws_the_pictures(blocks: gr.Blocks) -> None:
     assert [event.trigger_mode for event in drawing] == ["always_last"]
 
 
+def test_of_all_that_follows_an_event_one_function_at_most_asks_for_it_again(blocks: gr.Blocks) -> None:
+    """Two that are ``always_last`` find each other busy, and gradio's page sends the event for one of them, for ever."""
+    followers: dict[tuple[int, str], list[str]] = {}
+    for event in blocks.get_config_file()["dependencies"]:
+        if event["backend_fn"] and event["trigger_mode"] == "always_last":
+            for target in event["targets"]:
+                followers.setdefault(tuple(target), []).append(event["api_name"])
+    assert followers
+    assert [names for names in followers.values() if len(names) > 1] == []
+
+
 def test_every_event_shows_its_progress_in_few_places(blocks: gr.Blocks) -> None:
     """Whatever showed progress once, gradio's page looks for at each step of every later event, however many there are."""
     events = [event for event in blocks.get_config_file()["dependencies"] if event["backend_fn"]]

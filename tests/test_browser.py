@@ -19,26 +19,17 @@ from segmodels.networks import published
 from segmodels.weights import FetchError
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
-from .helpers import go
+from .helpers import GO, START, go, load, unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
-
-
-START = "?photo=cat&model=deeplabv3plus_mobilenetv2&rate=6&stride=16&tab=segment"
-"""The page's first example at the settings with which it opens."""
 
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
     """One page at desktop width for all tests that begin at ``START``, and what went wrong on it."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(30_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url + "?photo=cat")
-    page.wait_for_selector("#pictures [data-drawn]")
-    yield page, errors
-    page.close()
+    with watched(browser) as (page, errors):
+        load(page, url + "?photo=cat")
+        yield page, errors
 
 
 @pytest.fixture
@@ -49,9 +40,8 @@ def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     expect(page.locator("#pictures figcaption").first).to_have_text("Input 451 × 300 pixels")
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
     expect(page.locator("#ran")).to_contain_text("atrous rates 6, 12, 18")
-    yield page
-    assert errors == []
-    errors.clear()
+    with unharmed(errors):
+        yield page
 
 
 def upload(page: Page, file: Path) -> None:
@@ -221,6 +211,23 @@ def deep_inside(name: str, photo: Path) -> tuple[float, float]:
     rows, columns = np.nonzero(np.asarray(ours.filter(ImageFilter.MinFilter(31))))
     middle = len(rows) // 2
     return float(columns[middle] / labels.shape[1]), float(rows[middle] / labels.shape[0])
+
+
+def test_a_page_that_is_hurried_from_photo_to_photo_comes_to_rest(page: Page) -> None:
+    for _ in range(3):
+        for photo in ("hug", "raft", "coffee", "cat"):
+            page.evaluate(GO, f"?photo={photo}")
+            page.wait_for_timeout(100)
+    expect(page.locator("#pictures figcaption").first).to_have_text("Input 451 × 300 pixels")
+    asked: list[Request] = []
+    page.on("request", asked.append)
+    for _ in range(60):
+        asked.clear()
+        page.wait_for_timeout(1000)
+        if not asked:
+            break
+    page.remove_listener("request", asked.append)
+    assert asked == []
 
 
 def test_choosing_a_class_isolates_it_by_mouse_and_keyboard(page: Page) -> None:

@@ -16,8 +16,8 @@ from demo.server import limits, memory
 from demo.server.guard import BROKEN, GONE
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
-from .helpers import go
-from .test_browser import START, upload
+from .helpers import START, go, load, unharmed, watched
+from .test_browser import upload
 from .test_hostile import ODD, REFUSED, scene
 from .test_photo import encoded
 from .visitor import Visitor
@@ -31,22 +31,17 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests, and what happened that must not: no script may fail, nothing may be asked of other hosts."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(30_000)
-    wrong: list[str] = []
+    with watched(browser) as (page, wrong):
 
-    def note(request: Request) -> None:
-        address = urlsplit(request.url)
-        if address.scheme.startswith("http") and address.netloc != urlsplit(url).netloc:
-            wrong.append(request.url)
+        def note(request: Request) -> None:
+            address = urlsplit(request.url)
+            if address.scheme.startswith("http") and address.netloc != urlsplit(url).netloc:
+                wrong.append(request.url)
 
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: wrong.append(f"a script ran: {dialog.message}"))
-    page.on("request", note)
-    page.goto(url + "?photo=cat")
-    page.wait_for_selector("#pictures [data-drawn]")
-    yield page, wrong
-    page.close()
+        page.on("dialog", lambda dialog: wrong.append(f"a script ran: {dialog.message}"))
+        page.on("request", note)
+        load(page, url + "?photo=cat")
+        yield page, wrong
 
 
 @pytest.fixture
@@ -60,9 +55,8 @@ def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     expect(page.locator("#pictures figcaption").first).to_have_text("Input 451 × 300 pixels")
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
     expect(page.locator("#ran")).to_contain_text("atrous rates 6, 12, 18")
-    yield page
-    assert wrong == []
-    wrong.clear()
+    with unharmed(wrong):
+        yield page
 
 
 def written(folder: Path, data: bytes, name: str = "photo.jpg") -> Path:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from segmodels.labels import DISPLAY_PALETTE, PALETTE, VOC_CLASSES
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
-from .helpers import go
+from .helpers import START, go, load, unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -21,44 +21,31 @@ SLOW = 60_000
 FULL = "#grid .rates:not(:has(.pending))"
 
 
-def opened(browser: Browser, errors: list[str]) -> Page:
-    """An empty page of desktop size, which notes what goes wrong on it."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(SLOW)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    return page
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """One in which nothing may go wrong."""
-    errors: list[str] = []
-    page = opened(browser, errors)
-    yield page
-    page.close()
-    assert errors == []
+    with watched(browser) as (page, errors), unharmed(errors):
+        page.set_default_timeout(SLOW)
+        yield page
 
 
 @pytest.fixture(scope="module")
 def shared(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests that do not ask how it is loaded, and what went wrong on it."""
-    errors: list[str] = []
-    page = opened(browser, errors)
-    page.goto(url + "?photo=cat")
-    page.wait_for_selector("#pictures [data-drawn]")
-    yield page, errors
-    page.close()
+    with watched(browser) as (page, errors):
+        page.set_default_timeout(SLOW)
+        load(page, url + "?photo=cat")
+        yield page, errors
 
 
 @pytest.fixture
 def begun(shared: tuple[Page, list[str]]) -> Iterator[Page]:
     """The first tab as it opens."""
     page, errors = shared
-    go(page, "?photo=cat&model=deeplabv3plus_mobilenetv2&rate=6&stride=16&tab=segment")
+    go(page, START)
     expect(page.locator("#pictures .legend")).to_contain_text("cat")
-    yield page
-    assert errors == []
-    errors.clear()
+    with unharmed(errors):
+        yield page
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from segmodels.inference.pictures import label_image
 
 from .conftest import NEEDS_CHROMIUM
-from .helpers import go, saved_as_seen
+from .helpers import go, load, saved_as_seen, unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -42,25 +42,16 @@ def open_section(page: Page, url: str, title: str) -> None:
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert errors == []
+    with watched(browser) as (page, errors), unharmed(errors):
+        yield page
 
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests that click a pixel, and what went wrong on it."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(30_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url + "?photo=cat")
-    page.wait_for_selector("#pictures [data-drawn]")
-    yield page, errors
-    page.close()
+    with watched(browser) as (page, errors):
+        load(page, url + "?photo=cat")
+        yield page, errors
 
 
 @pytest.fixture
@@ -71,9 +62,8 @@ def clicking(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     caption = page.locator("#pixel figcaption")
     expect(caption).to_contain_text(f"DeepLab v3+ at rate 6, stride 16, {pixel(0.5, 0.5)}: score of cat")
     expect(page.locator("#pixel-facts")).to_contain_text("half of the gradient comes from")
-    yield page
-    assert errors == []
-    errors.clear()
+    with unharmed(errors):
+        yield page
 
 
 def click_photo(page: Page, across: float, down: float) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from demo.lessons import LESSONS
 
 from .conftest import NEEDS_CHROMIUM
-from .helpers import saved_as_seen
+from .helpers import saved_as_seen, unharmed, watched
 from .test_lessons import CHANGES, Change
 
 pytestmark = NEEDS_CHROMIUM
@@ -19,22 +20,19 @@ SLOW = 60_000
 """Milliseconds in which a network is surely loaded and run on a busy machine."""
 
 
-def open_page(browser: Browser, address: str, width: int = 1280) -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 720})
-    page.set_default_timeout(30_000)
-    page.goto(address + "?photo=cat")
-    return page
+@contextmanager
+def opened(browser: Browser, url: str, width: int = 1280) -> Iterator[Page]:
+    """A page with the cat, on which nothing may go wrong."""
+    with watched(browser, width, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=cat")
+        yield page
 
 
 @pytest.fixture(scope="module")
 def lessons(browser: Browser, url: str) -> Iterator[Page]:
     """A page at projector size, shared by the tests, each of which opens the lesson that it needs."""
-    page = open_page(browser, url)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert errors == []
+    with opened(browser, url) as page:
+        yield page
 
 
 def open_lesson(page: Page, number: int) -> Locator:
@@ -111,20 +109,18 @@ def test_another_photo_is_looked_at(lessons: Page) -> None:
 
 
 def test_a_figure_is_saved_as_it_looks(browser: Browser, url: str, tmp_path: Path) -> None:
-    page = open_page(browser, url)  # a new one, on which no figure is about to be drawn again
-    for number in (3, 4):
-        figure = open_lesson(page, number).locator("figure.drawing")
-        page.wait_for_function("[...document.querySelectorAll('.drawing label-map')].every(one => one.drawn)")
-        name = saved_as_seen(figure, figure.locator(".drawn"), tmp_path)
-        assert name.startswith(f"lesson-{number}-")
-    page.close()
+    with opened(browser, url) as page:  # a new one, on which no figure is about to be drawn again
+        for number in (3, 4):
+            figure = open_lesson(page, number).locator("figure.drawing")
+            page.wait_for_function("[...document.querySelectorAll('.drawing label-map')].every(one => one.drawn)")
+            name = saved_as_seen(figure, figure.locator(".drawn"), tmp_path)
+            assert name.startswith(f"lesson-{number}-")
 
 
 def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
-    page = open_page(browser, url, 390)
-    for number in range(1, len(LESSONS) + 1):
-        lesson = open_lesson(page, number)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        for drawing in lesson.locator("figure.drawing :is(svg, .picture)").all():
-            assert drawing.evaluate("svg => svg.getBoundingClientRect().right") <= 390
-    page.close()
+    with opened(browser, url, 390) as page:
+        for number in range(1, len(LESSONS) + 1):
+            lesson = open_lesson(page, number)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            for drawing in lesson.locator("figure.drawing :is(svg, .picture)").all():
+                assert drawing.evaluate("svg => svg.getBoundingClientRect().right") <= 390

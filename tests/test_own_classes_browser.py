@@ -12,6 +12,7 @@ from segmodels.loading import own_card
 from tools import toy_data
 
 from .conftest import NEEDS_CHROMIUM
+from .helpers import unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -51,13 +52,9 @@ def app(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, app: str) -> Iterator[Page]:
     """A page in which nothing may go wrong."""
-    page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.set_default_timeout(SLOW)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert errors == []
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.set_default_timeout(SLOW)
+        yield page
 
 
 def names(page: Page, selector: str) -> set[str]:

@@ -17,6 +17,7 @@ from segmodels import Segmenter, zoo
 from segmodels.networks import published
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
+from .helpers import load, unharmed, watched
 from .test_published import CONTENT, MOBILENET, PUBLISHED, SHA256, Server, checkpoint, kept, serving, torchvisions
 
 pytestmark = NEEDS_CHROMIUM
@@ -46,15 +47,9 @@ def server(cache: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def opened(browser: Browser, url: str) -> Iterator[Page]:
     """One page for all tests; each begins and ends with a bundled network."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(30_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url + "?photo=cat")
-    expect(page.locator("#pictures .legend")).to_contain_text("cat", timeout=SLOW)
-    yield page
-    page.close()
-    assert errors == []
+    with watched(browser, 1280, 900) as (page, errors), unharmed(errors):
+        load(page, url + "?photo=cat")
+        yield page
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from segmodels.insight.cost import Layer
 from segmodels.networks.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import fit_working_size
 
+from ..segment_tab import BESIDE
 from ..server.settings import chosen, updates, whole
 from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
@@ -89,7 +90,7 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
         trigger_mode="always_last",
         **AT_ONCE,
     )
-    model.change(adapt_settings, [model], [about, rate, stride], trigger_mode="always_last", **AT_ONCE)
+    model.change(adapt_settings, [model], [about, rate, stride], **BESIDE, **AT_ONCE)
     # The networks are compared after the chosen one is shown: at a new size, that takes a second or two.
     diagram.change(compare, settings, [others], trigger_mode="always_last", **AT_ONCE)
     return model

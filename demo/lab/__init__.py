@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from .. import examples, segment_tab, shown
-from ..segment_tab import Upload
+from ..segment_tab import BESIDE, Upload
 from ..server import memory
 from ..server.settings import sentence
 from ..view import data_url
@@ -62,7 +62,7 @@ def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
                 module.section(photo, Shown(shown.comes_into_view(), network))
             opened.append(tab.select)
     shown.follow(opened)
-    gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], trigger_mode="always_last", **READS)
+    gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], **BESIDE, **READS)
     return tabs
 
 

@@ -15,7 +15,7 @@ from segmodels.labels import VOC, ClassList
 from segmodels.networks.backbones import OUTPUT_STRIDES
 
 from .. import drawing, view
-from ..segment_tab import Upload, download, segmented
+from ..segment_tab import BESIDE, Upload, download, segmented
 from ..server import memory
 from ..server.settings import chosen, sentence, updates, words
 from . import COMPUTES, Shown
@@ -120,7 +120,9 @@ def _slot(letter: str, model: str) -> list[Any]:
             interactive=card.chooses_stride,
             elem_id=f"compare-stride-{name}",
         )
-    network.change(adapt, [network], [rate, stride], queue=False, show_progress="hidden", api_visibility="private")
+    network.change(
+        adapt, [network], [rate, stride], queue=False, show_progress="hidden", api_visibility="private", **BESIDE
+    )
     return [network, rate, stride]
 
 

@@ -22,7 +22,7 @@ from segmodels.zoo import DEFAULT_MODEL, Card
 
 from .. import drawing, view
 from ..figures import SAVE_PNG, save_button
-from ..segment_tab import Upload
+from ..segment_tab import BESIDE, Upload
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
@@ -75,8 +75,16 @@ def section(photo: gr.Image, tab: Shown) -> None:
     # A list of parts that changes makes the pictures follow; the overview waits for the network alone.
     settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
     model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
+    again = gr.Textbox(visible=False)  # an event of its own: see BESIDE
     gr.on(
         [tab.select, truth.upload, truth.clear, settled.change],
+        None,
+        None,
+        [again],
+        js="() => String(performance.now())",
+        api_visibility="private",
+    )
+    again.change(
         show_each,
         [photo, model, truth],
         [overview],
@@ -84,7 +92,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
         show_progress="minimal",
         **COMPUTES,
     )
-    photo.change(lambda: None, None, [truth], queue=False, show_progress="hidden", api_visibility="private")
+    photo.change(lambda: None, None, [truth], queue=False, show_progress="hidden", api_visibility="private", **BESIDE)
 
 
 def adapt(model: Any) -> tuple[Any, str]:

@@ -10,7 +10,7 @@ from segmodels import zoo
 
 from .. import view
 from ..figures import SAVE_PNG
-from ..segment_tab import Upload
+from ..segment_tab import BESIDE, Upload
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
@@ -68,6 +68,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
         classes_of,
         [chosen.settled, followed],
         [followed],
+        **BESIDE,
         queue=False,
         show_progress="hidden",
         preprocess=False,

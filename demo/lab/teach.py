@@ -24,7 +24,7 @@ from segmodels.training.metrics import Scores, confusion_matrix
 from .. import view
 from ..examples import CREDITS, LABELLED, label_map_of
 from ..links import named
-from ..segment_tab import Upload, download
+from ..segment_tab import BESIDE, Upload, download
 from ..server import limits, memory
 from ..server import strokes as drawn
 from ..server.settings import sentence
@@ -131,7 +131,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     other.input(lambda name: _example(photo, name), [other], [second], **free)
     upload.upload(_path, [upload], [second], **free)
     known.upload(_path, [known], [truth], **free)
-    photo.change(lambda: None, None, [truth], **free)
+    photo.change(lambda: None, None, [truth], **BESIDE, **free)
     gr.on([tab.select, second.change], photos, [photo, second], [board], show_progress="hidden", **COMPUTES)
     gr.on(
         [text.change, strides.change, backbone.change, margins.change, second.change, truth.change],
