@@ -197,7 +197,8 @@ def follow(
     loaded.then(**load)
     back = gr.Button("Go to the address", visible="hidden", elem_id="go-to-address")
     query = gr.Textbox(visible=False)
-    arrived = back.click(from_address, [query], targets, js="() => location.search", **quiet)
+    here = "() => location.search"
+    arrived = back.click(from_address, [query], targets, js=here, trigger_mode="always_last", **quiet)
     arrived.then(None, js="() => address.arrived()", api_visibility="private")
     arrived.then(**load)
     photo.change(named, [photo], [name], preprocess=False, **BESIDE, **FREE)
