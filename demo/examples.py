@@ -62,6 +62,7 @@ def strip(photo: gr.Image, elem_id: str) -> None:
         [name],
         [photo],
         js="() => window.chosenExample",
+        trigger_mode="always_last",
         queue=False,
         show_progress="hidden",
         api_visibility="private",

@@ -30,6 +30,8 @@ COMPUTES: dict[str, Any] = {"concurrency_id": "cpu", "concurrency_limit": 2, "pr
 BESIDE: dict[str, Any] = {"trigger_mode": "multiple"}
 """For what follows the same event as another function does. One that is ``always_last`` and was busy makes gradio's page send
 the whole event once more afterwards, to all that follow it: two of these find each other busy and go on for ever."""
+NOW = "() => String(performance.now())"
+"""The browser's answer to an event for a hidden text whose change is another event: an ``always_last`` of its own."""
 """Options of every event that computes. They share two places in the queue, one a core: more would only make everyone
 slower. Inputs come unprocessed, because ``segmodels.read_photo`` decodes more than the image component and explains what
 it cannot, and because a wrong setting should be answered with a sentence.
@@ -76,7 +78,14 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
     _show_changes(pictures, ready, [photo, model, rate, stride])
-    source.input(choose_source, [source], [model, rate, stride], queue=False, api_visibility="private")
+    source.input(
+        choose_source,
+        [source],
+        [model, rate, stride],
+        trigger_mode="always_last",
+        queue=False,
+        api_visibility="private",
+    )
     model.change(
         prepare,
         [model],
@@ -89,8 +98,8 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
         trigger_mode="always_last",
     )
     _api()
-    load = {"inputs": [model], "outputs": [ready], "queue": False, "api_visibility": "private"}
-    return photo, controls, {"fn": lambda model: model, **load}
+    load = {"fn": lambda model: model, "inputs": [model], "outputs": [ready], "trigger_mode": "always_last"}
+    return photo, controls, {**load, "queue": False, "api_visibility": "private"}
 
 
 def _controls() -> list[Any]:

@@ -83,7 +83,7 @@ def _photo_bar(photo: gr.Image) -> gr.HTML:
         in_use = gr.HTML(elem_id="photo-in-use")
         upload = gr.UploadButton("Another photo", file_types=["image"], size="sm", scale=0, min_width=140)
         examples.strip(photo, "lab-examples")
-    upload.upload(_path, [upload], [photo], **BAR)
+    upload.upload(_path, [upload], [photo], trigger_mode="always_last", **BAR)
     return in_use
 
 

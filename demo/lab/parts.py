@@ -22,7 +22,7 @@ from segmodels.zoo import DEFAULT_MODEL, Card
 
 from .. import drawing, view
 from ..figures import SAVE_PNG, save_button
-from ..segment_tab import BESIDE, Upload
+from ..segment_tab import BESIDE, NOW, Upload
 from ..server import memory
 from ..server.settings import sentence
 from . import COMPUTES, Shown
@@ -75,15 +75,9 @@ def section(photo: gr.Image, tab: Shown) -> None:
     # A list of parts that changes makes the pictures follow; the overview waits for the network alone.
     settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
     model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
-    again = gr.Textbox(visible=False)  # an event of its own: see BESIDE
-    gr.on(
-        [tab.select, truth.upload, truth.clear, settled.change],
-        None,
-        None,
-        [again],
-        js="() => String(performance.now())",
-        api_visibility="private",
-    )
+    again = gr.Textbox(visible=False)
+    looked = [tab.select, truth.upload, truth.clear, settled.change]
+    gr.on(looked, None, None, [again], js=NOW, api_visibility="private")
     again.change(
         show_each,
         [photo, model, truth],

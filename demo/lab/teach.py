@@ -24,7 +24,7 @@ from segmodels.training.metrics import Scores, confusion_matrix
 from .. import view
 from ..examples import CREDITS, LABELLED, label_map_of
 from ..links import named
-from ..segment_tab import BESIDE, Upload, download
+from ..segment_tab import BESIDE, NOW, Upload, download
 from ..server import limits, memory
 from ..server import strokes as drawn
 from ..server.settings import sentence
@@ -127,16 +127,33 @@ def section(photo: gr.Image, tab: Shown) -> None:
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
 
     free: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    last = {**free, "trigger_mode": "always_last"}
     board.input(None, None, [text], js="() => window.taughtStrokes()", api_visibility="private")
-    other.input(lambda name: _example(photo, name), [other], [second], **free)
-    upload.upload(_path, [upload], [second], **free)
-    known.upload(_path, [known], [truth], **free)
+    other.input(lambda name: _example(photo, name), [other], [second], **last)
+    upload.upload(_path, [upload], [second], **last)
+    known.upload(_path, [known], [truth], **last)
     photo.change(lambda: None, None, [truth], **BESIDE, **free)
-    gr.on([tab.select, second.change], photos, [photo, second], [board], show_progress="hidden", **COMPUTES)
+    _answer_changes(tab, board, [photo, second, text, strides, backbone, margins, truth])
+
+
+def _answer_changes(tab: Shown, board: gr.HTML, inputs: list[Any]) -> None:
+    """Show the photos, and fit the layer again after whatever changes it; ``inputs`` are those of ``show``."""
+    photo, second, *settings = inputs
     gr.on(
-        [text.change, strides.change, backbone.change, margins.change, second.change, truth.change],
+        [tab.select, second.change],
+        photos,
+        [photo, second],
+        [board],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **COMPUTES,
+    )
+    again = gr.Textbox(visible=False)
+    second.change(None, None, [again], js=NOW, api_visibility="private")
+    gr.on(
+        [again.change, *(setting.change for setting in settings)],
         show,
-        [photo, second, text, strides, backbone, margins, truth],
+        inputs,
         [board],
         trigger_mode="always_last",
         show_progress="hidden",

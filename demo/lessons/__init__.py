@@ -11,7 +11,7 @@ import gradio as gr
 
 from .. import shown, view
 from ..figures import SAVE_PNG, unbroken
-from ..segment_tab import COMPUTES, Upload
+from ..segment_tab import BESIDE, COMPUTES, Upload
 from ..server.settings import sentence
 from . import (
     any_size,
@@ -121,6 +121,7 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                     controls,
                     [last],
                     api_visibility="private",
+                    **BESIDE,
                     **WITHOUT_PHOTO,
                 )
     shown.follow(opened)
