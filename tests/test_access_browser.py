@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 from demo.lessons import LESSONS
 
 from .conftest import NEEDS_CHROMIUM
-from .helpers import go
+from .helpers import go, load, unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -21,6 +21,8 @@ RULES = """axe.run(document, {
   runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
   rules: {'label-content-name-mismatch': {enabled: true}},
 })"""
+COLOURS = "axe.run(document, {runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block']}})"
+"""Those of the rules that another colour scheme can break."""
 VIEWS = {
     "?tab=segment": "#pictures figure",
     "?tab=lab&section=grid": "#grid .rates:not(:has(.pending))",
@@ -43,15 +45,13 @@ SETTLED = """() => ![...document.querySelectorAll('.pending')].some(part => part
 """Nothing in view waits for an answer, which fades it, and nothing is on its way from one colour to another."""
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
-def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """One page for all views in a colour scheme."""
-    page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme=request.param)
-    page.set_default_timeout(SLOW)
-    page.goto(url + "?__theme=dark" * (request.param == "dark"))
-    page.wait_for_selector("#pictures [data-drawn]")
-    yield page
-    page.close()
+@pytest.fixture(scope="module")
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """One page for all views."""
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.set_default_timeout(SLOW)
+        load(page, url)
+        yield page
 
 
 def settle(page: Page) -> None:
@@ -63,18 +63,29 @@ def settle(page: Page) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong, a line an element."""
+    """What axe-core finds wrong with the view as it is and in dark colours, a line an element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
+    settle(page)
     found = page.evaluate(RULES)["violations"]
+    page.evaluate("document.body.classList.add('dark')")  # as gradio does
+    settle(page)
+    found += page.evaluate(COLOURS)["violations"]
+    page.evaluate("document.body.classList.remove('dark')")
     return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+
+def test_dark_is_a_class_of_the_body(browser: Browser, url: str) -> None:
+    """What ``violations`` takes for granted."""
+    with watched(browser) as (page, errors), unharmed(errors):
+        page.goto(url + "?__theme=dark")
+        page.wait_for_selector("body.dark #pictures")
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing(page: Page, view: str) -> None:
     go(page, view)
     page.wait_for_selector(VIEWS[view])
-    settle(page)
     assert violations(page) == []
 
 
@@ -99,9 +110,8 @@ def test_radios_are_one_stop_and_arrows_move_inside(page: Page) -> None:
 
 def test_a_class_is_painted_without_a_mouse_and_said(page: Page, url: str) -> None:
     """A step is the brush's diameter, 3 % of the longer side: of 600 x 400 pixels, 0.03 of the width, 0.045 of the height."""
-    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     page.goto("about:blank")  # a page that is about to write its address would break the next one's loading off
-    page.goto(f"{url}?photo=coffee&tab=lab&section=teach" + "&__theme=dark" * dark)
+    page.goto(f"{url}?photo=coffee&tab=lab&section=teach")
     page.wait_for_selector("#teach .board .photo[src]")
     said, facts, canvas = (page.locator(f"#teach {part}") for part in (".said", ".facts", "canvas >> nth=0"))
     page.locator("#teach .size").focus()
@@ -137,7 +147,6 @@ def test_a_class_is_painted_without_a_mouse_and_said(page: Page, url: str) -> No
     expect(facts).to_contain_text("1 stroke,")
     page.keyboard.press("Tab")
     expect(canvas).not_to_be_focused()
-    settle(page)
     assert violations(page) == []
 
 

@@ -1,7 +1,9 @@
 """Score the bundled weights and write down what was measured: ``python -m tools.cards DATA...``.
 
 DATA are folders with a ``val`` list. For every network with weights in ``assets/weights`` whose classes one of them has,
-this writes the card (``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README.
+this writes the card (``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README. Bundled
+weights that have seen the ``val`` list cannot be scored on it: ``--held-out FILE`` scores those of the same recipe that have
+not, and the card says so.
 """
 
 import argparse
@@ -61,11 +63,13 @@ PUBLISHED = {
     "note": "These are the 8-bit weights of quantisation-aware training, multiplied by their scales.",
 }
 """What is known of the network that was not trained here."""
+OF_HELD_OUT = "of the same recipe without these photos, which the bundled weights have learned from too"
+"""Whose scores those are that were not measured of the bundled weights."""
 
 
-def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, Any]:
-    """Scores of the bundled weights in float32, at the working size at which they are loaded."""
-    network, card = opened(card.name, zoo.WEIGHTS / f"{card.name}.safetensors")
+def measure(card: zoo.Card, folder: SegmentationFolder, split: str, held_out: Path | None) -> dict[str, Any]:
+    """Scores of the bundled weights, or of ``held_out``, in float32, at the working size at which they are loaded."""
+    network, card = opened(card.name, held_out or zoo.WEIGHTS / f"{card.name}.safetensors")
     segmenter = Segmenter(network, card, "cpu", "float32")
     scores = evaluate(lambda photo: segmenter(photo).labels, folder, len(card.classes))
     iou = {
@@ -76,13 +80,14 @@ def measure(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str,
         "images": len(folder),
         "working_size": card.working_size,
         "precision": "float32",
+        **({"of": OF_HELD_OUT} if held_out else {}),
         **{name: round(value, 4) for name, value in scores.measures(card.classes).items()},
         "iou": iou,
         "pixels": dict(zip(card.classes, scores.pixels, strict=True)),
     }
 
 
-def facts(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, Any]:
+def facts(card: zoo.Card, folder: SegmentationFolder, split: str, held_out: Path | None = None) -> dict[str, Any]:
     """The whole card of one network."""
     file = zoo.WEIGHTS / f"{card.name}.safetensors"
     cost = network_cost(card.name)
@@ -95,7 +100,7 @@ def facts(card: zoo.Card, folder: SegmentationFolder, split: str) -> dict[str, A
         "macs": cost.macs,
         "macs_at": "{} x {} pixels".format(*counted_at(card.name)),
         "training": training(card),
-        "scores": measure(card, folder, split),
+        "scores": measure(card, folder, split, held_out),
         "licence": DATA_SETS[card.class_list].licence,
         "limits": DATA_SETS[card.class_list].limits,
     }
@@ -200,7 +205,7 @@ Made by
 {plot}
 
 ## Scores
-On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}):
+On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}){_whose(scores)}:
 {_seven(scores)}mIoU {scores["miou"]:.3f},
 pixel accuracy {scores["pixel_accuracy"]:.3f}.
 A class with few pixels there has a score that says little.
@@ -215,6 +220,10 @@ A class with few pixels there has a score that says little.
 ## Limits
 {measured["limits"]}
 """
+
+
+def _whose(scores: dict[str, Any]) -> str:
+    return f", {scores['of']}" if "of" in scores else ""
 
 
 def _seven(scores: dict[str, Any]) -> str:
@@ -256,7 +265,7 @@ def _other_classes() -> list[str]:
     }
     return [
         f"\n² Over the {len(classes.names)} classes of {scores['data']} ({scores['images']} photos, working size "
-        f"{scores['working_size']}): not comparable with the columns' other numbers. {scores['licence']}"
+        f"{scores['working_size']}{_whose(scores)}): not comparable with the columns' other numbers. {scores['licence']}"
         for classes, scores in scored.items()
     ]
 
@@ -273,7 +282,10 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--split", default="val")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=list(zoo.CARDS), help="measure these alone")
+    parser.add_argument("--held-out", type=Path, metavar="FILE", help="score this in place of the one of --only")
     arguments = parser.parse_args()
+    if arguments.held_out and len(arguments.only) != 1:
+        parser.error("--held-out is about one network: name it with --only")
     folders = {folder_classes(root): SegmentationFolder(root, arguments.split) for root in arguments.data}
     for name, card in zoo.CARDS.items():
         if name not in arguments.only or not (zoo.WEIGHTS / f"{name}.safetensors").exists():
@@ -281,7 +293,7 @@ def main() -> None:
         if card.class_list not in folders:
             print(f"{name}: left as it is, since no folder has its classes")
             continue
-        measured = facts(card, folders[card.class_list], arguments.split)
+        measured = facts(card, folders[card.class_list], arguments.split, arguments.held_out)
         (zoo.WEIGHTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
         (zoo.WEIGHTS / f"{name}.md").write_text(markdown(card, measured), encoding="utf-8")
         scores = measured["scores"]
