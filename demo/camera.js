@@ -19,6 +19,7 @@ window.camera = (element, server, drawn, take) => {
   async function begin() {
     if (stream) return;
     const number = ++run;
+    find('[role=status]').textContent = '';
     said.textContent = 'Asking for the camera …';
     try {
       if (!navigator.mediaDevices) throw new DOMException('', 'NotFoundError');

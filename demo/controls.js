@@ -32,6 +32,12 @@
     if (held?.slider === event.target) event.stopImmediatePropagation();
   }, true);
 
+  // Beside a slider of whole numbers one can type others: they are rounded before gradio hears of them.
+  document.addEventListener('input', event => {
+    const {target} = event;
+    if (target.matches?.('input[type=number][step="1"]') && target.value % 1) target.value = Math.round(target.value);
+  }, true);
+
   // Radios of one group share a name, so that Tab reaches the group once and arrows move inside; groups and
   // the places for files are called what is written on them.
   let groups = 0;

@@ -234,6 +234,8 @@ window.drawing = (() => {
       element.dataset.state = value?.problem ? 'problem' : value ? 'result' : 'empty';
       if (!value || value.problem) {
         shown = null;
+        find('.input .size').textContent = '';
+        find('.input canvas').setAttribute('aria-label', 'No photo');
         facts(value);
         return;
       }
@@ -358,5 +360,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, keep, nextTurn, useVoc, setOpacity};
+  return {result, keep, address, nextTurn, useVoc, setOpacity};
 })();

@@ -1,7 +1,27 @@
 // The Input panel: the one place to open, drop, paste or take a photo. What is chosen is uploaded and handed on.
 window.photoInput = (element, trigger, upload) => {
   const picture = element.querySelector('.input .picture'), chooser = element.querySelector('.input input[type=file]');
-  const said = element.querySelector('.input [role=status]');
+  const said = element.querySelector('.input [role=status]'), KEPT = 'photo';
+  const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
+
+  function keep(chosen) {
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(chosen));
+    } catch {} // a browser may keep nothing
+  }
+
+  function kept() {
+    try {
+      return JSON.parse(sessionStorage.getItem(KEPT));
+    } catch {
+      return null;
+    }
+  }
+
+  function hand({path, name, size}, url) {
+    window.chosenPhoto = {path, url, orig_name: name, size, meta: {_type: 'gradio.FileData'}};
+    trigger('upload');
+  }
 
   async function take(file) {
     said.textContent = 'Uploading …';
@@ -9,14 +29,26 @@ window.photoInput = (element, trigger, upload) => {
     try {
       const {path} = await upload(file);
       drawing.keep(path, bitmap);
-      const meta = {_type: 'gradio.FileData'};
-      window.chosenPhoto = {path, url: URL.createObjectURL(file), orig_name: file.name, size: file.size, meta};
-      trigger('upload');
+      const chosen = {path, name: file.name, size: file.size};
+      hand(chosen, URL.createObjectURL(file));
       said.textContent = '';
+      keep(chosen);
     } catch {
       said.textContent = 'This photo could not be uploaded.';  // why is in gradio's note
     }
   }
+
+  // A photo that was chosen in this tab of the browser comes back when the page is loaded again, unless its address names
+  // an example. The server keeps it for a while.
+  element.addEventListener('drawn', async () => {
+    const chosen = example ? null : kept();
+    if (!chosen) return;
+    const url = drawing.address(chosen.path), answer = await fetch(url);
+    answer.body?.cancel();
+    if (answer.ok) return hand(chosen, url);
+    keep(null);
+    said.textContent = 'Your photo is no longer here: open it again.';
+  }, {once: true});
 
   chooser.addEventListener('change', () => {
     if (chooser.files.length) take(chooser.files[0]);
@@ -37,6 +69,7 @@ window.photoInput = (element, trigger, upload) => {
     if (file && element.isConnected) take(file);
   });
   element.querySelector('.paste').addEventListener('click', async () => {
+    element.querySelector('.live').textContent = '';
     try {
       for (const item of await navigator.clipboard.read()) {
         const type = item.types.find(type => type.startsWith('image/'));

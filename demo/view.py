@@ -99,8 +99,8 @@ def summary(result: Segmentation) -> str:
 
 
 VOC_NOTHING = (
-    "Nothing here that the network knows: it was taught twenty things, among them people, cats, dogs, horses, birds, "
-    "cars, boats and sofas, and took all of this photo for background."
+    "The network found nothing here: it was taught twenty things, among them people, cats, dogs, horses, birds, cars, "
+    "boats and sofas, and took all of this photo for background. What is small in a large photo may be too small for it."
 )
 NAMED = 8
 """Of classes of one's own, so many are named."""
@@ -115,7 +115,7 @@ def nothing(classes: ClassList) -> str:
     taught = [name for index, name in enumerate(classes.names) if index != classes.background]
     more = " and more" if len(taught) > NAMED else ""
     return (
-        f"Nothing here that the network knows: it was taught {', '.join(taught[:NAMED])}{more}, "
+        f"The network found nothing here: it was taught {', '.join(taught[:NAMED])}{more}, "
         f"and took all of this photo for {classes.names[classes.background]}."
     )
 

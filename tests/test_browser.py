@@ -122,6 +122,41 @@ def test_an_upload_is_segmented(page: Page) -> None:
     expect(page.locator("#pictures")).to_contain_text("512 × 512")
 
 
+def test_ones_own_photo_comes_back_with_a_reload_and_an_example_that_was_chosen_after_it_too(
+    browser: Browser, url: str, tmp_path: Path
+) -> None:
+    with Image.open(EXAMPLES / "hug.jpg") as photo:
+        photo.crop((0, 0, 640, 480)).save(tmp_path / "own.png")
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        load(page, url)
+        size = page.locator("#pictures figcaption").first
+        upload(page, tmp_path / "own.png")
+        expect(size).to_contain_text("640 × 480")
+        page.wait_for_function("!new URLSearchParams(location.search).has('photo')")
+        page.reload()
+        expect(size).to_contain_text("640 × 480")
+        page.locator("#examples [data-example=cat]").click()
+        expect(size).to_contain_text("451 × 300")
+        page.wait_for_function("new URLSearchParams(location.search).get('photo') === 'cat'")
+        page.reload()
+        expect(size).to_contain_text("451 × 300")
+        page.evaluate(
+            "sessionStorage.setItem('photo', JSON.stringify({path: '/nowhere/else.jpg', name: 'a', size: 1}))"
+        )
+        page.goto(url)
+        expect(page.locator("#pictures [role=status]").first).to_have_text(
+            "Your photo is no longer here: open it again."
+        )
+
+
+def test_a_rate_that_is_typed_is_rounded(page: Page) -> None:
+    number = page.locator("#rate input[type=number]")
+    number.fill("3.4")
+    number.press("Tab")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9")
+    expect(number).to_have_value("3")
+
+
 def test_each_network_can_be_chosen_and_settings_are_idle_where_there_are_none(page: Page) -> None:
     slider = page.locator("#rate input[type=range]")
     for title, name, active in [
@@ -256,7 +291,10 @@ def test_the_overlay_opacity_and_the_colours_answer_in_the_browser(page: Page) -
     page.wait_for_timeout(300)
     assert pixel(page, "overlays", *middle)[:3] == list(PALETTE[8])
     assert pixel(page, "segmented", *middle)[:3] == list(PALETTE[8])
+    cat = page.locator("#pictures .legend li").filter(has_text="cat").locator(".swatch")
+    expect(cat).to_have_css("background-color", "rgb({}, {}, {})".format(*PALETTE[8]))
     colours.uncheck()
+    expect(cat).to_have_css("background-color", "rgb({}, {}, {})".format(*DISPLAY_PALETTE[8]))
     opacity.fill(before)  # as the other tests want it
 
 
@@ -323,7 +361,7 @@ def test_weights_that_cannot_be_fetched_are_explained(page: Page, monkeypatch: p
 
 def test_nothing_found_is_said_kindly(page: Page) -> None:
     upload(page, EXAMPLES / "rocket.jpg")
-    expect(page.locator("#pictures")).to_contain_text("Nothing here that the network knows")
+    expect(page.locator("#pictures")).to_contain_text("The network found nothing here")
 
 
 def test_pictures_have_alternative_texts(page: Page) -> None:

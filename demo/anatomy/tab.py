@@ -52,26 +52,22 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
     card = zoo.card(OPENS_WITH)
     sides = fit_working_size(PHOTO, card.working_size, zoo.skeleton(OPENS_WITH).grid)
     with gr.Row(elem_id="anatomy-controls"):
-        with gr.Column(scale=5, min_width=300):
-            model = gr.Dropdown(
-                _choices(), value=OPENS_WITH, label="Network", filterable=False, elem_id="anatomy-model"
-            )
-            about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
-        with gr.Column(scale=7, min_width=300):
-            with gr.Row():
-                width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
-                height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
-            with gr.Row():
-                rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
-                stride = gr.Radio(
-                    list(OUTPUT_STRIDES),
-                    value=16,
-                    label="Output stride",
-                    elem_id="anatomy-stride",
-                    min_width=150,
-                    interactive=card.chooses_stride,
-                )
+        model = gr.Dropdown(
+            _choices(), value=OPENS_WITH, label="Network", filterable=False, elem_id="anatomy-model", scale=2
+        )
+        width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
+        height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
+        rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
+        stride = gr.Radio(
+            list(OUTPUT_STRIDES),
+            value=16,
+            label="Output stride",
+            elem_id="anatomy-stride",
+            min_width=150,
+            interactive=card.chooses_stride,
+        )
     diagram = gr.HTML(elem_id="anatomy-diagram")
+    about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
     with gr.Row():
         with gr.Column(min_width=TABLE_WIDTH):
             parts = gr.HTML(elem_id="anatomy-parts")

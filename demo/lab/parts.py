@@ -238,7 +238,7 @@ def _off(card: Card, on: Any) -> list[str]:
 def figures(over: str, card: Card, off: list[str], full: Labels, rest: Labels, truth: Truth) -> str:
     """Three pictures side by side, and in words what is zero and what it changes; ``over`` is ``drawing.over``."""
     differs = full != rest
-    without = " and ".join(filter(None, [", ".join(title(card, name) for name in off[:-1]), *_last(card, off)]))
+    without = " and ".join(title(card, name) for name in off) if len(off) < 3 else f"{len(off)} parts"
     zeroed = "; ".join(_zeroed(card, name) for name in off)
     lead = f"Zeroed: {zeroed}. {differs.mean():.1%} of the pixels change." if off else "All parts are on: untick one."
     problem = f'<p class="problem" role="alert">{escape(truth.problem)}</p>' if truth.problem else ""
@@ -256,10 +256,6 @@ def _zeroed(card: Card, name: str) -> str:
     """What stands at zero while a part is off, with the rate it has in this network."""
     own = title(card, name).removeprefix("3x3 at ")
     return _parts(card)[name].zeroed.replace(f"convolution at {name},", f"convolution at {own},")
-
-
-def _last(card: Card, off: list[str]) -> list[str]:
-    return [title(card, off[-1])] if off else []
 
 
 def _figure(card: Card, labels: Labels, name: str, truth: Truth, file: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from segmodels import Segmentation
+from segmodels import Segmentation, zoo
 from segmodels.training import rates
 
 from .. import drawing, figures, view
@@ -24,6 +24,7 @@ ABOUT = (
     "training. These decoders were trained alike on DeepLab v3's frozen backbone, only the rate differs: does training there "
     "bring back what moving loses?"
 )
+TAUGHT = zoo.card(rates.NETWORK).title
 KINDS = (
     ("Side by side", "both"),
     ("Rate 6's weights, run here", "moved"),
@@ -123,7 +124,7 @@ def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) 
     elif rate * stride == math.prod(rates.HOME):
         same = " Rate × stride, and so the field of view, is as where they were trained."
     return (
-        f"At atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with the weights of rate 6, "
+        f"{TAUGHT} at atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with the weights of rate 6, "
         f"{scores[1]:.3f} with weights trained there; on this photo they differ on {differs:.1%} of the pixels.{same}"
     )
 

@@ -173,4 +173,5 @@ def _bounded(lesson: Lesson, *values: Any) -> Any:
     *others, last = values
     most = lesson.last_most(*others)
     known = isinstance(last, int | float) and not isinstance(last, bool)
-    return gr.update(maximum=most, value=min(last, most) if known else most)
+    # Gradio has no slider of one place: that one rests.
+    return gr.update(maximum=max(most, 2), value=min(last, most) if known else most, interactive=most > 1)

@@ -63,7 +63,8 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         f'<div class="small">{"".join(small)}</div>',
     ]
     words = "○ □ △: taps at the three rates, hollow where they are off the map. " + "; ".join(
-        f"rate {step * rate} finds {neighbours(step * rate, width, height)}" for step in (1, 2, 3)
+        f"{'rate' if step > 1 else 'Rate'} {step * rate} finds {neighbours(step * rate, width, height)}"
+        for step in (1, 2, 3)
     )
     return figure(f"lesson-7-aspp-rate-{rate}", panels, words, drawing.over(photo, memory.display(photo), classes))
 
@@ -79,7 +80,8 @@ def neighbours(rate: int, width: int, height: int) -> str:
 
 def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], rate: int) -> str:
     """The photo under its map's grid with the taps of all branches around one cell; those off the map are at its edge."""
-    edge = 14  # where the taps off the map stand
+    tall = max(1.0, height / width)  # an upright photo is shown smaller, its marks are not
+    edge = 14 * tall  # where the taps off the map stand
     grid = Grid(height, width, (PANEL - 2 * edge) / width, edge, edge)
     across, down = width * grid.cell, height * grid.cell
     parts = [photograph(photo, edge, edge, across, down, "dimmed"), grid.lines("grid faint")]
@@ -87,20 +89,24 @@ def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], ra
         for row, column, inside in taps(*cell, step * rate, height, width):
             x, y = grid.centre(row, column)
             if (row, column) != cell:
-                parts.append(_mark(min(max(x, 7), edge + across + 7), min(max(y, 7), edge + down + 7), mark, inside))
+                off = edge / 2
+                x, y = min(max(x, off), edge + across + off), min(max(y, off), edge + down + off)
+                parts.append(_mark(x, y, mark, inside, 5 * tall))
     parts.append(grid.box(*cell, 1, 1, "centre"))
     landed = [sum(inside for *_, inside in taps(*cell, step * rate, height, width)) for step in (1, 2, 3)]
     words = ", ".join(f"{count} of 9 at rate {step * rate}" for step, count in zip((1, 2, 3), landed, strict=True))
     return svg(down + 2 * edge, f"The photo with the taps of three branches; on the map are {words}", *parts)
 
 
-def _mark(x: float, y: float, mark: str, inside: bool) -> str:
+def _mark(x: float, y: float, mark: str, inside: bool, size: float) -> str:
+    """A tap's mark, ``size`` units from its middle to its side."""
     style = f'class="mark {mark}{"" if inside else " off"}"'
     if mark == "circle":
-        return f'<circle {style} cx="{x:.4g}" cy="{y:.4g}" r="5"/>'
+        return f'<circle {style} cx="{x:.4g}" cy="{y:.4g}" r="{size:.3g}"/>'
     if mark == "square":
-        return f'<rect {style} x="{x - 5:.4g}" y="{y - 5:.4g}" width="10" height="10"/>'
-    return f'<polygon {style} points="{x:.4g},{y - 6:.4g} {x + 6:.4g},{y + 5:.4g} {x - 6:.4g},{y + 5:.4g}"/>'
+        return f'<rect {style} x="{x - size:.4g}" y="{y - size:.4g}" width="{2 * size:.3g}" height="{2 * size:.3g}"/>'
+    wide = 1.2 * size
+    return f'<polygon {style} points="{x:.4g},{y - wide:.4g} {x + wide:.4g},{y + size:.4g} {x - wide:.4g},{y + size:.4g}"/>'
 
 
 def _activity(map_: Tensor, name: str, cell: tuple[int, int]) -> str:

@@ -46,6 +46,12 @@ def shift(size: int, cell: int, grid: Grid) -> float:
     return float(middle) - STRIDE * cell
 
 
+EDGE = 6
+"""Around the input and the enlarged map, so that marks on their edge are whole."""
+NAMES = 48
+"""Where the names of the bars have their middle, left of all bars."""
+
+
 def draw(size: Any, enlarging: Any, cell: Any) -> str:
     """The dot and the cells that will stand for their pixels, what becomes of it, and the shift of all cells."""
     size = SIZES[chosen("the size of the input", size, tuple(SIZES))]
@@ -55,11 +61,15 @@ def draw(size: Any, enlarging: Any, cell: Any) -> str:
     off = shift(size, cell, grid)
     shifts = [shift(size, each, grid) for each in range(CELLS[0], CELLS[1] + 1)]
     panels = [
-        panel(f"Input {size} × {size}: a dot at pixel {STRIDE * cell}", _input(size, cell)),
+        panel(f"Input: dot at pixel {STRIDE * cell}", _input(size, cell)),
         panel(
             f"Enlarged {enlarging}", _output(size, cell, grid, off), "Ring: where the dot was. Cross: its middle now."
         ),
-        panel("Shift at each cell, in pixels", _bars(shifts, cell)),
+        panel(
+            "Shift at each cell, in pixels",
+            _bars(shifts, cell),
+            "Right of the line: right and below. Orange: the dot's.",
+        ),
     ]
     where = "exactly where it was" if abs(off) < 0.05 else f"<b>{abs(off):.1f} pixels</b> {_way(off)} of where it was"
     words = (
@@ -74,34 +84,44 @@ def _way(off: float) -> str:
 
 def _input(size: int, cell: int) -> str:
     """The input with a mark on every pixel where a cell will lie."""
-    scale = PANEL / size
-    places = [(STRIDE * index + 0.5) * scale for index in range(-(-size // STRIDE))]
+    scale = (PANEL - 2 * EDGE) / size
+    places = [EDGE + (STRIDE * index + 0.5) * scale for index in range(-(-size // STRIDE))]
     marks = "".join(f'<circle class="tap off" cx="{x:.4g}" cy="{y:.4g}" r="4"/>' for x in places for y in places)
     dot = f'<circle class="tap" cx="{places[cell]:.4g}" cy="{places[cell]:.4g}" r="8"/>'
-    return svg(PANEL, f"An input with a dot at pixel {STRIDE * cell}", rect(0, 0, PANEL, PANEL, "frame"), marks, dot)
+    return svg(PANEL, f"An input with a dot at pixel {STRIDE * cell}", _frame(), marks, dot)
+
+
+def _frame() -> str:
+    return rect(EDGE, EDGE, PANEL - 2 * EDGE, PANEL - 2 * EDGE, "frame")
 
 
 def _output(size: int, cell: int, grid: Grid, off: float) -> str:
     """What became of the dot, with where it was and where its middle is now."""
-    scale = PANEL / size
+    side = PANEL - 2 * EDGE
+    scale = side / size
     map_ = enlarged(size, cell, grid)
     grey = (255 * (1 - 0.8 * map_ / map_.max())).round().to(torch.uint8).numpy()
-    was, now = ((STRIDE * cell + step + 0.5) * scale for step in (0.0, off))
+    was, now = (EDGE + (STRIDE * cell + step + 0.5) * scale for step in (0.0, off))
     ring = f'<circle class="was" cx="{was:.4g}" cy="{was:.4g}" r="11"/>'
     cross = f'<path class="now" d="M{now - 7:.4g} {now:.4g}h14M{now:.4g} {now - 7:.4g}v14"/>'
     words = f"The dot enlarged again, its middle {off:.1f} pixels from where it was"
-    return svg(PANEL, words, photograph(Image.fromarray(grey), 0, 0, PANEL, PANEL, "map"), ring, cross)
+    return svg(PANEL, words, photograph(Image.fromarray(grey), EDGE, EDGE, side, side, "map"), _frame(), ring, cross)
+
+
+def signed(value: float) -> str:
+    """A shift in pixels with its sign, none where it is nothing to speak of."""
+    return "0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
 
 
 def _bars(shifts: list[float], cell: int) -> str:
     """A bar a cell, right of the middle line for a shift to the right."""
-    row, middle, unit = PANEL / len(shifts), PANEL / 2, PANEL / 2 / 10
+    row, middle, unit = PANEL / len(shifts), PANEL / 2 + 20, (PANEL / 2 - 20) / 8
     parts = [f'<path class="flow" d="M{middle} 0V{PANEL}"/>']
     for index, value in enumerate(shifts):
         top, length = index * row, abs(value) * unit
         style = "bar plain" if index + CELLS[0] == cell else "bar separable"
         parts.append(rect(middle - length * (value < 0), top + row * 0.45, max(length, 1), row * 0.4, style))
-        parts.append(text(middle, top + row * 0.35, f"cell {index + CELLS[0]}: {abs(value):.1f}"))
+        parts.append(text(NAMES, top + row * 0.35, f"cell {index + CELLS[0]}: {signed(value)}"))
     return svg(PANEL, f"Shifts of {', '.join(f'{value:.1f}' for value in shifts)} pixels", *parts)
 
 

@@ -29,10 +29,12 @@ def draw(height: Any, width: Any, channels: Any) -> str:
         members = reads[:, :, first : first + bins**2]
         shared = int((members.sum(2) > 1).sum())
         note = f"{shared} of {height * width} cells are in several" if shared else "each cell is in one of them"
-        panels.append(panel(f"{bins} × {bins} bins", _grid(members, bins), note))
+        if bins == 1:
+            note = "all cells are in it"
+        panels.append(panel(f"{bins} × {bins} bin{'s' * (bins > 1)}", _grid(members, bins), note))
         first += bins**2
     count = sum(bins**2 for bins in BINS)
-    words = f"{channels} maps of {width} × {height} = {channels * height * width:,} numbers in"
+    words = f"{channels} map{'s' * (channels > 1)} of {width} × {height} = {channels * height * width:,} numbers in"
     return figure("lesson-5-pyramid-pooling", panels, f"{words}, {channels} × {count} = <b>{numbers:,} out</b>")
 
 
@@ -54,7 +56,7 @@ def _grid(members: torch.Tensor, bins: int) -> str:
 
 LESSON = Lesson(
     name="Pyramid pooling",
-    title="Any map, always 5,376 numbers",
+    title="Any map, always 21 numbers a channel",
     text="""
 Lesson 1 gave up the fully connected layer. **Spatial pyramid pooling** makes its input fit instead: lay 4 × 4 bins over a
 map of any size and keep each bin's maximum; then 2 × 2 bins, then one. That is 16 + 4 + 1 = 21 numbers a channel: coarse
@@ -62,7 +64,7 @@ about *where*, exact about *what*.
 
 DeepLab borrows the scales, not the pooling: a label map needs an answer for every place.
 """,
-    question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins, and of the 5,376?",
+    question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins, and of the 21 numbers?",
     answer="""
 The bins overlap: along *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ up to ⌈(*i*+1)·*n*/4⌉, so that neighbours share the
 shaded cells. There are still 21 maxima a channel, even for a single cell.
