@@ -39,7 +39,7 @@ it cannot, and because a wrong setting should be answered with a sentence.
 
 SOURCES = (
     ("Bundled", "bundled"),
-    ("torchvision's (42 to 233 MB)", "published"),
+    ("torchvision's (44 to 245 MB)", "published"),
 )
 PROGRESS = gr.Progress()
 SLIDER = (1, 24)

@@ -335,7 +335,7 @@ def _copy(response: HTTPResponse, out: BinaryIO, name: str, progress: Progress |
             if progress:
                 progress(done, total)
     if total is not None and done != total:
-        raise FetchError(f"the download broke off after {done / 2**20:.1f} of {total / 2**20:.1f} MB")
+        raise FetchError(f"the download broke off after {done / 1e6:.1f} of {total / 1e6:.1f} MB")
     return digest.hexdigest()
 
 

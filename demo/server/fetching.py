@@ -109,4 +109,4 @@ def described(card: Card) -> str:
 
 
 def _megabytes(size: int) -> int:
-    return round(size / 2**20)
+    return round(size / 1e6)

@@ -29,5 +29,5 @@ def run(arguments: argparse.Namespace) -> None:
     card = export_model(arguments.model, arguments.out, arguments.weights)
     inputs = "image, atrous_rate" if card.atrous_rate is not None else "image"
     print(
-        f"{arguments.out}: {card.name}, {len(card.classes)} classes, {arguments.out.stat().st_size / 2**20:.1f} MB; takes {inputs}"
+        f"{arguments.out}: {card.name}, {len(card.classes)} classes, {arguments.out.stat().st_size / 1e6:.1f} MB; takes {inputs}"
     )

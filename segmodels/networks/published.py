@@ -189,7 +189,7 @@ def _renamed(key: str, modules: Mapping[str, str]) -> str:
 def facts(name: str) -> dict[str, Any]:
     """What torchvision says of its weights, in the words of the cards beside the bundled ones.
 
-    ``megabytes`` is the download's size (of 2^20 bytes), ``giga_macs`` the cost at 520 x 520 pixels.
+    ``megabytes`` is the download's size (of 10^6 bytes), ``giga_macs`` the cost at 520 x 520 pixels.
     """
     from torchvision.models import get_model_weights
 
@@ -198,7 +198,7 @@ def facts(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "url": weights.url,
-        "megabytes": weights.meta["_file_size"],
+        "megabytes": round(weights.meta["_file_size"] * 2**20 / 1e6, 3),
         "giga_macs": weights.meta["_ops"],
         "training": {
             "summary": " ".join(weights.meta["_docs"].split()).replace("These weights were", "By torchvision,"),

@@ -29,7 +29,7 @@ def forecast(run: Run, card: Card, start: str, validation: SegmentationFolder | 
         f"{card.name}: {len(card.classes)} classes, {len(run.crops)} photos, start: {start}. {going_on}"
         f"{epochs} epochs of {run.steps_per_epoch} steps of {recipe.batch} crops of {recipe.crop} x {recipe.crop} pixels"
         f"{scoring}: about {duration(left * step + epochs * scored * photo)} here. "
-        f"Checkpoints take {checkpoint / 2**20:.0f} MB, twice that while they are written."
+        f"Checkpoints take {checkpoint / 1e6:.0f} MB, twice that while they are written."
     )
 
 
