@@ -183,13 +183,13 @@ def opened(url: str, width: int, height: int) -> Iterator[Any]:
         browser.close()
 
 
-def chromium(url: str, photos: Photos, megapixels: float, turns: int = 3) -> int | None:
-    """Milliseconds from choosing a file to its label map on the page; None without Chromium."""
+def chromium(url: str, photos: Photos, megapixels: float) -> int | None:
+    """Milliseconds from choosing a file to its label map on the page, the median of three; None without Chromium."""
     times = []
     with opened(url, 1400, 1000) as view:
         if view is None:
             return None
-        for _ in range(turns):
+        for _ in range(3):
             file = photos.new(megapixels)
             before = view.locator(DRAWN).get_attribute("data-drawn")
             chooser = view.locator("#pictures input[type=file]")

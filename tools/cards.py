@@ -9,6 +9,8 @@ not, and the card says so.
 import argparse
 import hashlib
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from segmodels.training.data import SegmentationFolder, folder_classes
 from segmodels.training.evaluate import evaluate
 from segmodels.training.metrics import SCORED_CLASSES
 from segmodels.training.recipe import Recipe
+
+from .train_zoo import options_of
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 MARKS = ("<!-- zoo table: written by tools/cards.py -->", "<!-- end of the zoo table -->")
@@ -139,9 +143,7 @@ def trained_together(name: str) -> dict[str, Any]:
     """What the log of the compact zoo's runs says of one of its networks."""
     log = json.loads((zoo.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
     crops = sum(run["steps"] * run["recipe"]["batch"] for run in log["runs"])
-    data: dict[str, int] = {}
-    for run in log["runs"]:
-        data |= {name: max(count, data.get(name, 0)) for name, count in run["data"].items()}
+    data = photos_of(log["runs"])
     handed_over = log["handed_over"] if name in log["handed_over"]["networks"] else None
     if handed_over:
         crops += handed_over["crops"]
@@ -159,6 +161,18 @@ def trained_together(name: str) -> dict[str, Any]:
         "note": log["note"],
         "recipe": log["runs"][-1]["recipe"],
     }
+
+
+def photos_of(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many photos of each folder runs of ``tools.train_zoo`` took together: of one without labels, each every so many."""
+    taken: dict[str, set[int]] = {}
+    for run in runs:
+        options = options_of(shlex.split(run["command"].partition("tools.train_zoo")[2]))
+        steps = {folder.name: options.every for folder in options.unlabelled}
+        for name, count in run["data"].items():
+            step = steps.get(name, 1)
+            taken.setdefault(name, set()).update(range(0, count * step, step))
+    return {name: len(photos) for name, photos in taken.items()}
 
 
 def command(log: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ and any atrous rate is answered at once: backbone and decoder apart, of any inpu
 Needs ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -47,6 +48,7 @@ class ToLogits(nn.Module):
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(markdown(bench_engines()))
 
 

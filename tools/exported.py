@@ -4,13 +4,13 @@ From a photo of the working size to its label map, in turns, on as many threads 
 the atrous rate as an input and is timed at two. Needs ``pip install onnx onnxscript onnxruntime``.
 """
 
+import argparse
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -31,6 +31,7 @@ PHOTO = (1024, 768)
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     rows = [measure(name, rate) for name in zoo.compact_models() for rate in _rates(name)]
     print(markdown(rows))
 
@@ -56,6 +57,8 @@ def measure(name: str, rate: int | None, turns: int = TURNS) -> Row:
 
 def exported(name: str, rate: int | None) -> Run:
     """The graph of a network, used as ``docs/export.md`` does."""
+    import onnxruntime
+
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.onnx"
         card = export_model(name, file)

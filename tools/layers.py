@@ -3,6 +3,7 @@
 Medians in milliseconds, in turns. Only on a processor with fast bfloat16 does this say anything.
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ TURNS = 15
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(markdown(list(measure())))
 
 

@@ -9,6 +9,7 @@ Writes ``requirements.txt`` (the demo), ``requirements-dev.txt`` (the checks), `
 need it. Arguments are handed on to ``uv pip compile``. The lists hold for every system and every Python from 3.11 on.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -28,14 +29,18 @@ HEADERS = {
 
 def main() -> None:
     """Write all lists."""
+    parser = argparse.ArgumentParser(
+        prog="run.py lock", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _, options = parser.parse_known_args()
     versions = ROOT / CUDA
     first, *others = LISTS
-    compiled = _compiled(LISTS[first], [ROOT / first, versions], sys.argv[1:])
+    compiled = _compiled(LISTS[first], [ROOT / first, versions], options)
     for cuda, file in ((False, ROOT / first), (True, versions)):
         _write(file, part(compiled, cuda), HEADERS[cuda])
     for name in others:
         constraints = ["--constraint", first, "--constraint", CUDA]
-        compiled = _compiled(LISTS[name], [ROOT / name], [*constraints, *sys.argv[1:]])
+        compiled = _compiled(LISTS[name], [ROOT / name], [*constraints, *options])
         _write(ROOT / name, part(compiled, False), HEADERS[False])
 
 

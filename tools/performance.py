@@ -4,6 +4,7 @@ On a machine that does nothing else; it takes some minutes. A part that cannot b
 OpenVINO for example, is left as it is.
 """
 
+import argparse
 import subprocess
 import sys
 from datetime import date
@@ -23,6 +24,7 @@ PARTS = {
 
 def main() -> int:
     """Returns how many parts could not be measured."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     failed = 0
     for part, module in PARTS.items():
         done = subprocess.run([sys.executable, "-m", *module], cwd=ROOT, stdout=subprocess.PIPE, text=True)

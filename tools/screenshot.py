@@ -3,10 +3,10 @@
 ``screenshot.png`` is the first screen; in ``slider.webp`` the atrous rate is moved.
 """
 
+import argparse
 import io
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -23,7 +23,9 @@ DRAWN = "#pictures [data-drawn]"
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="where to write them (default: docs)")
+    folder = parser.parse_args().folder
     page = build()
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     with sync_playwright() as playwright:

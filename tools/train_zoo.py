@@ -47,8 +47,8 @@ RECIPE = Recipe(
 SAVE_STEPS = 50
 
 
-def main() -> None:
-    """Train from the beginning, or go on."""
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What ``arguments`` ask for, or this process's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("voc", type=Path)
     parser.add_argument("out", type=Path)
@@ -59,7 +59,12 @@ def main() -> None:
     parser.add_argument("--stop", type=int, help="at this step, before the schedule's end")
     parser.add_argument("--set", action="append", default=[], help="a setting of the recipe, such as epochs=1")
     parser.add_argument("--resume", action="store_true")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Train from the beginning, or go on."""
+    options = options_of()
     heap.keep_freed()
     chosen = asdict(Recipe.of(options.set))
     recipe = replace(RECIPE, **{name: chosen[name] for name in (each.partition("=")[0] for each in options.set)})
