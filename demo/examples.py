@@ -28,7 +28,7 @@ OFFERED = {
     "dogs": ("Two dogs", "Thin legs: compare their edges at output strides 8 and 32."),
     "parrots": ("Two macaws", "An easy one: where do the networks still differ?"),
     "coffee": ("A cup", "A cup is no class: what is it taken for, and by which network?"),
-    "cat": ("A cat's face", "It fills the photo: settings hardly matter."),
+    "cat": ("A cat's face", "It fills the photo: which settings change anything, and where?"),
 }
 """Title and what to look for, by name, in order."""
 LABELLED = {"coffee": "cup", "astronaut": "helmet"}

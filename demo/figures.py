@@ -210,7 +210,7 @@ class Grid:
         """(x, y) of a cell's middle."""
         return self.left + (column + 0.5) * self.cell, self.top + (row + 0.5) * self.cell
 
-    def dot(self, row: int, column: int, style: str, size: float = 0.36) -> str:
-        """A disc in a cell, ``size`` cells in radius but never too small to see."""
+    def dot(self, row: int, column: int, style: str) -> str:
+        """A disc in a cell, about two thirds as wide but never too small to see."""
         x, y = self.centre(row, column)
-        return f'<circle class="{style}" cx="{x:.4g}" cy="{y:.4g}" r="{max(size * self.cell, 4):.3g}"/>'
+        return f'<circle class="{style}" cx="{x:.4g}" cy="{y:.4g}" r="{max(0.36 * self.cell, 4):.3g}"/>'

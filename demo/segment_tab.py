@@ -27,15 +27,15 @@ Upload = dict[str, Any] | None
 """An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
 
 COMPUTES: dict[str, Any] = {"concurrency_id": "cpu", "concurrency_limit": 2, "preprocess": False}
+"""Options of every event that computes. They share two places in the queue, one a core: more would only make everyone
+slower. Inputs come unprocessed, because ``segmodels.read_photo`` decodes more than the image component and explains what
+it cannot, and because a wrong setting should be answered with a sentence.
+"""
 BESIDE: dict[str, Any] = {"trigger_mode": "multiple"}
 """For what follows the same event as another function does. One that is ``always_last`` and was busy makes gradio's page send
 the whole event once more afterwards, to all that follow it: two of these find each other busy and go on for ever."""
 NOW = "() => String(performance.now())"
 """The browser's answer to an event for a hidden text whose change is another event: an ``always_last`` of its own."""
-"""Options of every event that computes. They share two places in the queue, one a core: more would only make everyone
-slower. Inputs come unprocessed, because ``segmodels.read_photo`` decodes more than the image component and explains what
-it cannot, and because a wrong setting should be answered with a sentence.
-"""
 
 SOURCES = (
     ("Bundled", "bundled"),

@@ -35,10 +35,10 @@ VOID = 255
 """The label of pixels that are neither trained on nor scored."""
 
 
-def voc_palette(size: int = 256) -> NDArray[np.uint8]:
-    """Pascal VOC's colours, (size, 3): the bits of the index dealt out to red, green and blue, highest bits first."""
-    index = np.arange(size, dtype=np.uint8)
-    palette = np.zeros((size, 3), dtype=np.uint8)
+def _voc_palette() -> NDArray[np.uint8]:
+    """Pascal VOC's colours, (256, 3): the bits of the index dealt out to red, green and blue, highest bits first."""
+    index = np.arange(256, dtype=np.uint8)
+    palette = np.zeros((256, 3), dtype=np.uint8)
     for bit in range(8):
         for channel in range(3):
             palette[:, channel] |= ((index >> channel) & 1) << (7 - bit)
@@ -46,7 +46,7 @@ def voc_palette(size: int = 256) -> NDArray[np.uint8]:
     return palette
 
 
-PALETTE = voc_palette()
+PALETTE = _voc_palette()
 """The colours of files, as everyone expects of a label map."""
 
 _VOC_DISPLAY = (

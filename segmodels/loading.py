@@ -33,9 +33,9 @@ def load(
     a file says of its classes, rate, stride and normalisation is what the Segmenter goes by. A file that holds a decoder
     alone goes with the network's own backbone.
 
-    ``precision`` is ``"float32"`` or ``"bfloat16"``; by default the fastest that the machine does well. Published
-    weights are fetched on first use: ``progress`` is then called with the bytes fetched and their total; without it, a
-    terminal shows a bar.
+    ``precision`` is ``"float32"``, ``"bfloat16"`` or, on graphics cards, ``"float16"``; by default the fastest that the
+    machine does well. Published weights are fetched on first use: ``progress`` is then called with the bytes fetched and
+    their total; without it, a terminal shows a bar.
 
     Raises:
         ValueError: for an unknown name, with the near ones; for a network without trained weights; for published ones

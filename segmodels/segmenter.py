@@ -269,7 +269,7 @@ class Segmenter:
         if rate is None or trained_rate is None:
             return (
                 f"The weights were trained at output stride {trained_stride}; this ran at {stride}, "
-                "so expect a poorer mask.",
+                "so the mask may be poorer.",
             )
         sentence = (
             f"The weights were trained at atrous rate {trained_rate} and output stride {trained_stride}; "
@@ -277,7 +277,7 @@ class Segmenter:
         )
         if rate * stride == trained_rate * trained_stride:
             return (f"{sentence}, which covers the same field of view.",)
-        return (f"{sentence}, so expect a poorer mask.",)
+        return (f"{sentence}, so the mask may be poorer.",)
 
 
 class Turns:

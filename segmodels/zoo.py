@@ -252,15 +252,15 @@ _CARDS = (
     Card(
         "unet",
         "U-Net",
-        "The paper's own: 64 to 1024 maps down and up again, trained from scratch.",
+        "The paper's 64 to 1024 maps down and up again, here padded and with batch norm: to be trained from scratch.",
         unet,
         output_stride=16,
     ),
     Card(
         "unet_width24",
         "U-Net from scratch",
-        "The paper's U-Net at 24 to 384 maps, trained from random weights: it scores lower, and shows by how much an "
-        "ImageNet start helps.",
+        "The paper's U-Net at 24 to 384 maps, trained from random weights: it scores lower, and shows what a "
+        "trained start is worth.",
         partial(unet, width=24),
         output_stride=16,
         working_size=256,
@@ -313,7 +313,7 @@ _CARDS = (
 )
 
 DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
-"""The network for whoever names none: bundled, and the best of the compact zoo."""
+"""The network for whoever names none: bundled, with an ASPP and a skip, so that there is most to move."""
 
 CARDS: dict[str, Card] = {
     card.name: card for card in _CARDS if not card.network or (WEIGHTS / f"{card.name}.safetensors").is_file()

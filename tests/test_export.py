@@ -26,7 +26,7 @@ pytest.importorskip("onnxscript", reason="needs onnxruntime, onnx and onnxscript
 
 EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
 DEEPLABS = [name for name in zoo.compact_models() if zoo.card(name).atrous_rate]
-PLUS, V3 = DEEPLABS[-1], DEEPLABS[0]
+PLUS = DEEPLABS[-1]
 SHAPES = ((513, 385), (305, 513), (513, 513))
 """(width, height) of photos that the network sees at their own size."""
 

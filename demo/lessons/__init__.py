@@ -1,4 +1,4 @@
-"""The lessons: a guided walk through the article, one file a lesson.
+"""The lessons: a guided walk, eight steps through the article and three beyond it, one file a lesson.
 
 A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
 """

@@ -21,9 +21,8 @@ from .lesson import Lesson, See, slider
 
 MODEL = "deeplabv3_mobilenetv2_google"
 """Without its dilations it is the network that classified 224 x 224 pixels: the FCN here stays at stride 16."""
-OWN_SIZE = 224
-"""The side of the photos that the classifier was made for, in pixels; they leave a map of 7 x 7."""
 STRIDE, KERNEL = 32, 7
+"""The photos that the classifier was made for, 224 pixels a side, leave a map of 7 x 7."""
 SIDES = (160, 512)
 
 

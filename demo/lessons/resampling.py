@@ -138,7 +138,8 @@ All weights and inputs are 1: a number counts the input cells in it.
     question="Transposed, kernel 3, stride 2, stepped to the end: why do some cells count 4 and others 1, and which kernel mends it?",
     answer="""
 At stride 2, stamps of width 3 overlap in every other row and column: cells are hit 1, 2 or 4 times, a chequerboard that
-shows in pictures. A multiple of the stride hits every inner cell equally: kernel 2 once (U-Net), 4 four times (FCN).
+shows in pictures. A multiple of the stride hits every inner cell equally: kernel 2 once (U-Net's paper), 4
+four times (FCN's).
 """,
     controls=lambda: [
         radio("Convolution", [DOWN, UP]),

@@ -94,8 +94,8 @@ stride 32 to 16 and 8. Ours, on MobileNet v2, goes from 16, **FCN-16s**, to **8s
     question="From 16s to 4s there are sixteen times as many cells. What changes: the classes, or their edges?",
     answer="""
 The notes count it on your photo: how many pixels change, and how many of those lie near an edge of the finest map. Zoom in
-to see them. Elsewhere it is mostly specks: sixteen times as many cells err more often, each on less of the photo. In the
-paper the skips took the mIoU from 59.4 to 62.7.
+to see them. Elsewhere look for specks: sixteen times as many cells can err, each on less of the photo. In the paper the
+skips took the mIoU from 59.4 to 62.7.
 """,
     controls=lambda: [radio("Enlarged", [CELLS, SMOOTH]), slider("Zoom", 1, 1, 6)],
     figure=draw,

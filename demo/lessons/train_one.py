@@ -89,7 +89,9 @@ def draw(strides: Any, backbone: Any) -> str:
     found = outcome(chosen("the strides", strides, tuple(STRIDES)), chosen("the backbone", backbone, (TRAINED, RANDOM)))
     brushed = drawing.layer(strokes().on(0, SIZE), BRUSHES)
     panels = (
-        panel("Six strokes", drawing.picture("The photo with six strokes", brushed), "orange: the rocket"),
+        panel(
+            "Six strokes", drawing.picture("The photo with six strokes", brushed), "orange: the rocket, blue: all else"
+        ),
         panel(
             f"The layer at stride {strides}",
             drawing.picture("The label map over the photo", drawing.layer(found.labels)),
@@ -111,19 +113,18 @@ LESSON = Lesson(
     title="Six strokes, and the network knows a rocket",
     text="""
 No network here was taught rockets. But a score layer is small: a 1 × 1 convolution, two numbers for every channel. Six
-strokes of a brush give a few hundred labelled cells, and the layer that fits them best is found in less than a tenth of
-a second. The backbone stays as it is: what the layer finds, the features knew.
+strokes of a brush give fifty labelled cells at stride 32 and 1,200 at stride 4, and the layer that fits them best is found
+in less than a tenth of a second. The backbone stays as it is: what the layer finds, the features knew.
 
 The strokes cover the rocket's body but not its **tip**, and one **tower** of four. A stride chooses which features the
 layer sees; of several, the scores are summed, as in FCN.
 """,
     question="Which stride finds the rocket's tip, and which knows the rocket from the towers?",
     answer="""
-Stride 32 finds three quarters of the tip and hardly anything in the towers, but its outline is as soft as its cells are
-large. Stride 4 keeps to the edges, but what it sees is "bright and upright": it loses three quarters of the tip, and takes
-six times as much of the towers. The sum of both finds nearly all of the tip and hardly more of the towers than stride 32:
-deep features say *what*, fine ones *where*. With **random weights** the same strokes find less of the tip, and stride 32
-takes several times as much of the towers: the layer learned as well, but the features had less to tell.
+Stride 32 finds three quarters of the tip and hardly any tower, but its outline is as soft as its cells are large. Stride 4
+keeps to the edges, but sees "bright and upright": it loses three quarters of the tip and takes six times as much of the
+towers. Their sum finds nearly all of the tip and hardly more of the towers than stride 32: deep features say *what*, fine
+ones *where*. With **random weights** less of the tip is found, and stride 32 takes several times as much of the towers.
 """,
     controls=lambda: [radio("Strides", list(STRIDES)), radio("Backbone", [TRAINED, RANDOM])],
     figure=draw,

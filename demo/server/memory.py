@@ -38,7 +38,8 @@ DISPLAY_BYTES = 64 * 2**20
 """What photos at display size may take together: some twenty-four that fill it, hundreds of small ones."""
 
 FEATURE_BYTES = 256 * 2**20
-"""What remembered features may take together: some eighty photos in the compact zoo, ten in the largest network."""
+"""What remembered features may take together: some eighty photos in the compact zoo, ten in the largest network,
+and two where the products of its taps are kept as well."""
 
 TRIM_SECONDS = 1
 """How often freed memory goes back to the system."""
@@ -221,12 +222,12 @@ def _at_most(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def has_features(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> bool:
+def has_features(path: str, model: str, output_stride: int | None) -> bool:
     """Whether ``features`` would answer at once."""
-    return _features_key(path, model, output_stride, working_size) in _features
+    return _features_key(path, model, output_stride) in _features
 
 
-def _features_key(path: str, model: str, output_stride: int | None, working_size: int | None) -> tuple[Any, ...]:
+def _features_key(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> tuple[Any, ...]:
     """The same, whether a setting is left to the network or asked for by its number."""
     settings = check_settings(zoo.card(model), None, output_stride, working_size)
     return path, model, settings.output_stride, settings.working_size

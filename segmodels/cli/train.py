@@ -35,7 +35,7 @@ def add(commands: "Commands") -> None:
         "--start",
         metavar="START",
         help="zoo (the network's own trained weights but for the last layer), imagenet (its backbone), scratch, or a file "
-        "whose backbone to take (default: zoo for classes of one's own where there are such weights, else imagenet)",
+        "whose backbone to take (default: zoo for classes of one's own where such weights are bundled, else imagenet)",
     )
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one")

@@ -134,7 +134,7 @@ class MobileNetV2(nn.Module):
 
     def freeze_fine_stages(self) -> None:
         """Keep the weights up to stride 4 as they are: a third of a training step's time, for edges and textures
-        that ImageNet taught well enough.
+        that the start taught well enough.
         """
         for module in (self.stem, *self.stages[: self.LEVELS[1] + 1]):
             module.requires_grad_(False)

@@ -236,7 +236,7 @@ def weights_file(name: str, progress: Progress | None = None) -> Path:
     return _fetched(url(name), progress)
 
 
-def classifier_file(name: str, progress: Progress | None = None) -> Path:
+def classifier_file(name: str) -> Path:
     """The ImageNet weights of torchvision's classifier called ``name``, fetched as ``weights_file`` does.
 
     They are those that torchvision's segmentation networks were trained from.
@@ -246,10 +246,10 @@ def classifier_file(name: str, progress: Progress | None = None) -> Path:
     """
     from torchvision.models import get_model_weights
 
-    return _fetched(get_model_weights(name).IMAGENET1K_V1.url, progress)
+    return _fetched(get_model_weights(name).IMAGENET1K_V1.url)
 
 
-def _fetched(address: str, progress: Progress | None) -> Path:
+def _fetched(address: str, progress: Progress | None = None) -> Path:
     # torchvision's file names end in the first digits of the hash: name-<sha256>.pth.
     return fetch(address, cached_file(address).stem.rpartition("-")[2], progress)
 

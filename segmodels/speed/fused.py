@@ -21,7 +21,7 @@ from .structure import followed, is_bottleneck
 
 WIDE = 512
 """Maps from which on an atrous convolution in bfloat16 is faster as nine products of matrices than as oneDNN's own
-convolution, if it halves them or more: each product is then smaller than the map. Measured on AMX, see docs/performance.md."""
+convolution, if it halves them or more: each product is then smaller than the map. Measured on AMX."""
 
 LARGEST_KERNEL = 2**22
 """Weights of a convolution from which on oneDNN is faster at two halves of it, by a quarter on AMX."""

@@ -25,7 +25,7 @@ MOST: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a run; the defaults made the compact zoo.
+    """The settings of a run; the defaults are those of ``segmodels train``.
 
     Raises:
         ValueError: with a sentence, for a value that no run can have.

@@ -30,10 +30,6 @@ def normaliser(card: Card) -> Callable[[Tensor], Tensor]:
     return lambda photos: (photos.float() - mean.to(photos.device)) / std.to(photos.device)
 
 
-STARTS = ("zoo", "imagenet", "scratch")
-"""What ``--start`` may be beside a file: all of the zoo's trained weights but the last layer, ImageNet's, or none."""
-
-
 def start_from(network: SegmentationNetwork, card: Card, start: str | Path | None) -> str:
     """Give ``network`` its starting weights, and say which.
 

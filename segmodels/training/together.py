@@ -60,9 +60,14 @@ class Unlabelled(SegmentationFolder):
         return photo, np.full_like(labels, VOID)
 
 
-def photos_to_calibrate_by(folder: SegmentationFolder, card: zoo.Card, count: int = 24) -> Tensor:
-    """(count, 3, h, w) normalised photos, evenly out of ``folder``, squeezed into squares of three quarters of the working size."""
+CALIBRATED_BY = 24
+"""Photos on which the statistics of batch norms are set."""
+
+
+def photos_to_calibrate_by(folder: SegmentationFolder, card: zoo.Card) -> Tensor:
+    """(24, 3, h, w) normalised photos, evenly out of ``folder``, squeezed into squares of three quarters of the working size."""
     side = card.working_size * 3 // 4 // 16 * 16 + 1
-    chosen = [folder[index][0].resize((side, side)) for index in range(0, len(folder), len(folder) // count)][:count]
+    evenly = range(0, len(folder), len(folder) // CALIBRATED_BY)[:CALIBRATED_BY]
+    chosen = [folder[index][0].resize((side, side)) for index in evenly]
     pixels = torch.from_numpy(np.stack([np.array(photo) for photo in chosen])).movedim(3, 1).float()
     return (pixels - card.mean[0]) / card.std[0]
