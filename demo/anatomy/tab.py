@@ -53,7 +53,13 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
     sides = fit_working_size(PHOTO, card.working_size, zoo.skeleton(OPENS_WITH).grid)
     with gr.Row(elem_id="anatomy-controls"):
         model = gr.Dropdown(
-            _choices(), value=OPENS_WITH, label="Network", filterable=False, elem_id="anatomy-model", scale=2, min_width=280
+            _choices(),
+            value=OPENS_WITH,
+            label="Network",
+            filterable=False,
+            elem_id="anatomy-model",
+            scale=2,
+            min_width=280,
         )
         width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
         height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
