@@ -64,14 +64,7 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
         width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
         height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
         rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
-        stride = gr.Radio(
-            list(OUTPUT_STRIDES),
-            value=16,
-            label="Output stride",
-            elem_id="anatomy-stride",
-            min_width=150,
-            interactive=card.chooses_stride,
-        )
+        stride = _stride(card)
     diagram = gr.HTML(elem_id="anatomy-diagram")
     about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
     with gr.Row():
@@ -96,6 +89,17 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
     # The networks are compared after the chosen one is shown: at a new size, that takes a second or two.
     diagram.change(compare, settings, [others], trigger_mode="always_last", **AT_ONCE)
     return model
+
+
+def _stride(card: zoo.Card) -> gr.Radio:
+    return gr.Radio(
+        list(OUTPUT_STRIDES),
+        value=16,
+        label="Output stride",
+        elem_id="anatomy-stride",
+        min_width=150,
+        interactive=card.chooses_stride,
+    )
 
 
 def _slider(label: str, value: int, limits: tuple[int, int], elem_id: str, interactive: bool = True) -> gr.Slider:
