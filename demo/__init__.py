@@ -20,7 +20,7 @@ from .server.answers import Answers
 from .server.door import MAX_UPLOAD, Doorkeeper
 from .server.guard import GuardedBlocks, Sessions, check_gradio
 
-SCRIPTS = ("drawing.js", "photo_input.js", "camera.js", "address.js", "controls.js")
+SCRIPTS = ("drawing.js", "questions.js", "photo_input.js", "camera.js", "address.js", "controls.js")
 """All that runs in the browser."""
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 ROOT = Path(__file__).resolve().parent.parent

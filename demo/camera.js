@@ -78,7 +78,7 @@ window.camera = (element, server, drawn, take) => {
     pixels();
     const jpeg = frame.toDataURL('image/jpeg', .8).split(',')[1];
     try {
-      return await server.frame({frame: jpeg, ...window.settings});
+      return await server.frame({frame: jpeg, ...questions.settings()});
     } catch {
       return null;
     }

@@ -2,39 +2,42 @@
 // all pictures, the classes' colours and what the pointer tells are made here, so opacity and isolation cost it nothing.
 //
 // A result:  {photo: {file, upload, size: [width, height], notes}, labels: 'data:image/png;...', summary, nothing,
-//             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...], table, ran, turn}, the
-//             largest class first. The result's `nothing` is what to say where no class was found; table and ran are HTML,
-//             and turn is the number that was sent with the question.
-// In place of one: {problem: 'a sentence', turn}, or null before the first photo.
+//             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...], table, ran}, the largest
+//             class first. The result's `nothing` is what to say where no class was found; table and ran are HTML.
+// In place of one: {problem: 'a sentence'}, or null before the first photo.
 window.drawing = (() => {
   const EDGE = 256;
   const LINE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
-  const photos = new Map();
-  let turns = 0, kept = {};
+  const SIDE = 960;  // the longer side of a label map, at most; as the server's DISPLAY_SIDE
+  let kept = {}, under = {}, told = null;
 
   // The address of a file that the server keeps.
   const address = file => `${window.gradio_config?.root ?? ''}/gradio_api/file=${file}`;
 
   // A photo that was chosen on this page is drawn from its own file, which the browser decodes while it goes to the server:
   // `path` is where it lies there, `bitmap` the promise of a bitmap, or of null if the browser cannot read it.
-  const keep = (path, bitmap) => { kept = {path, bitmap}; };
+  // Its pixels are made once the question has gone out.
+  const keep = (path, bitmap) => { kept = {path, ready: after().then(() => bitmap).then(bitmap => bitmap && small(bitmap))}; };
+  const after = () => new Promise(resolve => setTimeout(resolve));
 
-  // A photo's pixels at the size of its label map, {width, height, data}; made once however often it is drawn.
+  // A bitmap as it lies under its label map, with its own size.
+  function small(bitmap) {
+    const size = [bitmap.width, bitmap.height], scale = Math.min(SIDE / Math.max(...size), 1);
+    const [width, height] = size.map(side => Math.max(Math.round(side * scale), 1));
+    return {...lit(read(bitmap, {width, height})), size};
+  }
+
+  // A photo's pixels, bright and dim, at the size of its label map; made once however often it is drawn.
   function photo({file, upload, size}, map) {
-    if (!photos.has(file)) {
-      photos.clear();
-      photos.set(file, openedHere(upload, size, map).then(own => own ?? pixels(address(file))));
-    }
-    return photos.get(file);
+    if (under.file !== file) under = {file, ready: openedHere(upload, size, map).then(own => own ?? pixels(address(file)).then(lit))};
+    return under.ready;
   }
 
   // The same of the photo that was chosen here; null of another, and where the server found another size than the browser.
-  async function openedHere(path, [width, height], map) {
-    if (path !== kept.path) return null;
-    const decoded = kept.bitmap;
-    kept = {};
-    const bitmap = await decoded;
-    return bitmap?.width === width && bitmap.height === height ? read(bitmap, map) : null;
+  async function openedHere(path, size, map) {
+    const own = path === kept.path ? await kept.ready : null;
+    if (path === kept.path) kept = {};
+    return `${own?.size}` === `${size}` && own.width === map.width && own.height === map.height ? own : null;
   }
 
   // The bytes of a picture. One that is its own address is read here: to fetch it would be a way through the browser.
@@ -123,7 +126,7 @@ window.drawing = (() => {
   }
 
   // A photo's pixels as overlays need them: dimmed once, however often the label map changes.
-  const lit = bright => ({bright, dim: dimmed(bright)});
+  const lit = ({width, height, data}) => ({width, height, bright: data, dim: dimmed(data)});
 
   // What a class's colour makes of each value of red, of green and of blue, in the place that it has in a pixel: 3 x 256.
   function mixed(colour, opacity) {
@@ -170,16 +173,25 @@ window.drawing = (() => {
     return item;
   }
 
-  // The classes found as a table, and what ran, in their places further down on the page.
+  // The classes found as a table, and what ran, in their places further down on the page; in the Lab, the photo in use.
   function facts(value) {
+    told = value;
     for (const part of ['table', 'ran']) {
       const place = document.getElementById(part);
       if (place) place.innerHTML = value?.[part] ?? '';
     }
+    photoInUse();
   }
 
-  // The three pictures of the Segment tab. `watch` and `props` are those of a gr.HTML.
-  function result(element, props, watch) {
+  function photoInUse(value = told) {
+    const words = document.createElement('p'), picture = new Image();
+    words.textContent = value?.problem ?? (value ? `Photo in use\n${value.photo.size.join(' × ')} pixels` : 'There is no photo yet: upload one, or pick an example.');
+    Object.assign(picture, {loading: 'lazy', alt: 'The photo in use', src: value?.photo ? address(value.photo.file) : ''});
+    document.getElementById('photo-in-use')?.replaceChildren(...value?.photo ? [picture, words] : [words]);
+  }
+
+  // The three pictures of the Segment tab, in `element`.
+  function result(element) {
     const find = selector => element.querySelector(selector);
     const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
     let last = null, shown = null, hovered = null, chosen = null, asked = 0;
@@ -227,7 +239,6 @@ window.drawing = (() => {
     }
 
     async function show(value) {
-      if (value?.turn < last?.turn) return;  // an older choice, answered late
       last = value;
       const turn = ++asked;
       find('.problem').textContent = value?.problem ?? '';
@@ -245,14 +256,13 @@ window.drawing = (() => {
       shown = {map, classes: value.classes, file: value.photo.file, under: same};
       words(value);
       facts(value);
-      paint();
       if (!same) {
         const under = await photo(value.photo, map);
         if (turn !== asked) return;
-        shown.under = lit(under.data);
-        put(find('.input canvas'), under, under.data);
-        paint();
+        shown.under = under;
+        put(find('.input canvas'), under, under.bright);
       }
+      paint();
       element.dataset.drawn = turn;
       element.dispatchEvent(new CustomEvent('drawn', {bubbles: true}));
     }
@@ -297,19 +307,15 @@ window.drawing = (() => {
       const map = await labelMap(answer.labels);
       if (turn !== asked) return;
       const same = map.width === pixels.width && map.height === pixels.height;
-      shown = {map, classes: answer.classes, file: null, under: same ? lit(new Uint32Array(pixels.data.buffer)) : null};
+      shown = {map, classes: answer.classes, file: null, under: same ? lit({...map, data: new Uint32Array(pixels.data.buffer)}) : null};
       element.dataset.state = 'result';
       words({...answer, photo: {size: [map.width, map.height], notes: ', live'}});
       paint();
     }
 
-    watch('value', () => show(props.value));
-    show(props.value);
-    return {frame, again: () => show(last)};
+    show(null);
+    return {show, frame, again: () => show(last)};
   }
-
-  // A number for each question that goes to the server, and back with the answer.
-  const nextTurn = () => ++turns;
 
   // <label-map>: a label map over its photo, wherever the page shows one. What it needs stands on it or on what it is in:
   // data-photo, a file that the server keeps; data-labels, as in a result; data-classes, the index and colours of each class
@@ -360,5 +366,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, keep, address, nextTurn, useVoc, setOpacity};
+  return {result, photoInUse, keep, address, useVoc, setOpacity};
 })();

@@ -23,9 +23,6 @@ from segmodels.labels import ClassList
 from . import view
 from .server.memory import Display
 
-Answer = dict[str, Any] | None
-"""What the browser draws: a result, ``{"problem": ...}``, or nothing yet."""
-
 
 def answer(path: str, display: Display, result: Segmentation) -> dict[str, Any]:
     """A result for the browser; its label map is at the display's size, and ``path`` is the upload's."""
@@ -63,11 +60,6 @@ def found(result: Segmentation) -> list[dict[str, Any]]:
         }
         for name, share in result.shares.items()
     ]
-
-
-def problem(sentence: str) -> dict[str, Any]:
-    """A sentence in place of the pictures."""
-    return {"problem": sentence}
 
 
 DIFFERENT = ClassList(("the same class", "another class"), ((0, 0, 0), (255, 214, 0)), background=0)

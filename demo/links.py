@@ -18,12 +18,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
+from gradio.processing_utils import hash_file
 
 from segmodels import zoo
 from segmodels.settings import check_settings
 
 from .examples import FIRST, PHOTOS
-from .segment_tab import BESIDE, DEFAULT_MODEL, SLIDER, Upload, choices
+from .segment_tab import DEFAULT_MODEL, SLIDER, Upload, choices
 from .server.settings import updates, whole
 
 OWN = "own"
@@ -122,6 +123,12 @@ def named(upload: Upload) -> str:
         return OWN
 
 
+def _naming() -> str:
+    """``named`` for the browser: gradio keeps each file in a folder that is called after its content."""
+    names = {hash_file(file): name for name, file in PHOTOS.items()}
+    return f"photo => photo ? {json.dumps(names)}[photo.path.split(/[\\\\/]/).at(-2)] ?? '{OWN}' : ''"
+
+
 FREE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 COPY = """
@@ -201,7 +208,7 @@ def follow(
     arrived = back.click(from_address, [query], targets, js=here, trigger_mode="always_last", **quiet)
     arrived.then(None, js="() => address.arrived()", api_visibility="private")
     arrived.then(**load)
-    photo.change(named, [photo], [name], preprocess=False, **BESIDE, **FREE)
+    photo.change(None, [photo], [name], js=_naming(), api_visibility="private")
     _keep_address(loaded, name, settings[1:], tabs, sections, own)
 
 

@@ -28,6 +28,7 @@ window.photoInput = (element, trigger, upload) => {
     const bitmap = createImageBitmap(file).catch(() => null);
     try {
       const {path} = await upload(file);
+      questions.choosePhoto({path});
       drawing.keep(path, bitmap);
       const chosen = {path, name: file.name, size: file.size};
       hand(chosen, URL.createObjectURL(file));

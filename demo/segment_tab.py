@@ -16,26 +16,16 @@ from segmodels.inference.pictures import figure, label_image, overlay
 from segmodels.labels import VOC
 
 from . import drawing, examples, view
-from .drawing import Answer
+from .events import COMPUTES
 from .examples import CREDITS, FIRST
 from .server import fetching, limits, memory
+from .server.line import Answer
 from .server.settings import chosen, sentence
 from .viewer import viewer
 
 DEFAULT_MODEL = zoo.DEFAULT_MODEL
 Upload = dict[str, Any] | None
 """An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
-
-COMPUTES: dict[str, Any] = {"concurrency_id": "cpu", "concurrency_limit": 2, "preprocess": False}
-"""Options of every event that computes. They share two places in the queue, one a core: more would only make everyone
-slower. Inputs come unprocessed, because ``segmodels.read_photo`` decodes more than the image component and explains what
-it cannot, and because a wrong setting should be answered with a sentence.
-"""
-BESIDE: dict[str, Any] = {"trigger_mode": "multiple"}
-"""For what follows the same event as another function does. One that is ``always_last`` and was busy makes gradio's page send
-the whole event once more afterwards, to all that follow it: two of these find each other busy and go on for ever."""
-NOW = "() => String(performance.now())"
-"""The browser's answer to an event for a hidden text whose change is another event: an ``always_last`` of its own."""
 
 SOURCES = (
     ("Bundled", "bundled"),
@@ -62,7 +52,7 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     do when a page loads.
     """
     photo = gr.Image(str(EXAMPLES / FIRST), visible="hidden", elem_id="photo")
-    pictures = viewer()
+    pictures = viewer(show)
     source, model, rate, stride = controls = _controls()
     about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
     examples.strip(photo, "examples")
@@ -77,7 +67,7 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
 
     pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
-    _show_changes(pictures, ready, [photo, model, rate, stride])
+    _tell_changes(photo, ready, rate, stride)
     source.input(
         choose_source,
         [source],
@@ -116,51 +106,42 @@ def _controls() -> list[Any]:
     return [source, model, rate, stride]
 
 
-def _show_changes(pictures: gr.HTML, ready: gr.Textbox, settings: Sequence[Any]) -> None:
-    """Run the network whenever photo, network, rate or stride, the ``settings``, change, and tell the browser of them."""
-    photo, _, rate, stride = settings
-    # One event for all that changes the pictures: of several, the slowest would win, though its choice may be the oldest.
-    # Even of one, gradio may have two runs on their way, when two settings change at once: so each has a number.
+def _tell_changes(photo: gr.Image, ready: gr.Textbox, rate: gr.Slider, stride: gr.Radio) -> None:
+    """Tell the browser of all that changes the pictures: it puts the questions that ``show`` answers."""
     gr.on(
-        [photo.change, rate.change, stride.change, ready.change],
-        show,
-        [*settings, gr.Number(0, visible=False)],
-        [pictures],
-        js="(...inputs) => [...inputs.slice(0, -1), drawing.nextTurn()]",
-        show_progress="minimal",
-        api_visibility="private",
-        trigger_mode="always_last",
-        **COMPUTES,
-    )
-    gr.on(
-        [ready.change, rate.change, stride.change],
+        [photo.change, ready.change, rate.change, stride.change],
         None,
-        list(settings[1:]),
-        js="(model, rate, stride) => { window.settings = {model, rate, stride}; }",
+        [photo, ready, rate, stride],
+        js="(photo, model, rate, stride) => questions.choose({photo, model, rate, stride})",
         api_visibility="private",
     )
 
 
-def show(upload: Upload, model: str, rate: float, stride: int, turn: Any = 0) -> Answer:
-    """What the browser draws of a photo and settings; of a bad photo, a sentence. ``turn`` goes back to it as it came."""
-    if upload is None:
-        return None
+def show(question: Any) -> Answer:
+    """What the browser draws of ``{"photo": ..., "model": ..., "rate": ..., "stride": ...}``; without a photo, nothing.
+
+    Raises:
+        ValueError: with a sentence, for a photo or a setting that cannot be.
+        OSError: if a file cannot be read.
+    """
     try:
-        path = upload["path"]
-        display = memory.display(path)
-        card = zoo.card(model)
-        settings = chosen(card, rate, stride)
-        remembered = memory.has_features(path, model, settings.output_stride if card.chooses_stride else None)
-        result = segmented(path, model, rate, stride, display.photo.size)
-    except (ValueError, OSError) as error:
-        return {**drawing.problem(sentence(error)), "turn": turn}
+        upload, model, rate, stride = (question[name] for name in ("photo", "model", "rate", "stride"))
+        path = None if upload is None else str(upload["path"])
+    except (LookupError, TypeError):
+        raise ValueError("this is no question that the page asks") from None
+    if path is None:
+        return None
+    display = memory.display(path)
+    card = zoo.card(str(model))
+    settings = chosen(card, rate, stride)
+    remembered = memory.has_features(path, card.name, settings.output_stride if card.chooses_stride else None)
+    result = segmented(path, card.name, rate, stride, display.photo.size)
     width, height = result.working_size
-    cost = memory.cost(model, height, width, result.output_stride)
+    cost = memory.cost(card.name, height, width, result.output_stride)
     return {
         **drawing.answer(path, display, result),
         "table": view.table(result),
         "ran": view.what_ran(card, result, cost, remembered),
-        "turn": turn,
     }
 
 
@@ -315,7 +296,7 @@ def download(name: str, file_name: str, write: Callable[..., None], inputs: Sequ
         assert cached is not None
         return cached
 
-    made = button.click(make, list(inputs), [link], api_visibility="private", **COMPUTES)
+    made = button.click(make, list(inputs), [link], **COMPUTES)
     made.success(
         None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
     )
@@ -355,4 +336,5 @@ def _api() -> None:
             raise gr.Error(sentence(error), print_exception=False) from None
         return cached[0], cached[1], report
 
-    trigger.click(segment, [image, model, rate, stride], [labels, drawn, report], api_name="segment", **COMPUTES)
+    inputs, public = [image, model, rate, stride], {"api_name": "segment", "api_visibility": "public"}
+    trigger.click(segment, inputs, [labels, drawn, report], **{**COMPUTES, **public})

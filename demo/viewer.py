@@ -1,8 +1,12 @@
 """The three pictures: input, segmented output, per-class overlays. The Input panel is where a photo is put, too."""
 
+from collections.abc import Callable
+from typing import Any
+
 import gradio as gr
 
 from .server import live
+from .server.line import Answer, Line
 
 TEMPLATE = """<div class="panels drawn">
 <figure class="input"><figcaption>Input <small class="size"></small></figcaption>
@@ -13,7 +17,8 @@ TEMPLATE = """<div class="panels drawn">
     <button type="button" class="way snap">Take this photo</button><button type="button" class="way stop">Stop</button>
     <span role="status"></span><span class="live"></span></div></figure>
 <figure class="segmented"><figcaption>Segmented output</figcaption>
-  <div class="picture"><canvas role="img" aria-label="Segmented output: none yet"></canvas></div>
+  <div class="picture"><canvas role="img" aria-label="Segmented output: none yet"></canvas>
+    <p class="waiting" role="status"></p></div>
   <ul class="legend" aria-label="Legend"></ul></figure>
 <figure class="overlays"><figcaption>Per-class overlays</figcaption>
   <div class="picture"><canvas role="img" aria-label="Overlays: none yet"></canvas></div>
@@ -24,17 +29,19 @@ TEMPLATE = """<div class="panels drawn">
 
 
 ON_LOAD = """
-const drawn = drawing.result(element, props, watch);
+const drawn = drawing.result(element);
+questions.begin(element, server, drawn);
 camera(element, server, drawn, photoInput(element, trigger, upload)); // 'upload'
 """
 
 
-def viewer() -> gr.HTML:
-    """The pictures, empty. Its value is a ``drawing.Answer``; its ``upload`` event says that a photo was chosen."""
+def viewer(answer: Callable[[Any], Answer]) -> gr.HTML:
+    """The pictures, empty. They put questions, see ``questions.js``, to ``answer``; ``upload`` says that a photo was chosen."""
+    line = Line()
     return gr.HTML(
         None,
         html_template=TEMPLATE,
         js_on_load=ON_LOAD,
         elem_id="pictures",
-        server_functions=[live.frames()],
+        server_functions=[*line.functions(answer), live.frames(line)],
     )

@@ -12,7 +12,6 @@ from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 import segmodels
-from demo.segment_tab import show as answer
 from segmodels import zoo
 from segmodels.labels import DISPLAY_PALETTE, PALETTE, VOC_CLASSES
 from segmodels.networks import published
@@ -188,46 +187,38 @@ def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
     assert drawn(page) != before
 
 
-FED = """answers => {
-  const element = document.querySelector('#pictures').cloneNode(true), props = {value: null};
-  let changed;
-  element.querySelector('.legend').replaceChildren();
-  drawing.result(element, props, (name, told) => { changed = told; });
-  return Promise.all(answers.map(answer => { props.value = answer; return changed(); }))
-    .then(() => element.querySelector('.legend').textContent + element.querySelector('.problem').textContent);
-}"""
-"""What a view says, in its legend and in place of the pictures, when it was handed answers in this order."""
+def test_one_question_is_on_its_way_at_a_time_and_the_newest_choice_is_shown(page: Page) -> None:
+    rates: list[int] = []
+    under_way, most = 0, 0
 
+    def question(request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(request.post_data or "{}") if "component_server" in request.url else {}
+        return body["data"] if body.get("fn_name") == "ask" else {}
 
-def test_an_older_choice_that_is_answered_late_is_not_shown(page: Page) -> None:
-    first, second = asked(page)
-    assert first[-1] < second[-1]  # each question has a number, which its answer has too
-    newer = answer(*second)
-    assert newer is not None
-    assert newer["turn"] == second[-1]
-    older = newer | {"classes": [newer["classes"][0] | {"name": "older"}], "turn": first[-1]}
-    for answers in ([newer, older], [older, newer], [newer, {"problem": "older", "turn": first[-1]}]):
-        said = page.evaluate(FED, answers)
-        assert "cat" in said
-        assert "older" not in said
+    def sent(request: Request) -> None:
+        nonlocal under_way, most
+        if asked := question(request):
+            rates.append(asked["rate"])
+            under_way += 1
+            most = max(most, under_way)
 
+    def answered(request: Request) -> None:
+        nonlocal under_way
+        under_way -= bool(question(request))
 
-def asked(page: Page) -> list[list[Any]]:
-    """What the page sends when the atrous rate is moved twice, from 6: photo, network, rate, stride and the question's number."""
-    sent: list[list[Any]] = []
-
-    def note(request: Request) -> None:
-        data = json.loads(request.post_data or "{}").get("data", []) if "queue/join" in request.url else []
-        if len(data) == 5:
-            sent.append(data)
-
-    page.on("request", note)
-    for rate in (7, 8):
-        page.locator("#rate input[type=range]").press("ArrowRight")
-        expect(page.locator("#ran")).to_contain_text(f"atrous rates {rate}, ")
-    page.remove_listener("request", note)
-    assert [data[2] for data in sent] == [7, 8]
-    return sent
+    page.on("request", sent)
+    page.on("requestfinished", answered)
+    slider = page.locator("#rate input[type=range]")
+    for _ in range(12):
+        slider.press("ArrowRight")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 18, 36, 54")
+    page.wait_for_timeout(300)
+    page.remove_listener("request", sent)
+    page.remove_listener("requestfinished", answered)
+    expect(page.locator("#ran")).to_contain_text("atrous rates 18, 36, 54")
+    assert rates == sorted(set(rates))  # no choice is asked for twice, and none after a newer one
+    assert rates[-1] == 18
+    assert most == 1
 
 
 def pixel(page: Page, figure: str, across: float, down: float) -> list[int]:

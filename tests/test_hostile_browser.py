@@ -20,7 +20,6 @@ from .helpers import START, go, load, unharmed, watched
 from .test_browser import upload
 from .test_hostile import ODD, REFUSED, scene
 from .test_photo import encoded
-from .visitor import Visitor
 
 pytestmark = [
     NEEDS_CHROMIUM,
@@ -171,10 +170,12 @@ def test_whoever_waits_sees_their_place_and_whoever_leaves_gives_it_up(
         leavers.append(leaver)
         leaver.wait_for_timeout(1500)  # until the run has begun: nothing on the page tells that
     upload(page, written(tmp_path, encoded(scene(), "PNG") + b"waiter", "waiter.png"))
-    expect(page.locator("#pictures").get_by_text(re.compile(r"\b1\s*/\s*1\b"))).to_be_visible()
-    for leaver in leavers:
+    expect(page.locator("#pictures .waiting")).to_have_text("Waiting: you are next")
+    second = browser.new_page()
+    second.goto(url + "?photo=cat")
+    expect(second.locator("#pictures .waiting")).to_have_text("Waiting: 1 before you")
+    for leaver in [*leavers, second]:
         leaver.close()
     gate.set()
     expect(page.locator("#pictures")).to_contain_text("240 × 160")
-    with Visitor(url) as visitor:
-        assert visitor.http.get("/gradio_api/queue/status").json()["queue_size"] == 0
+    expect(page.locator("#pictures .waiting")).to_have_text("")

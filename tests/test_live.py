@@ -12,6 +12,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo.server import live
+from demo.server.line import Line
 from segmodels import zoo
 
 from .conftest import EXAMPLES
@@ -26,7 +27,7 @@ def jpeg(size: tuple[int, int] = (320, 212), kind: str = "JPEG") -> str:
 
 
 def ask(**changed: Any) -> dict[str, Any]:
-    answer = asyncio.run(live.frames()({"frame": jpeg(), "model": MODEL, "rate": 6, "stride": 16} | changed))
+    answer = asyncio.run(live.frames(Line())({"frame": jpeg(), "model": MODEL, "rate": 6, "stride": 16} | changed))
     assert answer is not None
     return answer
 
@@ -67,7 +68,7 @@ def test_what_is_no_frame_is_a_sentence(changed: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("request_", [None, [], "frame", 3])
 def test_what_is_no_request_is_a_sentence(request_: Any) -> None:
-    answer = asyncio.run(live.frames()(request_))
+    answer = asyncio.run(live.frames(Line())(request_))
     assert answer is not None
     assert answer["problem"]
 
@@ -76,11 +77,11 @@ def test_photos_go_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(live, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(live, "_answer", lambda request: {"answered": True})
     working = True
-    monkeypatch.setattr(live, "_photos_in_work", lambda blocks: lambda: working)
+    monkeypatch.setattr(live, "_events_in_work", lambda blocks: working)
 
     async def visit() -> tuple[bool, Any]:
         nonlocal working
-        task = asyncio.ensure_future(live.frames()({}))
+        task = asyncio.ensure_future(live.frames(Line())({}))
         await asyncio.sleep(0.2)
         early = task.done()
         return early, await asyncio.wait_for(task, 5)
@@ -92,7 +93,7 @@ def test_a_crowd_of_frames_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(live, "_answer", lambda request: {"answered": True})
 
     async def crowd() -> list[Any]:
-        frame = live.frames()
+        frame = live.frames(Line())
         return await asyncio.gather(*(frame({}) for _ in range(3 * live.MOST_WAITING)))
 
     answers = asyncio.run(crowd())

@@ -625,7 +625,7 @@ def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: 
             until(lambda: not page._queue.event_ids_to_events)
     assert len(page._queue.pending_messages_per_session) <= 6
     with Visitor(url) as one:
-        shown = one.ask(one.event("show"), [one.upload(CAT.read_bytes()), MODEL, 6, 16, 1])[0]
+        shown = one.show(one.upload(CAT.read_bytes()), MODEL)
         assert "data:image/png" in str(shown)
         assert one.session in page.state_holder.session_data
     sessions = [vars(session) | {"blocks_config": None} for session in page.state_holder.session_data.values()]

@@ -3,6 +3,7 @@
 import io
 import json
 import secrets
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,6 +72,24 @@ class Visitor:
                 if message["msg"] == "unexpected_error":
                     raise Refused(str(message["message"]))
         raise Refused("the connection was closed without an answer")
+
+    def serve(self, function: str, data: Any) -> Any:
+        """What a function of the Segment tab's pictures answers: ``ask``, ``place`` or ``frame``."""
+        body = {"data": data, "component_id": self.pictures, "fn_name": function, "session_hash": self.session}
+        answer = self.http.post("/gradio_api/component_server", json=body)
+        if answer.status_code != 200:
+            raise Refused(_said(answer))
+        return answer.json()
+
+    @cached_property
+    def pictures(self) -> int:
+        """The number of that component."""
+        components = self.config()["components"]
+        return next(int(one["id"]) for one in components if one["props"].get("elem_id") == "pictures")
+
+    def show(self, photo: dict[str, Any] | None, model: Any, rate: Any = 6, stride: Any = 16) -> Any:
+        """What the Segment tab is answered."""
+        return self.serve("ask", {"photo": photo, "model": model, "rate": rate, "stride": stride, "ticket": "1"})
 
     def refusal(self, event: int, inputs: list[Any]) -> str | None:
         """What the app says against an event; None if nothing."""

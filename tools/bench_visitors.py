@@ -85,22 +85,37 @@ def _by_api(url: str, new: New, model: str, visitors: int) -> Visits:
 
 
 def _on_page(url: str, new: New, model: str, visitors: int) -> Visits:
-    show = Visitor(url).event("show")
-
     def ask(visitor: Visitor, photo: bytes) -> None:
-        visitor.ask(show, [visitor.upload(photo), model, 6, 16, 1])
+        _answered(visitor.show(visitor.upload(photo), model))
 
     return [
         [_later(ask, visitor, new().read_bytes()) for _ in range(REQUESTS // visitors)]
-        for visitor in (Visitor(url) for _ in range(visitors))
+        for visitor in _here(url, visitors)
     ]
 
 
 def _moves(url: str, new: New, model: str) -> Visits:
-    visitor = Visitor(url)
-    show, photo = visitor.event("show"), visitor.upload(new().read_bytes())
-    visitor.ask(show, [photo, model, 6, 16, 1])
-    return [[_later(visitor.ask, show, [photo, model, 1 + turn % 24, 16, turn]) for turn in range(REQUESTS)]]
+    (visitor,) = _here(url, 1)
+    photo = visitor.upload(new().read_bytes())
+
+    def ask(rate: int) -> None:
+        _answered(visitor.show(photo, model, rate))
+
+    ask(6)
+    return [[_later(ask, 1 + turn % 24) for turn in range(REQUESTS)]]
+
+
+def _here(url: str, visitors: int) -> list[Visitor]:
+    """So many who have opened the page."""
+    everybody = [Visitor(url) for _ in range(visitors)]
+    for visitor in everybody:
+        visitor.show(None, "")
+    return everybody
+
+
+def _answered(answer: dict[str, Any]) -> None:
+    if "labels" not in answer:
+        raise RuntimeError(f"a question was answered with {answer}")
 
 
 def _later(ask: Callable[..., Any], *what: Any) -> Callable[[], Any]:
@@ -113,11 +128,10 @@ def live(app: RunningApp, model: str) -> list[Row]:
 
 
 def _live(app: RunningApp, model: str, visitors: int) -> Row:
-    everybody = [Visitor(app.url) for _ in range(visitors)]
-    component = _pictures(everybody[0])
+    everybody = _here(app.url, visitors)
     with ThreadPoolExecutor(visitors) as pool:
         until, processor = time.monotonic() + LIVE_SECONDS, app.processor_seconds()
-        masks = list(pool.map(lambda visitor: _film(visitor, component, model, until), everybody))
+        masks = list(pool.map(lambda visitor: _film(visitor, model, until), everybody))
         processor = app.processor_seconds() - processor
     return {
         "visitors": visitors,
@@ -127,26 +141,19 @@ def _live(app: RunningApp, model: str, visitors: int) -> Row:
     }
 
 
-def _pictures(visitor: Visitor) -> int:
-    """The number of the component that answers frames."""
-    return next(int(one["id"]) for one in visitor.config()["components"] if one["props"].get("elem_id") == "pictures")
-
-
-def _film(visitor: Visitor, component: int, model: str, until: float) -> int:
+def _film(visitor: Visitor, model: str, until: float) -> int:
     """Send one frame after the other, as ``camera.js`` does; how many masks came back."""
     buffer = io.BytesIO()
     Image.open(EXAMPLES / "rider.jpg").convert("RGB").resize((320, 212)).save(buffer, "JPEG", quality=80)
     frame = {"frame": base64.b64encode(buffer.getvalue()).decode(), "model": model, "rate": 6, "stride": 16}
-    body = {"data": frame, "component_id": component, "fn_name": "frame", "session_hash": visitor.session}
     masks = 0
     while time.monotonic() < until:
-        answer = visitor.http.post("/gradio_api/component_server", json=body).raise_for_status().json()
-        if "labels" in answer:
-            masks += 1
-        elif answer.get("late"):
+        answer = visitor.serve("frame", frame)
+        if answer.get("late"):
             time.sleep(LATE_SECONDS)
-        else:
-            raise RuntimeError(f"a frame was answered with {answer}")
+            continue
+        _answered(answer)
+        masks += 1
     return masks
 
 

@@ -91,8 +91,7 @@ class Soak:
     def show(self, visitor: Visitor, rng: np.random.Generator) -> str:
         """What the page asks."""
         upload, settings = visitor.upload(self.photo(rng)), self.settings(rng)
-        inputs = [upload, settings["model"], settings.get("rate", 6), settings.get("stride", 16), 1]
-        pictures = visitor.ask(visitor.event("show"), inputs)[0]
+        pictures = visitor.show(upload, settings["model"], settings.get("rate", 6), settings.get("stride", 16))
         assert pictures["labels"].startswith("data:image/png"), pictures
         return "answered"
 

@@ -14,7 +14,7 @@ from segmodels.insight.cost import Layer
 from segmodels.networks.backbones import OUTPUT_STRIDES
 from segmodels.segmenter import fit_working_size
 
-from ..segment_tab import BESIDE
+from ..events import AT_ONCE, BESIDE
 from ..server.settings import chosen, updates, whole
 from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
@@ -27,10 +27,6 @@ SIDES = (32, 1024)
 RATES = (1, 24)
 TABLE_WIDTH = 710
 """What the widest table of parts takes, in pixels: where two such tables have no room, one stands below the other."""
-
-AT_ONCE: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private", "show_progress": "hidden"}
-"""Options of every event here. Nothing is allocated and nothing waits for a place in the queue: no weights are loaded and
-no photo is segmented. Inputs come unprocessed, so that a wrong setting is answered with a sentence."""
 
 IDLE = "{} has no ASPP: no rate or stride to set. Choose a DeepLab to use them."
 STRIDE_ALONE = "{} has no ASPP, so no rate; its backbone can be dilated."

@@ -2,24 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from types import ModuleType
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from .. import examples, segment_tab, shown
-from ..segment_tab import BESIDE, Upload
-from ..server import memory
-from ..server.settings import sentence
-from ..view import data_url
-
-COMPUTES: dict[str, Any] = {**segment_tab.COMPUTES, "api_visibility": "private"}
-"""Options of every event of the lab: they share the two places in the queue with the Segment tab."""
-
-THUMBNAIL_SIDE = 160
-"""The longer side of the photo in the bar, in pixels: twice what it takes on the page, for dense screens."""
+from .. import examples, shown
+from ..events import AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -35,7 +24,7 @@ class Shown:
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import (  # here, because sections import COMPUTES from this module
+    from . import (  # here, because sections import Shown from this module
         certainty,
         compare,
         grid,
@@ -55,14 +44,13 @@ def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
     ``section(photo, tab)``, which puts components and events into its tab and computes nothing before ``tab.select``.
     """
     opened = [lab.select, photo.change]
-    in_use = _photo_bar(photo)
+    _photo_bar(photo)
     with gr.Tabs(elem_id="sections", overflow_behavior="wrap") as tabs:
         for module in _sections():
             with gr.Tab(module.TITLE, id=section_id(module)) as tab:
                 module.section(photo, Shown(shown.comes_into_view(), network))
             opened.append(tab.select)
     shown.follow(opened)
-    gr.on([lab.select, photo.change], photo_in_use, [photo], [in_use], **BESIDE, **READS)
     return tabs
 
 
@@ -71,39 +59,16 @@ def section_id(module: ModuleType) -> str:
     return module.__name__.rpartition(".")[2]
 
 
-BAR: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
-
-READS: dict[str, Any] = {**BAR, "queue": True, "concurrency_id": "bar", "concurrency_limit": 1}
-"""For the one event of the bar that decodes a photo, which may be large: one at a time, however many visitors there are."""
-
-
-def _photo_bar(photo: gr.Image) -> gr.HTML:
+def _photo_bar(photo: gr.Image) -> None:
     """The photo in use, and two ways to another one: an upload and the examples."""
     with gr.Row(elem_id="photo-bar"):
-        in_use = gr.HTML(elem_id="photo-in-use")
+        gr.HTML('<div id="photo-in-use"></div>', js_on_load="drawing.photoInUse()")
         upload = gr.UploadButton("Another photo", file_types=["image"], size="sm", scale=0, min_width=140)
         examples.strip(photo, "lab-examples")
-    upload.upload(_path, [upload], [photo], trigger_mode="always_last", **BAR)
-    return in_use
+    upload.upload(_path, [upload], [photo], trigger_mode="always_last", **AT_ONCE)
 
 
 def _path(file: Any) -> str:
     if not isinstance(file, dict):
         raise gr.Error("There is no photo: choose one to upload.", print_exception=False)
     return str(file["path"])
-
-
-def photo_in_use(upload: Upload) -> str:
-    """A thumbnail and the size of the page's photo; without one, or with one that cannot be shown, a sentence."""
-    if upload is None:
-        return '<p class="hint">There is no photo yet: upload one, or pick an example.</p>'
-    try:
-        display = memory.display(upload["path"])
-    except (ValueError, OSError) as error:
-        return f'<p class="hint" role="alert">{escape(sentence(error))}</p>'
-    small = display.photo.copy()
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
-    width, height = display.size
-    return (
-        f'<img src="{data_url(small, "JPEG")}" alt="The photo in use"><p>Photo in use<br>{width} × {height} pixels</p>'
-    )

@@ -15,11 +15,12 @@ from segmodels.insight.certainty import entropy, margin, probabilities
 from segmodels.labels import ClassList
 
 from .. import drawing, view
+from ..events import COMPUTES
 from ..figures import SAVE_PNG, save_button
 from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
-from . import COMPUTES, Shown
+from . import Shown
 from .controls import Settings, checked, controls
 from .maps import Values, map_image, scale
 

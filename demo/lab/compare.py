@@ -15,10 +15,11 @@ from segmodels.labels import VOC, ClassList
 from segmodels.networks.backbones import OUTPUT_STRIDES
 
 from .. import drawing, view
-from ..segment_tab import BESIDE, Upload, download, segmented
+from ..events import AT_ONCE, BESIDE, COMPUTES
+from ..segment_tab import Upload, download, segmented
 from ..server import memory
 from ..server.settings import chosen, sentence, updates, words
-from . import COMPUTES, Shown
+from . import Shown
 from .sheet import Picture, sheet
 
 TITLE = "Compare"
@@ -120,9 +121,7 @@ def _slot(letter: str, model: str) -> list[Any]:
             interactive=card.chooses_stride,
             elem_id=f"compare-stride-{name}",
         )
-    network.change(
-        adapt, [network], [rate, stride], queue=False, show_progress="hidden", api_visibility="private", **BESIDE
-    )
+    network.change(adapt, [network], [rate, stride], **BESIDE, **AT_ONCE)
     return [network, rate, stride]
 
 

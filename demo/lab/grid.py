@@ -15,10 +15,11 @@ from segmodels import Card, Segmentation, zoo
 from segmodels.insight.receptive_field import share_of_taps_inside
 
 from .. import drawing, view
+from ..events import COMPUTES
 from ..segment_tab import Upload, download
 from ..server import memory
 from ..server.settings import sentence
-from . import COMPUTES, Shown
+from . import Shown
 from .sheet import Picture, sheet
 
 TITLE = "Rates × stride"

@@ -21,11 +21,12 @@ from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.zoo import DEFAULT_MODEL, Card
 
 from .. import drawing, view
+from ..events import COMPUTES, NOW
 from ..figures import SAVE_PNG, save_button
-from ..segment_tab import BESIDE, NOW, Upload
+from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
-from . import COMPUTES, Shown
+from . import Shown
 
 TITLE = "Parts on and off"
 
@@ -86,7 +87,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
         show_progress="minimal",
         **COMPUTES,
     )
-    photo.change(lambda: None, None, [truth], queue=False, show_progress="hidden", api_visibility="private", **BESIDE)
+    photo.change(None, None, [truth], js="() => null", api_visibility="private")
 
 
 def adapt(model: Any) -> tuple[Any, str]:

@@ -9,11 +9,12 @@ import gradio as gr
 from segmodels import zoo
 
 from .. import view
+from ..events import BESIDE, COMPUTES
 from ..figures import SAVE_PNG
-from ..segment_tab import BESIDE, Upload
+from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
-from . import COMPUTES, Shown
+from . import Shown
 from .controls import Settings, checked, controls
 from .look import effective, has_effective, look
 from .pixel_facts import facts_table

@@ -22,14 +22,15 @@ from segmodels.teaching.network import COARSEST
 from segmodels.training.metrics import Scores, confusion_matrix
 
 from .. import view
+from ..events import AT_ONCE, COMPUTES, NOW
 from ..examples import CREDITS, LABELLED, label_map_of
 from ..links import named
-from ..segment_tab import BESIDE, NOW, Upload, download
+from ..segment_tab import Upload, download
 from ..server import limits, memory
 from ..server import strokes as drawn
 from ..server.settings import sentence
 from ..server.strokes import CLASSES, SIZES, Drawn
-from . import COMPUTES, Shown
+from . import Shown
 from .maps import map_image
 from .parts import read_truth
 
@@ -126,13 +127,12 @@ def section(photo: gr.Image, tab: Shown) -> None:
                 download("My layer (safetensors)", "taught.safetensors", write_layer, inputs)
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
 
-    free: dict[str, Any] = {"preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    last = {**free, "trigger_mode": "always_last"}
+    last = {**AT_ONCE, "trigger_mode": "always_last"}
     board.input(None, None, [text], js="() => window.taughtStrokes()", api_visibility="private")
     other.input(lambda name: _example(photo, name), [other], [second], **last)
     upload.upload(_path, [upload], [second], **last)
     known.upload(_path, [known], [truth], **last)
-    photo.change(lambda: None, None, [truth], **BESIDE, **free)
+    photo.change(None, None, [truth], js="() => null", api_visibility="private")
     _answer_changes(tab, board, [photo, second, text, strides, backbone, margins, truth])
 
 

@@ -12,10 +12,11 @@ from segmodels import Segmentation, zoo
 from segmodels.training import rates
 
 from .. import drawing, figures, view
+from ..events import COMPUTES
 from ..segment_tab import Upload
 from ..server import memory
 from ..server.settings import sentence
-from . import COMPUTES, Shown
+from . import Shown
 
 TITLE = "Weights that fit"
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import gradio as gr
 
 from .. import shown, view
+from ..events import BESIDE, COMPUTES
 from ..figures import SAVE_PNG, unbroken
-from ..segment_tab import BESIDE, COMPUTES, Upload
+from ..segment_tab import Upload
 from ..server.settings import sentence
 from . import (
     any_size,
@@ -44,7 +45,7 @@ LESSONS: tuple[Lesson, ...] = (
 """In the order of the walk."""
 
 TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
-WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False}
+WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private"}
 """Options of the lessons that run no network on a photo: they wait for no place in the queue."""
 
 
@@ -109,7 +110,6 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                 [figure],
                 show_progress="minimal",
                 trigger_mode="always_last",
-                api_visibility="private",
                 **(COMPUTES if lesson.on_photo else WITHOUT_PHOTO),
             )
             if lesson.last_most is not None:
@@ -120,7 +120,6 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                     bound,
                     controls,
                     [last],
-                    api_visibility="private",
                     **BESIDE,
                     **WITHOUT_PHOTO,
                 )

@@ -7,23 +7,21 @@ reaches what is remembered for other visitors. It does not stand in the queue, s
 import asyncio
 import base64
 import binascii
-import contextvars
 import io
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import anyio.to_thread
 import gradio as gr
 from gradio.context import LocalContext
 from PIL import Image
 
 from segmodels import Segmentation, zoo
 
-from ..drawing import Answer, drawn, problem
-from . import limits, memory
-from .settings import chosen, sentence
+from ..drawing import drawn
+from . import memory
+from .line import Answer, Line, in_thread
+from .settings import chosen
 
 FRAME_SIDES = (32, 480)
 """Of a frame, in pixels. Pages send 320."""
@@ -35,8 +33,8 @@ PATIENCE_SECONDS = 1.0
 LATE: dict[str, Any] = {"late": True}
 
 
-def frames() -> Callable[[Any], Coroutine[Any, Any, Answer]]:
-    """What answers the frames of a page's visitors, one at a time, each a request of its own."""
+def frames(line: Line) -> Callable[[Any], Coroutine[Any, Any, Answer]]:
+    """What answers the frames of a page's visitors, one at a time, each a request of its own; those in ``line`` go first."""
     turn = asyncio.Semaphore(1)
     waiting = 0
 
@@ -47,21 +45,20 @@ def frames() -> Callable[[Any], Coroutine[Any, Any, Answer]]:
             return LATE
         waiting += 1
         try:
-            busy = _photos_in_work(LocalContext.blocks.get(None))
+            blocks = LocalContext.blocks.get(None)
             async with turn:
-                await _let_photos_go_first(busy)
-                context = contextvars.copy_context()
-                return await anyio.to_thread.run_sync(context.run, _answer, request)
+                await _let_photos_go_first(lambda: line.busy or _events_in_work(blocks))
+                return await in_thread(_answer, request, lambda: True)
         finally:
             waiting -= 1
 
     return frame
 
 
-def _photos_in_work(blocks: gr.Blocks | None) -> Callable[[], bool]:
-    """Tells whether an event computes or waits for it."""
+def _events_in_work(blocks: gr.Blocks | None) -> bool:
+    """Whether an event computes or waits for it."""
     queues = blocks._queue.event_queue_per_concurrency_id if blocks is not None else {}
-    return lambda: "cpu" in queues and bool(queues["cpu"].queue or queues["cpu"].current_concurrency)
+    return "cpu" in queues and bool(queues["cpu"].queue or queues["cpu"].current_concurrency)
 
 
 async def _let_photos_go_first(busy: Callable[[], bool]) -> None:
@@ -71,15 +68,7 @@ async def _let_photos_go_first(busy: Callable[[], bool]) -> None:
 
 
 def _answer(request: Any) -> Answer:
-    """As ``frame``; whatever goes wrong is a sentence."""
-    limits.start(lambda: True, time.monotonic())
-    try:
-        result = _segmented(request)
-    except (ValueError, OSError) as error:
-        return problem(sentence(error))
-    except Exception:
-        logging.getLogger(__name__).exception("a frame failed")
-        return problem("This frame could not be segmented: stop the camera and start it again.")
+    result = _segmented(request)
     return drawn(result) | {"milliseconds": round(result.milliseconds["total"])}
 
 

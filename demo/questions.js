@@ -1,0 +1,60 @@
+// The Segment tab's questions to the server: a photo with the network and settings chosen. One is on its way at a time; of
+// the choices that are made meanwhile, the newest goes next. They pass gradio's queue by, and wait in a line of their own.
+window.questions = (() => {
+  const PATIENCE = 1000;  // milliseconds after which whoever waits is told their place, and again
+  let wanted = null, told = '', go = () => {};
+
+  // What is chosen now: {photo: a file of gradio's or null, model, rate, stride}. The same choice is not asked for twice.
+  function choose({photo, model, rate, stride}) {
+    const choice = {photo: photo && {path: photo.path}, model, rate, stride};
+    if (!model || JSON.stringify(choice) === told) return;
+    told = JSON.stringify(choice);
+    wanted = choice;
+    go();
+  }
+
+  // Another photo with the settings as they are, before gradio hears of it.
+  const choosePhoto = photo => { if (wanted) choose({...wanted, photo}); };
+
+  // From now on, questions go to `server` and answers to `drawn`, see `drawing.result`; `element` holds both.
+  function begin(element, server, drawn) {
+    const waiting = element.querySelector('.waiting');
+    let asking = false;
+
+    async function ask(question) {
+      const ticket = String(Math.random());
+      let answered = false;
+      const timer = setInterval(async () => {
+        const place = await server.place(ticket).catch(() => null);
+        if (!answered) waiting.textContent = place === null ? 'Working …' : place ? `Waiting: ${place} before you` : 'Waiting: you are next';
+      }, PATIENCE);
+      try {
+        return await server.ask({...question, ticket});
+      } catch {
+        return {problem: 'The server does not answer: try again later.'};
+      } finally {
+        answered = true;
+        clearInterval(timer);
+        waiting.textContent = '';
+      }
+    }
+
+    go = async () => {
+      if (asking) return;
+      asking = true;
+      for (let question = null; question !== wanted;) {
+        question = wanted;
+        const answer = await ask(question);
+        if (answer?.problem && question === wanted) told = '';  // the same choice may be made again
+        await drawn.show(answer);
+      }
+      asking = false;
+    };
+    if (wanted) go();
+  }
+
+  // What a frame of the camera is segmented with.
+  const settings = () => ({model: wanted?.model, rate: wanted?.rate, stride: wanted?.stride});
+
+  return {choose, choosePhoto, begin, settings};
+})();

@@ -1,0 +1,114 @@
+"""The line in which the page's own questions about photos wait. They pass gradio's queue by: one request, one answer.
+
+An event of gradio's takes three requests, and the page hands its answer through all of its state; a question asked here
+costs what the network costs. First come, first served; whoever waits can ask for their place, and whoever leaves it is
+passed over.
+"""
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio.to_thread
+import gradio as gr
+
+from . import limits, memory
+from .guard import BROKEN, check_files
+from .settings import sentence
+
+AT_ONCE = 2
+"""Questions that are computed at once, one a core: more would only make everyone slower."""
+LONGEST = 64
+"""Questions that may wait at once."""
+FULL = "Too many people are waiting: try again in a minute."
+LOOK_SECONDS = 0.2
+"""How often is looked whether somebody still waits for what is being computed."""
+
+Answer = dict[str, Any] | None
+"""What the browser draws: a result, ``{"problem": ...}``, or nothing."""
+
+
+class Line:
+    """The questions of all visitors of one page."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._waiting: list[object] = []
+        self._computing = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question waits or is computed."""
+        return bool(self._waiting or self._computing)
+
+    def functions(self, answer: Callable[[Any], Answer]) -> list[Callable[..., Any]]:
+        """What a component offers the browser: ``ask``, whose questions wait here until ``answer`` computes them, and ``place``."""
+
+        async def ask(question: Any, request: gr.Request) -> Answer:
+            if len(self._waiting) >= LONGEST:
+                return {"problem": FULL}
+            ticket = question.get("ticket") if isinstance(question, dict) else None
+            self._waiting.append(ticket)
+            try:
+                await self._places.acquire()
+            finally:
+                self._waiting.remove(ticket)
+            self._computing += 1
+            try:
+                return None if await _left(request) else await _computed(answer, question, request)
+            finally:
+                self._computing -= 1
+                self._places.release()
+
+        def place(ticket: Any) -> int | None:
+            """How many are served before the question with this ticket; None if it does not wait."""
+            return self._waiting.index(ticket) if ticket in self._waiting else None
+
+        return [ask, place]
+
+
+async def _left(request: Any) -> bool:
+    """Whether the visitor has closed the connection. What gradio hands over is the request as Starlette has it."""
+    return bool(await request.is_disconnected())
+
+
+async def _computed(answer: Callable[[Any], Answer], question: Any, request: Any) -> Answer:
+    awaited = True
+
+    async def look() -> None:
+        nonlocal awaited
+        while awaited:
+            await asyncio.sleep(LOOK_SECONDS)
+            awaited = not await _left(request)
+
+    looking = asyncio.ensure_future(look())
+    try:
+        return await in_thread(answer, question, lambda: awaited)
+    finally:
+        looking.cancel()
+
+
+async def in_thread(answer: Callable[[Any], Answer], question: Any, awaited: Callable[[], bool]) -> Answer:
+    """What ``answer`` says to a question, within the limits of a request; whatever goes wrong is a sentence.
+
+    ``awaited`` tells if somebody still waits.
+    """
+
+    def work() -> Answer:
+        limits.start(awaited, time.monotonic())
+        try:
+            check_files(question)
+            with memory.decoding_once():
+                return answer(question)
+        except gr.Error as error:
+            return {"problem": error.message}
+        except (ValueError, OSError) as error:
+            return {"problem": sentence(error)}
+        except Exception:
+            logging.getLogger(__name__).exception("a question failed")
+            return {"problem": BROKEN}
+
+    return await anyio.to_thread.run_sync(contextvars.copy_context().run, work)
