@@ -166,7 +166,7 @@ def test_programs_are_told_the_address_that_they_came_by_and_no_other_visitors()
             assert others not in said
 
 
-def test_the_components_offer_nothing_but_the_cameras_frames(blocks: gr.Blocks) -> None:
+def test_the_components_offer_nothing_but_what_the_pictures_ask(blocks: gr.Blocks) -> None:
     """Whoever may call a component's functions may call those of every component of the page."""
     offered = [
         (getattr(block, "elem_id", None), name)
@@ -174,7 +174,7 @@ def test_the_components_offer_nothing_but_the_cameras_frames(blocks: gr.Blocks) 
         for name, value in inspect.getmembers(block)
         if getattr(value, "_is_server_fn", False)
     ]
-    assert offered == [("pictures", "frame")]
+    assert offered == [("pictures", "ask"), ("pictures", "frame"), ("pictures", "place")]
 
 
 def test_every_other_route_and_method_is_closed(gradios: dict[str, set[str]]) -> None:

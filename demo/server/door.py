@@ -41,7 +41,7 @@ OPEN = {
     r"/gradio_api/run/[^/]+/?": "POST",
     r"/gradio_api/call/(v2/)?[^/]+/?": "POST",
     r"/gradio_api/call/(v2/)?[^/]+/[^/]+": "GET",
-    # the camera's frames: the only function that a component of this page offers
+    # the Segment tab's questions and the camera's frames: the only functions that a component of this page offers
     r"/gradio_api/component_server/?": "POST",
     # what programs ask first, and what gradio asks itself as it starts
     r"/gradio_api/(info/?|app_id/?|startup-events|theme\.css)": "GET",
