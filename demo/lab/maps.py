@@ -2,7 +2,6 @@
 
 from html import escape
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,5 +37,7 @@ def scale(colours: str, ticks: tuple[str, ...], label: str) -> str:
 
 def _table(colours: str, size: int) -> NDArray[np.uint8]:
     """(size, 3): the colour map's colours at equal steps."""
+    import matplotlib  # here, because the page can start without it
+
     rgba = matplotlib.colormaps[colours](np.linspace(0, 1, size))
     return (np.asarray(rgba)[:, :3] * 255).round().astype(np.uint8)

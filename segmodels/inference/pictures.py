@@ -4,14 +4,16 @@ Photos are RGB PIL images and label maps (H, W) uint8 arrays of the same size; t
 are given.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..labels import VOC, ClassList
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIGURE_INCHES = (12, 8)
 """The most that the article's figure takes: its width, and the height of its pictures."""
@@ -49,8 +51,12 @@ def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[I
     return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0), np.asarray(small)
 
 
-def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: ClassList = VOC) -> Figure:
+def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: ClassList = VOC) -> "Figure":
     """The article's figure, input image and segmented output side by side, with the classes found named below."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, because it takes longer to load than the page
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
     photo, labels = bounded(photo, labels, FIGURE_SIDE)
     shape = photo.width / photo.height
     height = min(FIGURE_INCHES[1], FIGURE_INCHES[0] / 2 / shape)  # of each picture

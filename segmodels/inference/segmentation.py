@@ -16,6 +16,7 @@ from ..networks.layers import Grid
 from ..speed.fused import Products
 from .label_map import Corners
 from .photo import as_photo
+from .pictures import figure, label_image, overlay
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,6 @@ class Segmentation:
         Raises:
             ValueError: if the photo has another size than the label map.
         """
-        from .pictures import overlay  # here, because it loads matplotlib
-
         return overlay(self._own(photo), self.labels, opacity, self.class_list)
 
     def save(
@@ -129,8 +128,6 @@ class Segmentation:
             ValueError: if the photo has another size than the label map.
             OSError: if a file cannot be written.
         """
-        from .pictures import figure, label_image
-
         own = None if photo is None else self._own(photo)
         stem = name or Path(getattr(photo, "filename", "")).stem or "photo"
         files = {"labels": Path(folder) / f"{stem}_labels.png", "report": Path(folder) / f"{stem}_report.json"}
