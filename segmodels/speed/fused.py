@@ -17,6 +17,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
+from .phased import PhasedConvTranspose2d, goes_by_phases
 from .structure import followed, is_bottleneck
 
 WIDE = 512
@@ -299,7 +300,8 @@ def _says_the_same(dtype: torch.dtype, activation: nn.Module | None, summed: boo
 
 
 def fuse_activations(module: nn.Module) -> None:
-    """Replace every convolution inside ``module`` by one that takes the activation behind it along, and global pooling.
+    """Replace every convolution inside ``module`` by one that takes the activation behind it along; transposed ones and
+    global pooling too.
 
     Batch norms must have been folded before. Modules that are left without work become ``nn.Identity``, so that names
     stay what they were.
@@ -319,3 +321,5 @@ def fuse_activations(module: nn.Module) -> None:
     for name, child in module.named_children():
         if type(child) is nn.Conv2d:
             setattr(module, name, FusedConv2d(child))
+        if goes_by_phases(child):
+            setattr(module, name, PhasedConvTranspose2d(child))
