@@ -1,4 +1,4 @@
-"""Single layers in bfloat16, as oneDNN has them and as ``segmodels/speed/fused.py`` runs them: ``python -m tools.layers``.
+"""Single layers in bfloat16, as oneDNN has them and as ``segmodels/speed`` runs them: ``python -m tools.layers``.
 
 Medians in milliseconds, in turns. Only on a processor with fast bfloat16 does this say anything.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.speed.fused import FusedConv2d, GlobalAveragePooling, Products, remembering
+from segmodels.speed.phased import PhasedConvTranspose2d
 from segmodels.speed.tables import table
 
 TURNS = 15
@@ -53,6 +54,10 @@ def layers() -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]
         ),
         lambda: conv(x, summand),
     )
+    for maps, out, height, width in ((256, 96, 25, 33), (96, 64, 49, 65)):
+        up = nn.ConvTranspose2d(maps, out, 3, stride=2, padding=1).requires_grad_(False).bfloat16()
+        name = f"transposed 3x3, {maps} to {out}, stride 2, a phase at a time"
+        yield name, *transposed(up.to(memory_format=torch.channels_last), random_map(maps, height, width))
     x = random_map(2048, 65, 87)
     yield "mean of 2048 maps", lambda: nn.functional.adaptive_avg_pool2d(x, 1), lambda: GlobalAveragePooling()(x)
 
@@ -72,6 +77,12 @@ def both(conv: FusedConv2d, x: Tensor) -> tuple[Callable[[], object], Callable[[
     """oneDNN's convolution, and ours."""
     padding = cast("tuple[int, int]", conv.padding)
     return lambda: conv._one_pass(x, padding), lambda: conv(x)
+
+
+def transposed(conv: nn.ConvTranspose2d, x: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
+    """oneDNN's transposed convolution, and ours."""
+    phased = PhasedConvTranspose2d(conv)
+    return lambda: conv(x), lambda: phased(x)
 
 
 def again(conv: FusedConv2d, x: Tensor) -> Callable[[], object]:
