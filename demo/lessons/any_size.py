@@ -147,25 +147,25 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
         counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
         found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
         words = ", ".join(f"{name} {number}" for number, name in found[:4])
-    parts.append(text(PANEL / 2, PANEL - 38, "the best class of each cell, and how many cells"))
+    parts.append(text(PANEL / 2, PANEL - 38, "each cell's best class, and its count"))
     parts.append(text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"))
-    return svg(PANEL, f"The photo with the best class of each cell of scores: {words}", *parts)
+    return svg(PANEL, f"Each cell's best class: {words}", *parts)
 
 
 LESSON = Lesson(
     name="Any size",
     title="From one answer to an answer everywhere",
     text="""
-A classifier says *what* is in a photo, once. Its convolutions take any size, its end does not: the last map is flattened,
-and a **fully connected layer** has a weight for every number of it. This one was made for 224 × 224 pixels: 7 × 7 cells.
+A **fully connected layer** has a weight for every number of a map, so a classifier takes one size: here 7 × 7 cells, a photo
+of 224 × 224 pixels.
 
-But to weigh all cells of a 7 × 7 map and sum up *is* a 7 × 7 convolution, applied once. With the same weights it slides over
-a larger map and gives a **map of scores**, one answer a place. With that step FCN begins.
+But to weigh all 7 × 7 cells and sum up *is* a convolution, applied once. On a larger map it slides and gives a **map of
+scores**, one answer a place. With that step FCN begins.
 """,
-    question="A map of 7 × 7 gets the same answer from both. At which sizes does the convolution give 5 × 5 answers?",
+    question="At which sizes does the convolution give 5 × 5 answers?",
     answer="""
-A 7 × 7 kernel fits into *n* cells *n* − 6 times, so it takes 11 × 11 cells: 321 to 352 pixels, one for every 32 begun. At
-192 and below even the convolution gives up. At 512 it has 100 answers in one pass, for far less work than 100 crops.
+A 7 × 7 kernel fits into *n* cells *n* − 6 times: 5 answers take 11 cells, one for every 32 pixels begun, so 321 to 352. At
+512 one pass gives 100 answers, for far less work than 100 crops.
 """,
     controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=16)],
     figure=draw,

@@ -62,7 +62,7 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         panel("All five together", answer, found),
         f'<div class="small">{"".join(small)}</div>',
     ]
-    words = "○ □ △: taps at the three rates, hollow where they are off the map. " + "; ".join(
+    words = "○ □ △: taps, hollow off the map. " + "; ".join(
         f"{'rate' if step > 1 else 'Rate'} {step * rate} finds {neighbours(step * rate, width, height)}"
         for step in (1, 2, 3)
     )
@@ -95,7 +95,7 @@ def _taps(photo: Image.Image, height: int, width: int, cell: tuple[int, int], ra
     parts.append(grid.box(*cell, 1, 1, "centre"))
     landed = [sum(inside for *_, inside in taps(*cell, step * rate, height, width)) for step in (1, 2, 3)]
     words = ", ".join(f"{count} of 9 at rate {step * rate}" for step, count in zip((1, 2, 3), landed, strict=True))
-    return svg(down + 2 * edge, f"The photo with the taps of three branches; on the map are {words}", *parts)
+    return svg(down + 2 * edge, f"Taps of three branches; on the map are {words}", *parts)
 
 
 def _mark(x: float, y: float, mark: str, inside: bool, size: float) -> str:
@@ -117,7 +117,7 @@ def _activity(map_: Tensor, name: str, cell: tuple[int, int]) -> str:
     grey = (255 * spread).round().to(torch.uint8).cpu().numpy()
     height, width = grey.shape
     grid = Grid(height, width, 160 / width)
-    words = f"The mean of the branch {name}, from {least:.2f} to {most:.2f}"
+    words = f"The mean of branch {name}, from {least:.2f} to {most:.2f}"
     picture = photograph(Image.fromarray(np.asarray(grey)), 0, 0, 160, height * grid.cell, "map")
     return svg(height * grid.cell, words, picture, grid.box(*cell, 1, 1, "centre"), width=160)
 
@@ -126,18 +126,16 @@ LESSON = Lesson(
     name="ASPP",
     title="Several scales side by side",
     text="""
-A cat may fill the photo or a corner of it; no single rate suits both. **Atrous spatial pyramid pooling** runs five branches
-on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, and **image pooling**, the mean of the whole
-map. A last 1 × 1 convolution weighs them.
+No single rate suits both a cat that fills the photo and one in a corner. **Atrous spatial pyramid pooling** (ASPP) runs
+five branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, here trained at 6, 12 and 18, and
+**image pooling**, the mean of the whole map. A last 1 × 1 convolution weighs them.
 
-This is the trained DeepLab v3, whose weights belong to the rates 6, 12 and 18. Grey: the mean over a branch's channels,
-flat for image pooling, which has no place.
+Grey is the mean over a branch's channels.
 """,
-    question="Raise the rate to 12: the branches run at 12, 24 and 36. Which still sees more than its own cell?",
+    question="At rate 12, which branches still see more than their own cell?",
     answer="""
-The line below the figure says it of your photo: a branch finds a neighbour along a side while its rate is smaller than that
-side of the map. One that finds none is a second 1 × 1 branch, with weights trained for something else. Image pooling sees
-the whole photo at any rate; that is why DeepLab v3 added it.
+Those with a rate smaller than a side of the map: the line below the figure says which. Any other is a second 1 × 1 branch,
+with weights trained for something else. Image pooling sees the whole photo at any rate.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),

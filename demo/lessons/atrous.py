@@ -47,17 +47,17 @@ def draw(rate: Any, side: Any, across: Any, down: Any) -> str:
     weights = sum(parameter.numel() for parameter in AtrousConv(CHANNELS, CHANNELS, rate)[0].parameters())
     share = share_of_taps_inside(side, side, rate)
     panels = [
-        panel(f"Nine taps on a map of {side} × {side}", _taps(found, side), f"{landed} of 9 land on the map here"),
+        panel(f"Nine taps on a map of {side} × {side}", _taps(found, side), f"{landed} of 9 land on it here"),
         panel(
             f"The same as a kernel of {view} × {view}",
             _kernel(rate),
-            f"{view**2 - 9:,} zeros that are neither stored nor multiplied",
+            f"{view**2 - 9:,} zeros, neither stored nor multiplied",
         ),
     ]
     words = (
         f"Rate {rate} sees <b>{view} × {view} cells</b> with the same {weights:,} weights ({CHANNELS} to {CHANNELS} "
-        f"channels). Over all positions <b>{share:.0%}</b> of the taps land on the map. Both kernels run on a random map: "
-        f"they differ by {difference(rate, side):.7f} at most"
+        f"channels). Over all positions <b>{share:.0%}</b> of the taps land on the map. On a random map "
+        f"both kernels differ by {difference(rate, side):.7f} at most"
     )
     return figure(f"lesson-6-atrous-rate-{rate}", panels, words)
 
@@ -74,7 +74,7 @@ def _taps(found: list[tuple[int, int, bool]], side: int) -> str:
     parts = [grid.lines(), grid.box(top, left, bottom - top + 1, bottom - top + 1, "window")]
     parts += [grid.dot(row, column, "tap" if inside else "tap off") for row, column, inside in found]
     landed = sum(inside for *_, inside in found)
-    return svg(HEIGHT + 8, f"A map of {side} by {side} cells with nine taps, {landed} of them on it", *parts)
+    return svg(HEIGHT + 8, f"A map of {side} by {side} cells with {landed} of nine taps on it", *parts)
 
 
 def _kernel(rate: int) -> str:
@@ -85,23 +85,21 @@ def _kernel(rate: int) -> str:
     zeros = [(row, column) for row in range(view) for column in range(view) if (row, column) not in weights]
     numbers = [grid.number(row, column, "0", "quiet") for row, column in zeros] if view <= 13 else []
     parts = [grid.cells(weights, "read"), grid.lines(), *numbers]
-    return svg(HEIGHT + 8, f"A kernel of {view} by {view} numbers, nine of them weights, the others zero", *parts)
+    return svg(HEIGHT + 8, f"A kernel of {view} by {view} numbers, nine of them weights", *parts)
 
 
 LESSON = Lesson(
     name="Atrous",
     title="Look further, not at less",
     text="""
-Pooling widens the view at the cost of resolution. An **atrous convolution** moves the taps of its kernel apart instead: at
-rate *r* a 3 × 3 kernel sees 2*r* + 1 cells a side, with nine weights, on a map as large as before. It equals a large kernel
-with zeros between the taps (*à trous*: with holes); the figure runs both.
-
-But taps beyond the map read padding and learn nothing there.
+Pooling widens the view at the cost of resolution. An **atrous convolution** (*à trous*: with holes) moves the taps of its
+kernel apart instead: at rate *r* a 3 × 3 kernel sees 2*r* + 1 cells a side, and the map keeps its size. But taps beyond the
+map read padding and learn nothing there.
 """,
-    question="On a map of 32 × 32, which rate turns the 3 × 3 convolution into a 1 × 1 convolution at every position?",
+    question="On 32 × 32 cells, which rate makes it a 1 × 1 convolution everywhere?",
     answer="""
-Rate 32: a tap 32 cells away is off the map from everywhere, only the middle one is left: 1/9 = 11 %. At rate 18 the corners
-still have 4 taps, the map's middle one. DeepLab v3 therefore added image pooling: the next lesson.
+Rate 32: only the middle tap is ever on the map, 1/9 = 11 %. At rate 18 the corners still have 4 taps, the map's middle one.
+DeepLab v3 therefore added image pooling.
 """,
     controls=lambda: [
         slider("Atrous rate", 6, *RATES),

@@ -47,7 +47,7 @@ def draw(photo: str, seen: Any) -> str:
     same = (results[0].labels == results[1].labels).mean()
     how = f"both see it at {first} pixels" if first == second else f"they see it at {first} and {second} pixels"
     panels = [_picture(result) for result in results]
-    panels.append(panel("What the cards say", _bars(), "Each scored and counted at its own size."))
+    panels.append(panel("What the cards say", _bars(), "Each at its own size."))
     moved = "".join(_moved(photo, result) for result in results)
     words = f"On this photo they agree on <b>{same:.1%}</b> of the pixels; {how}{moved}"
     over = drawing.over(photo, memory.display(photo), VOC)
@@ -124,17 +124,15 @@ LESSON = Lesson(
     name="Trained start",
     title="What a trained start is worth",
     text="""
-The networks so far had learned from more than a million photos before their first one here. U-Net's authors began with
-**random numbers**, and so does the second network, their own at 3/8 of its width.
+The networks so far had first learned from more than a million photos. U-Net's authors began with **random numbers**, and so
+does the second network, their own at 3/8 of its width.
 
-It is no clean experiment: backbone, size of the photo and crops differ too. And the bar of crops counts only those **since
-the start**; what the start had seen before stands under the first picture.
+It is no clean experiment: backbone, photo size and crops differ too.
 """,
-    question="Does it do worse because it sees the photo at another size? Let both see it at the same.",
+    question="Does it do worse because it sees the photo at another size?",
     answer="""
-The line below the figure counts, on your photo, how many pixels each labels otherwise than at its own size; the notes say
-what it then finds. Over all validation photos the first bars decide. A few thousand photos teach that a class ends where a
-colour does, hardly what makes a dog of it: that is what a trained start brings along.
+The line below the figure counts the labels that this changes; over all validation photos the first bars decide. A few
+thousand photos teach that a class ends where a colour does, hardly what makes a dog of it: a trained start brings that along.
 """,
     controls=lambda: [radio("The photo is seen", list(sizes()))],
     figure=draw,

@@ -104,7 +104,7 @@ def _output(size: int, cell: int, grid: Grid, off: float) -> str:
     was, now = (EDGE + (STRIDE * cell + step + 0.5) * scale for step in (0.0, off))
     ring = f'<circle class="was" cx="{was:.4g}" cy="{was:.4g}" r="11"/>'
     cross = f'<path class="now" d="M{now - 7:.4g} {now:.4g}h14M{now:.4g} {now - 7:.4g}v14"/>'
-    words = f"The dot enlarged again, its middle {off:.1f} pixels from where it was"
+    words = f"The dot's middle, {off:.1f} pixels from where it was"
     return svg(PANEL, words, photograph(Image.fromarray(grey), EDGE, EDGE, side, side, "map"), _frame(), ring, cross)
 
 
@@ -131,16 +131,16 @@ LESSON = Lesson(
     text="""
 A symmetric 3 × 3 convolution of stride 2 is centred on every second pixel, from the first on. After four, cell *i* lies
 **exactly at pixel 16*i***. At a size of 16*k* + 1 the last cell lies on the last pixel, and enlarging **corner to corner**
-puts every score back on its pixel.
+puts every score back in place.
 
-Most libraries enlarge **half-pixel**, as if a cell lay in the middle of 16 pixels. That is right after poolings of even
-width; here it moves the label map against the photo.
+Most libraries enlarge **half-pixel**, as if a cell lay in the middle of 16 pixels. That suits poolings of even width, but
+shifts the label map here.
 """,
-    question="Which of the four combinations move the dot? Does a size of 16k + 1 alone mend it?",
+    question="Which of the four combinations move the dot?",
     answer="""
-Corner to corner never moves it. Half-pixel, 128 pixels move every cell by 7.5, and 129 squeeze the map: only its middle
-stays. For the public DeepLab v3 on our 225 validation photos that is worth 5 points: mIoU-7 0.830 at 16*k* + 1 corner to
-corner, 0.815 half-pixel, and 0.776 at 512 × 384 half-pixel, with the same weights.
+Corner to corner never does. Half-pixel, 128 pixels move every cell by 7.5, and 129 squeeze the map: only its middle stays.
+On our 225 validation photos the public DeepLab v3 has mIoU-7 0.830 at 16*k* + 1 corner to corner, 0.815 half-pixel, and
+0.776 at 512 × 384 half-pixel.
 """,
     controls=lambda: [
         radio("Size of the input", list(SIZES)),

@@ -58,16 +58,16 @@ LESSON = Lesson(
     name="Pyramid pooling",
     title="Any map, always 21 numbers a channel",
     text="""
-Lesson 1 gave up the fully connected layer. **Spatial pyramid pooling** makes its input fit instead: lay 4 × 4 bins over a
-map of any size and keep each bin's maximum; then 2 × 2 bins, then one. That is 16 + 4 + 1 = 21 numbers a channel: coarse
-about *where*, exact about *what*.
+**Spatial pyramid pooling** makes any map fit a fully connected layer: it keeps the maximum of each of 4 × 4 bins, then of
+2 × 2, then of one. These 16 + 4 + 1 = 21 numbers a channel are coarse about *where*, exact about
+*what*.
 
 DeepLab borrows the scales, not the pooling: a label map needs an answer for every place.
 """,
-    question="A side of 3 cells has no four equal parts. What becomes of the 4 × 4 bins, and of the 21 numbers?",
+    question="On a side of 3 cells, what becomes of the 4 × 4 bins, and of the 21 numbers?",
     answer="""
-The bins overlap: along *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ up to ⌈(*i*+1)·*n*/4⌉, so that neighbours share the
-shaded cells. There are still 21 maxima a channel, even for a single cell.
+The bins overlap: along *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ to ⌈(*i*+1)·*n*/4⌉, and neighbours share the shaded
+cells. Even a single cell gives 21 maxima a channel.
 """,
     controls=lambda: [
         slider("Height of the map", 13, *SIDES),

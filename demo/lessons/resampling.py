@@ -128,18 +128,17 @@ LESSON = Lesson(
     name="Down and up",
     title="Down, and up again",
     text="""
-A **strided convolution** makes a map smaller: its kernel jumps `stride` cells. Beyond the edge it reads padding, zeros.
+A **strided convolution** shrinks a map: its kernel jumps `stride` cells. Beyond the edge it reads padding, zeros.
 
-A **transposed convolution** walks the same connections back: each *input* cell stamps the kernel onto the output, `stride`
-cells apart. Overlaps add up, padding cuts the border off. It undoes the size, not the numbers.
+A **transposed convolution** goes back: each *input* cell stamps the kernel onto the output, `stride` cells apart. Overlaps
+add up, and padding cuts the border off. It undoes the size, not the numbers.
 
-All weights and inputs are 1: a number counts the input cells in it.
+All weights and inputs are 1: numbers count input cells.
 """,
-    question="Transposed, kernel 3, stride 2, stepped to the end: why do some cells count 4 and others 1, and which kernel mends it?",
+    question="Why do the counts of the transposed convolution differ at its last step, and which kernel mends it?",
     answer="""
-At stride 2, stamps of width 3 overlap in every other row and column: cells are hit 1, 2 or 4 times, a chequerboard that
-shows in pictures. A multiple of the stride hits every inner cell equally: kernel 2 once (U-Net's paper), 4
-four times (FCN's).
+At stride 2, stamps of width 3 overlap in every other row and column: cells are hit 1, 2 or 4 times, a chequerboard. A
+multiple of the stride hits inner cells equally: kernel 2 once (U-Net's paper), 4 four times (FCN's).
 """,
     controls=lambda: [
         radio("Convolution", [DOWN, UP]),

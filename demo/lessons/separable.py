@@ -83,17 +83,16 @@ LESSON = Lesson(
     name="Separable",
     title="One product, taken apart",
     text="""
-A plain convolution looks around *and* mixes all channels; at once, the costs multiply. A **depthwise separable
-convolution** does one after the other: one flat kernel a channel looks around, then a 1 × 1 convolution mixes. The product
-becomes a sum.
+A plain convolution looks around *and* mixes channels in one step, and the costs multiply. A **depthwise separable
+convolution** looks around with one flat kernel a channel, then mixes by a 1 × 1 convolution: the product becomes a sum.
+DeepLab v3+ builds its ASPP and decoder this way.
 
-The sliders start at the article's example: 12 × 12 × 3 to 8 × 8 × 256, kernel 5 × 5. DeepLab v3+ builds its ASPP and decoder
-this way.
+The sliders start at the article's example.
 """,
-    question="What saves most, a larger kernel or more output channels? Is there a setting where it costs more?",
+    question="What saves most, a larger kernel or more output channels? Can it cost more?",
     answer="""
-The share is 1/*out* + 1/*k*². With one output channel it costs *more*: there is nothing to mix into. Beyond a hundred only
-the kernel counts: at 3 × 3 the share stays above 1/9, at 5 × 5 above 1/25.
+The share is 1/*out* + 1/*k*². One output channel costs *more*: there is nothing to mix into. Beyond a hundred only the
+kernel counts: the share stays above 1/9 at 3 × 3, 1/25 at 5 × 5.
 """,
     controls=lambda: [
         slider("Output side", 8, 1, 64),

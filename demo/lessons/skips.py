@@ -79,23 +79,22 @@ def _picture(labels: NDArray[np.uint8], zoom: int, name: str) -> str:
     """The middle of the photo, and of the labels over it."""
     height, width = labels.shape
     left, top = (width - width / zoom) / 2, (height - height / zoom) / 2
-    words = f"The photo under the label map of {name}: {(labels > 0).mean():.0%} of it is no background"
+    words = f"The label map of {name}: {(labels > 0).mean():.0%} of it is no background"
     return close_up(words, labels, (left, top, width - left, height - top))
 
 
 LESSON = Lesson(
     name="Skips",
-    title="What the coarse map knows, where the fine one does",
+    title="Coarse maps know what, fine ones where",
     text="""
-FCN's deepest map knows *what* is there, but not *where* in its large cells the edge runs. So FCN scores finer maps too,
-each with a 1 × 1 convolution, doubles the coarse scores with a transposed convolution and adds both. The paper goes from
-stride 32 to 16 and 8. Ours, on MobileNet v2, goes from 16, **FCN-16s**, to **8s** and **4s**. All three were trained.
+FCN's deepest map knows *what* is there, but not *where* in its large cells the edge runs. So FCN scores finer maps too, by
+1 × 1 convolutions, doubles the coarse scores by a transposed convolution and adds both. The paper goes from stride 32 to 16
+and 8, our FCN on MobileNet v2 from 16 to 8 and 4. All three were trained.
 """,
-    question="From 16s to 4s there are sixteen times as many cells. What changes: the classes, or their edges?",
+    question="From 16s to 4s, what changes: the classes or their edges?",
     answer="""
-The notes count it on your photo: how many pixels change, and how many of those lie near an edge of the finest map. Zoom in
-to see them. Elsewhere look for specks: sixteen times as many cells can err, each on less of the photo. In the paper the
-skips took the mIoU from 59.4 to 62.7.
+The notes count it; zoom in on the edges. Elsewhere look for specks: sixteen times as many cells can err, each on less of the
+photo. In the paper the skips took the mIoU from 59.4 to 62.7.
 """,
     controls=lambda: [radio("Enlarged", [CELLS, SMOOTH]), slider("Zoom", 1, 1, 6)],
     figure=draw,

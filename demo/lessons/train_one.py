@@ -103,28 +103,26 @@ def draw(strides: Any, backbone: Any) -> str:
             f"{found.tip:.0%} of it found",
         ),
     )
-    summary = f"Tip: {found.tip:.0%} found. Towers: {found.towers:.1%} of the boxes around them taken for the rocket."
+    summary = f"Towers: {found.towers:.1%} of the boxes around them taken for the rocket."
     over = drawing.over(str(PHOTO), memory.display(str(PHOTO)), CLASSES)
     return figure("lesson-11-train-one", panels, summary, over)
 
 
 LESSON = Lesson(
     name="Train one yourself",
-    title="Six strokes, and the network knows a rocket",
+    title="Six strokes for a rocket",
     text="""
-No network here was taught rockets. But a score layer is small: a 1 × 1 convolution, two numbers for every channel. Six
-strokes of a brush give fifty labelled cells at stride 32 and 1,200 at stride 4, and the layer that fits them best is found
-in less than a tenth of a second. The backbone stays as it is: what the layer finds, the features knew.
+A score layer is small: a 1 × 1 convolution, two numbers a channel. Six brush strokes fit it in less than a tenth of a
+second. The backbone never learnt rockets and stays as it is: what the layer finds, the features knew.
 
-The strokes cover the rocket's body but not its **tip**, and one **tower** of four. A stride chooses which features the
-layer sees; of several, the scores are summed, as in FCN.
+The strokes spare the rocket's **tip** and three of four **towers**. The scores of several strides are summed, as in FCN.
 """,
-    question="Which stride finds the rocket's tip, and which knows the rocket from the towers?",
+    question="Which stride finds the tip, and which knows the rocket from the towers?",
     answer="""
-Stride 32 finds three quarters of the tip and hardly any tower, but its outline is as soft as its cells are large. Stride 4
-keeps to the edges, but sees "bright and upright": it loses three quarters of the tip and takes six times as much of the
-towers. Their sum finds nearly all of the tip and hardly more of the towers than stride 32: deep features say *what*, fine
-ones *where*. With **random weights** less of the tip is found, and stride 32 takes several times as much of the towers.
+Stride 32 finds three quarters of the tip and hardly any tower, but its outline is soft. Stride 4 keeps to the edges, but
+sees "bright and upright": it finds a quarter of the tip and takes six times as much of the towers. Their sum finds nearly
+all of the tip and hardly more tower than stride 32: deep features say *what*, fine ones *where*. **Random weights** find less
+of the tip, and at stride 32 take several times as much tower.
 """,
     controls=lambda: [radio("Strides", list(STRIDES)), radio("Backbone", [TRAINED, RANDOM])],
     figure=draw,

@@ -148,18 +148,16 @@ LESSON = Lesson(
     name="U-Net's path",
     title="Down the U and up again",
     text="""
-FCN adds maps of *scores*. **U-Net** hands over the *features*, at every scale: each step up enlarges the map by a 2 × 2
-transposed convolution, puts the skip beside it (concatenated, not added) and lets two 3 × 3 convolutions make one of both.
-Each halving of the size doubles the channels.
+FCN adds *scores*; **U-Net** hands over *features*. Each step up doubles the map by a 2 × 2 transposed convolution,
+concatenates the skip and merges both by two 3 × 3 convolutions.
 
-The paper's convolutions have no padding: each costs a border of one pixel, skips are **cropped**, and only the middle of
-the tile gets labels. With padding nothing is lost, and the border is guessed from zeros.
+The paper does not pad: each 3 × 3 costs a border of one pixel, skips are **cropped**, and only the tile's middle gets
+labels. Padding loses nothing, but guesses the border from zeros.
 """,
-    question="The paper turns 572 × 572 pixels into 388 × 388 labels. Does a larger tile lose more? And one of 576?",
+    question="Does a tile larger than 572 lose more? Does one of 576 work?",
     answer="""
-Every tile loses 92 pixels a side, so a larger one a smaller *share*: 572 keeps 46 %, 892 keeps 63 %. Not every size works:
-a map must be even where it is pooled, or crop and skip would not meet; 576 fails. Sides that work are 16 apart: 556, 572,
-588.
+Every tile loses 92 pixels a side, so a larger one a smaller *share*: 572 keeps 46 %, 892 keeps 63 %. 576 fails: a map must
+be even where it is pooled, or crop and skip would not meet. Sides that work are 16 apart.
 """,
     controls=lambda: [
         radio("Convolutions", [("unpadded (paper)", "valid"), ("padded", "same")]),
@@ -167,6 +165,6 @@ a map must be even where it is pooled, or crop and skip would not meet; 576 fail
         slider("Side of the tile", 572, *TILES, step=4),
     ],
     figure=draw,
-    see=See("anatomy", "The same path, narrower, as it was trained here", "unet_width24"),
+    see=See("anatomy", "The same path, as trained here", "unet_width24"),
     on_photo=True,
 )
