@@ -28,16 +28,16 @@ RATES = (1, 24)
 TABLE_WIDTH = 710
 """What the widest table of parts takes, in pixels: where two such tables have no room, one stands below the other."""
 
-IDLE = "{} has no ASPP: no rate or stride to set. Choose a DeepLab to use them."
+IDLE = "{} has no ASPP: no rate or stride to set."
 STRIDE_ALONE = "{} has no ASPP, so no rate; its backbone can be dilated."
-ACTIVE = "Rate 6 runs the ASPP at 6, 12 and 18; a smaller output stride keeps the backbone's last maps larger."
-UNTRAINED = "Without trained weights: to look into, not to segment with."
+ACTIVE = "Rate 6 runs the ASPP at 6, 12 and 18; a smaller output stride keeps the last maps larger."
+UNTRAINED = "Without trained weights, it cannot segment."
 HINT = (
-    "Maps of one size share a row. A box is a run of layers; the sheets behind it stand for channels, its bar for "
-    "multiply-accumulates. Dashed arrows are skip connections."
+    "Maps of one size share a row. A box is a run of layers; its sheets stand for channels, its bar for multiply-accumulates. "
+    "Dashed arrows are skip connections."
 )
 
-COUNTING = '<p class="hint">Counting what the other networks cost at this size …</p>'
+COUNTING = '<p class="hint">Counting the other networks …</p>'
 
 
 def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
@@ -193,7 +193,7 @@ def others_table(chosen: Anatomy, others: list[Anatomy]) -> str:
 <table class="classes anatomy"><caption>All networks on {chosen.width} × {chosen.height} pixels</caption>
 <thead><tr><th scope="col">Network</th><th scope="col">Parameters</th><th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
-<p class="hint">The DeepLabs at the output stride and rates that are theirs, the chosen one as it is set.</p>"""
+<p class="hint">The others run at their own stride and rates.</p>"""
 
 
 def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs: int) -> str:
@@ -212,8 +212,8 @@ def layers_table(found: Anatomy) -> str:
 <div class="layers" tabindex="0" role="region" aria-label="Layers of {escape(found.name)}"><table class="classes anatomy">
 <thead><tr><th scope="col">Layer</th><th scope="col">What it is</th><th scope="col">Output</th><th scope="col">Parameters</th>
 <th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>{groups}</table></div>
-<p class="hint">Output: width × height × channels. MACs: multiply-accumulates of convolutions. Sees: the receptive field
-along an edge, in pixels; it may be wider than the photo.</p>"""
+<p class="hint">Output: width × height × channels. MACs: multiply-accumulates of convolutions. Sees: the receptive field's
+side in pixels, which may exceed the photo's.</p>"""
 
 
 def _layer_group(part: Part) -> str:

@@ -32,9 +32,8 @@ DOUBT = 0.5
 """A pixel whose best class has less than this is more likely something else, by the network's own account."""
 
 ABOUT = (
-    "Every pixel has a probability for each class; the mask keeps the best. <b>Entropy</b> is what it forgets, in bits: 0 "
-    "where one class has it all, 1 where two share it equally, log<sub>2</sub> 21 = 4.39 where all of Pascal VOC's 21 are "
-    "equal. <b>Margin</b>: the best probability less the second best, 0 at a tie. Bright means unsure. Sure is not right, "
+    "The mask keeps each pixel's most probable class. <b>Entropy</b> is what it forgets, in bits: 0 for one sure class, 1 for "
+    "two equal ones. <b>Margin</b> is the best probability less the second best. Bright means unsure. Sure is not right, "
     "above all about things never taught."
 )
 
@@ -106,12 +105,12 @@ def figures(over: str, found: Certainty, settings: Settings) -> str:
     ahead = view.data_url(map_image(found.margin, 1, "inferno_r"), "PNG")
     doubted = (found.confidence < DOUBT).mean()
     means = (
-        f"Mean confidence {found.confidence.mean():.1%}, mean entropy {found.entropy.mean():.2f} bits, mean margin "
+        f"Mean confidence {found.confidence.mean():.1%}, entropy {found.entropy.mean():.2f} bits, margin "
         f"{found.margin.mean():.2f}. The best class has less than {DOUBT:.0%} on {doubted:.1%} of the photo."
     )
     classes = ", ".join(settings.card.classes[index] for index in np.unique(found.labels))
     bits_scale = scale("inferno", ("0", "0.5", "1", "1.5", "≥ 2"), "entropy from 0, sure, to 2 bits or more")
-    ahead_scale = scale("inferno_r", ("0: a tie", "0.5", "1"), "margin from 0, a tie and bright, to 1, sure and dark")
+    ahead_scale = scale("inferno_r", ("0: a tie", "0.5", "1"), "margin from 0, a tie, to 1, sure")
     name = settings.card.name
     return f"""<p class="figure-of-merit" role="status">{means}</p>
 <div class="panels" {over}>
@@ -134,8 +133,8 @@ def classes_table(found: Certainty, classes: ClassList) -> str:
 <table class="classes"><caption>By class, means over its pixels</caption><thead><tr><th scope="col">Class</th>
 <th scope="col">Share</th><th scope="col">Confidence</th><th scope="col">Entropy (bits)</th><th scope="col">Margin</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
-<p class="hint">Computed at {found.labels.shape[1]} × {found.labels.shape[0]} pixels, the size at which the network sees the photo.
-Of a uniform answer the entropy would be {math.log2(len(classes.names)):.2f} bits.</p>"""
+<p class="hint">Computed at {found.labels.shape[1]} × {found.labels.shape[0]} pixels, as the network sees the photo.
+A uniform answer has log<sub>2</sub> {len(classes.names)} = {math.log2(len(classes.names)):.2f} bits.</p>"""
 
 
 def _row(found: Certainty, index: int, classes: ClassList) -> str:

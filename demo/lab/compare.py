@@ -155,8 +155,7 @@ def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, i
     ]
     if len({zoo.card(model).classes for _, (model, _, _) in wanted}) > 1:
         raise ValueError(
-            "these networks know different classes, so their answers cannot be held against each other: choose some that "
-            "know the same, and none in the slots left over"
+            "these networks know different classes: choose some that know the same, and none in the slots left over"
         )
     return wanted
 
@@ -200,9 +199,7 @@ def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | 
     """
     card = zoo.card(model)
     if not card.at_hand:
-        raise ValueError(
-            f"the weights of {card.name} are not at hand; choose it in the Segment tab first, to fetch them"
-        )
+        raise ValueError(f"the weights of {card.name} are not at hand; choose it in the Segment tab to fetch them")
     settings = chosen(card, rate, stride)
     return card.name, settings.atrous_rate, settings.output_stride if card.chooses_stride else None
 
@@ -246,10 +243,10 @@ def _compared(slots: Sequence[Slot]) -> str:
     )
     first, second = (f"{slot.letter}: {escape(zoo.card(slot.result.model).title)}" for slot in slots[:2])
     return f"""<div class="zooming">{_range("Zoom", "--zoom", 1, 8, 1)}{_range("Across", "--x", 0, 100, 50)}{_range("Down", "--y", 0, 100, 50)}
-<span class="hint">Or point at a place in a picture.</span></div>
+<span class="hint">Or point at a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
 <div class="pair"><figure><figcaption>Where they disagree</figcaption>
-<div class="picture" role="img" aria-label="Map of disagreement: {sentence}"><div class="zoomed">{drawing.layer(number - 1, ANSWERS)}</div></div>
+<div class="picture" role="img" aria-label="Disagreement: {sentence}"><div class="zoomed">{drawing.layer(number - 1, ANSWERS)}</div></div>
 <p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
 <figure><figcaption>{first} | {second}</figcaption>
 <div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
@@ -277,7 +274,7 @@ def table(slots: Sequence[Slot]) -> str:
     )
     rows = "".join(_row(slot, slots[0], found) for slot in slots)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="Cost and class shares">
-<table class="classes anatomy"><caption>What it costs, and what share of the photo each class gets</caption>
+<table class="classes anatomy"><caption>Costs, and each class's share of the photo</caption>
 <thead><tr><th scope="col">Network</th><th scope="col">Rate, stride</th><th scope="col">Working size</th><th scope="col">Parameters</th><th scope="col">MACs</th>
 <th scope="col">File</th><th scope="col">Backbone</th><th scope="col">Decoder</th><th scope="col">Agrees with {slots[0].letter}</th>
 {heads}</tr></thead><tbody>{rows}</tbody></table></div>"""

@@ -29,12 +29,12 @@ SIDE = 640
 """The longer side of the label maps in pixels: sharp when a cell is enlarged, and 18 of them are made."""
 
 ABOUT = (
-    "The same weights with taps moved and strides changed: rate 6 runs the ASPP at 6, 12 and 18, the output stride sets how "
-    "fine its map is. Choose a cell to enlarge it."
+    "The weights stay the same. Rate 6 runs the ASPP at 6, 12 and 18; the output stride sets how fine its map is. Choose a "
+    "cell to enlarge it."
 )
 KEY = (
-    "In a cell: the decoder's milliseconds, the share of taps that land on the map, and of pixels labelled otherwise than as "
-    "trained (solid frame). Dashed: the same field of view, rate × stride."
+    "In a cell: the decoder's time, the taps on the map, and the pixels that differ from the trained setting (solid "
+    "frame). Dashed: the same field of view, rate × stride."
 )
 
 
@@ -308,5 +308,4 @@ def _detail(
 {drawing.picture(f"Difference map: {change}", drawing.differences(result.labels, trained.labels))}</figure></div>
 <ul class="legend" aria-label="Legend">{view.legend(result)}</ul>
 <p>{escape(change)}</p>
-<p>Taps of the first branch stand {apart} apart (rate × stride). On the map of {width} × {height} cells
-land, of each branch's taps, {branches}.</p></section>"""
+<p>The first branch's taps stand {apart} apart (rate × stride). Of the taps, {branches} land on the {width} × {height} map.</p></section>"""

@@ -36,8 +36,8 @@ SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
 ABOUT = (
-    "A part that is off hands zeros on; all else stays as trained. So this shows what the network <i>relies</i> on, not how "
-    "well one trained without the part would do."
+    "A part that is off hands zeros on; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
+    "one trained without the part would do."
 )
 TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."
 
@@ -250,7 +250,7 @@ def figures(over: str, card: Card, off: list[str], full: Labels, rest: Labels, t
 {_figure(card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
 <figure><figcaption>Difference: {share}</figcaption>
 {drawing.picture(f"Difference map: {share} change", drawing.differences(full, rest))}
-<p class="hint">Yellow: another class than with all parts on.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
+<p class="hint">Yellow: the class changes.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
 
 
 def _zeroed(card: Card, name: str) -> str:
@@ -285,7 +285,7 @@ def overview_grid(over: str, card: Card, full: Labels, each: dict[str, Labels], 
     best = truth.miou(full, len(card.classes))
     beside = f" The full network: {best}." if best else ""
     return f"""<h2 class="overview-title">Each part off by itself, most changed first</h2>
-<p class="hint">In yellow, and as a share: the pixels whose class changes.{beside}</p>
+<p class="hint">Yellow: pixels whose class changes.{beside}</p>
 <ul class="overview" {over}>{cells}</ul>"""
 
 

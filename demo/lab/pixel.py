@@ -27,9 +27,9 @@ LAYERS = ("Effective field", "Theoretical field", "Taps")
 WINNER = "the best class"
 
 ABOUT = (
-    "<b>Theoretical field</b>: no pixel outside can move this one's scores. <b>Taps</b>: the cells of the backbone's last map "
-    "that the ASPP reads; off the map, zeros. <b>Effective field</b>: how much each pixel moves the score followed, the size "
-    "of its gradient."
+    "<b>Theoretical field</b>: no pixel outside can move this one's scores. <b>Taps</b>: the cells of the backbone's "
+    "last map that the ASPP reads. <b>Effective field</b>: how much each pixel moves the score, the size of its "
+    "gradient."
 )
 
 

@@ -40,11 +40,10 @@ def _theory(settings: Settings, looked: Look) -> str:
     start = "everything, because image pooling sees the whole photo. Without it, " if pooled else ""
     size = field_size(settings.card.name, settings.rate, settings.stride)
     extent = f"up to {size} × {size} pixels around this one" if size < math.inf else "the whole photo, of any size"
-    here = f"the box, {area:.0%} of the photo" if area < 1 else "the whole photo, so its edge is the box"
     if area == 1:
-        here = "so the field reaches beyond it on every side: the box is the photo's own edge"
+        here = "so the field reaches beyond it on every side"
     elif size > min(width, height):
-        here = f"so the field is larger than it: the box is what lies in it, {area:.0%} of the photo"
+        here = f"so the field is larger: the box is {area:.0%} of the photo"
     else:
         here = f"and the box is {area:.0%} of it"
     return f"<b>Theoretical field</b>: {start}{extent}. The network sees the photo at {width} × {height}, {here}."

@@ -32,7 +32,7 @@ def figure(photo: memory.Display, settings: Settings, looked: Look, heat: Values
     grey = ImageEnhance.Brightness(ImageEnhance.Color(photo.photo).enhance(0.15)).enhance(0.55)
     pixel = "({}, {})".format(*(int(part * size) for part, size in zip(_centre(looked), photo.size, strict=True)))
     name = escape(settings.card.classes[looked.followed])
-    described = f"The photo with pixel {pixel} marked, its receptive field and the taps on the backbone's last map"
+    described = f"Pixel {pixel}, its receptive field and the taps on the backbone's last map"
     return f"""<figure class="looked-at"><figcaption>{escape(settings.sentence)}, pixel {pixel}: score of {name}</figcaption>
 <div class="picture"><svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(described)}" font-family="system-ui, sans-serif">
 <clipPath id="pixel-photo"><rect width="{width}" height="{height}"/></clipPath>{_padding(looked, border, unit)}
@@ -40,7 +40,7 @@ def figure(photo: memory.Display, settings: Settings, looked: Look, heat: Values
 {_heat(heat, looked)}{_boxes(looked, unit)}
 <g class="taps">{_taps(looked, border, unit)}</g>
 {_cross(looked, unit)}</svg></div>
-{scale("inferno", ("0", "1/16", "1/4", "9/16", "most"), "effective field from nothing, dark, to the most, bright")}
+{scale("inferno", ("0", "1/16", "1/4", "9/16", "most"), "effective field from nothing to the most")}
 <p class="hint">{_key(looked)} {"Computing the effective field …" if heat is None else ""}</p>
 {save_button(f"{settings.card.name}_pixel.png")}</figure>"""
 
@@ -50,7 +50,7 @@ def _key(looked: Look) -> str:
     words = ["Click the photo, or move the sliders.", "White box: the theoretical field."]
     dashed = {branch.box for branch in looked.branches if branch.rate} - {looked.box}
     if dashed:
-        words.append("Dashed: what one branch sees alone, in the colour of its taps.")
+        words.append("Dashed: one branch's field, in the colour of its taps.")
     if any(branch.inside < len(branch.taps) for branch in looked.branches):
         words.append("Hollow taps are off the map.")
     return " ".join(words)

@@ -56,13 +56,12 @@ SCRATCH = "unet_width24"
 STRIDES = (32, 16, 8, 4)
 
 ABOUT = (
-    "Each stroke labels the cells of the feature maps that lie under it. On these a 1x1 convolution is fitted (multinomial "
-    "logistic regression, solved to the end), one for each stride chosen, and their scores are summed as in FCN. The "
-    "backbone stays as it is, so what you see is what it already knew. It is told apart only from what you painted: if the cars "
-    "come along with the road, one stroke of background on a car does more than another on a house. <b>Try:</b> stride 32 alone, "
-    "then 8 alone, then all; then the same strokes on random weights. On the cup the curve shows the IoU after every stroke. "
-    "Without a mouse: Tab to the photo, then arrows move the brush by its width, Shift with arrows paints a line, Space a dab; "
-    "1 to 6 choose the class, 0 the eraser, Backspace takes the last stroke back."
+    "A stroke labels the cells of the feature maps under it. On these a 1x1 convolution is fitted (multinomial "
+    "logistic regression, solved to the end), one a stride, and the scores are summed as in FCN. The backbone stays as "
+    "it is: you see what it already knew. If cars come along with the road, one stroke of background on a car does "
+    "more than another on a house. <b>Try</b> stride 32, then 8, then all; then random weights. Without a mouse: Tab "
+    "to the photo; arrows, Space and Shift paint, 1 to 6 choose the class, 0 the eraser, Backspace takes a stroke "
+    "back."
 )
 
 TEMPLATE = """<div class="teach">
@@ -83,8 +82,8 @@ TEMPLATE = """<div class="teach">
 <div class="fitted"><div class="facts" role="status"></div><div class="curve" hidden>
   <svg viewBox="0 0 200 70" role="img" aria-label="IoU over the number of strokes"></svg><span></span></div></div>
 <p class="aside said" role="status"></p>
-<p class="aside" id="teach-keys">Arrows move the brush by its width, with Shift they paint a line. Space paints a dab. 1 to 6 choose the
-  class, 0 the eraser. Backspace takes the last stroke back.</p>
+<p class="aside" id="teach-keys">Arrows move the brush, with Shift they paint a line. Space paints a dab. 1 to 6 choose the class, 0 the
+  eraser. Backspace takes a stroke back.</p>
 </div>"""
 KEYS = '<span class="keys" aria-hidden="true">Arrows move, Space dabs, Shift draws</span>'
 CANVAS = (

@@ -21,9 +21,8 @@ from . import Shown
 TITLE = "Weights that fit"
 
 ABOUT = (
-    "Weights are learnt for taps a certain distance apart; moved to another rate, they meet features they never met in "
-    "training. These decoders were trained alike on DeepLab v3's frozen backbone, only the rate differs: does training there "
-    "bring back what moving loses?"
+    "Weights moved to another rate meet features they never met in training. These decoders were trained alike on DeepLab v3's "
+    "frozen backbone, each at its rate: does that bring back what moving loses?"
 )
 TAUGHT = zoo.card(rates.NETWORK).title
 KINDS = (
@@ -121,11 +120,11 @@ def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) 
     differs = float(np.mean(moved.labels != fitted.labels))
     same = ""
     if (rate, stride) == rates.HOME:
-        same = " Trained at this rate, both are the same decoder."
+        same = " Both are the same decoder."
     elif rate * stride == math.prod(rates.HOME):
-        same = " Rate × stride, and so the field of view, is as where they were trained."
+        same = " Rate × stride, and so the field of view, is as trained."
     return (
-        f"{TAUGHT} at atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with the weights of rate 6, "
+        f"{TAUGHT} at rate {rate}, stride {stride}: mIoU-7 {scores[0]:.3f} with rate 6's weights, "
         f"{scores[1]:.3f} with weights trained there; on this photo they differ on {differs:.1%} of the pixels.{same}"
     )
 
@@ -153,7 +152,7 @@ def plot(measured: dict[str, Any], chosen: tuple[int, int]) -> str:
         for stride in (16, 8):
             line = sorted((row for row in measured[kind] if row["stride"] == stride), key=_field)
             parts += _line(f"{kind} stride{stride}", line, [place(row) for row in line], chosen)
-    title = "mIoU-7 over the atrous rate, weights moved and weights trained there; the table below has the numbers"
+    title = "mIoU-7 over the atrous rate; the table below has the numbers"
     return figures.svg(HEIGHT, title, *parts, width=WIDTH)
 
 
@@ -188,7 +187,7 @@ def _line(
 def _key() -> str:
     return (
         '<span class="fit-key moved"></span> rate 6 moved <span class="fit-key fitted"></span> trained at the rate. Full: '
-        "stride 16; hollow: 8; large: chosen. The scale does not begin at 0."
+        "stride 16; hollow: 8; large: chosen."
     )
 
 
