@@ -19,16 +19,16 @@ PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
 """The photos that a link can name; some of them are no longer offered."""
 
 OFFERED = {
-    "raft": ("Rafting", "People and a boat touch: where does each network put the border?"),
-    "rider": ("Rider and horse", "Two classes in one outline: look between rider and saddle."),
-    "hug": ("Dog and owner", "A dog on its hind legs: is all of it a dog to every network?"),
-    "motorbikes": ("Motocross start", "Many riders in a row: compare the families, then move the rate."),
-    "boats": ("Sailing boats", "Thin masts, large sails: what is lost at output stride 32?"),
-    "bear": ("Child and teddy bear", "A toy is none of the twenty classes: what is it taken for?"),
-    "dogs": ("Two dogs", "Thin legs: compare their edges at output strides 8 and 32."),
-    "parrots": ("Two macaws", "An easy one: where do the networks still differ?"),
-    "coffee": ("A cup", "A cup is no class: what is it taken for, and by which network?"),
-    "cat": ("A cat's face", "It fills the photo: which settings change anything, and where?"),
+    "raft": ("Rafting", "Where does each network put the border between people and boat?"),
+    "rider": ("Rider and horse", "Two classes in one outline: look at the saddle."),
+    "hug": ("Dog and owner", "Is all of it a dog to every network?"),
+    "motorbikes": ("Motocross start", "Many riders: compare the families, then move the rate."),
+    "boats": ("Sailing boats", "Thin masts: what is lost at output stride 32?"),
+    "bear": ("Child and teddy bear", "A toy is no class: what is it taken for?"),
+    "dogs": ("Two dogs", "Thin legs: compare output strides 8 and 32."),
+    "parrots": ("Two macaws", "An easy one: where do networks still differ?"),
+    "coffee": ("A cup", "A cup is no class: which network takes it for what?"),
+    "cat": ("A cat's face", "It fills the photo: which settings change anything?"),
 }
 """Title and what to look for, by name, in order."""
 LABELLED = {"coffee": "cup", "astronaut": "helmet"}

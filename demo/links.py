@@ -29,7 +29,7 @@ from .server.settings import updates, whole
 
 OWN = "own"
 """What stands for a photo that no link can name."""
-OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example, and can upload the photo again."
+OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example."
 
 
 NONE: Mapping[str, gr.Component] = {}

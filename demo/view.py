@@ -14,7 +14,7 @@ from segmodels.labels import VOC, ClassList
 
 def empty() -> str:
     """What stands there before the first photo."""
-    return '<div class="panels empty"><p>Drop in a photo, or pick one of the examples, to see it segmented.</p></div>'
+    return '<div class="panels empty"><p>Drop in a photo, or pick an example.</p></div>'
 
 
 def problem(sentence: str) -> str:
@@ -99,8 +99,8 @@ def summary(result: Segmentation) -> str:
 
 
 VOC_NOTHING = (
-    "The network found nothing here: it was taught twenty things, among them people, cats, dogs, horses, birds, cars, "
-    "boats and sofas, and took all of this photo for background. What is small in a large photo may be too small for it."
+    "The network found nothing here: it was taught twenty things, among them people, cats, birds and cars. "
+    "What is small in a large photo may be too small for it."
 )
 NAMED = 8
 """Of classes of one's own, so many are named."""

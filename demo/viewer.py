@@ -11,7 +11,7 @@ from .server.line import Answer, Line
 TEMPLATE = """<div class="panels drawn">
 <figure class="input"><figcaption>Input <small class="size"></small></figcaption>
   <div class="picture"><canvas role="img" aria-label="No photo yet"></canvas><video muted playsinline aria-label="The camera"></video>
-    <p class="empty">Drop in a photo, or pick one of the examples, to see it segmented.</p></div>
+    <p class="empty">Drop in a photo, or pick an example.</p></div>
   <div class="ways"><label class="way"><input type="file" accept="image/*,.heic,.heif">Open</label>
     <button type="button" class="way paste">Paste</button><button type="button" class="way camera">Camera</button>
     <button type="button" class="way snap">Take this photo</button><button type="button" class="way stop">Stop</button>
