@@ -187,7 +187,7 @@ def _line(
 def _key() -> str:
     return (
         '<span class="fit-key moved"></span> rate 6 moved <span class="fit-key fitted"></span> trained at the rate. Full: '
-        "stride 16; hollow: 8; large: chosen."
+        "stride 16; hollow: 8; large: chosen. The scale does not begin at 0."
     )
 
 
