@@ -117,10 +117,10 @@ def main() -> None:
     parser.add_argument("voc", type=Path)
     parser.add_argument("--unlabelled", type=Path, nargs="*", default=[], help="more folders of photos")
     parser.add_argument(
-        "--share", type=float, nargs=2, default=(0.8, 0.65), help="of the 1x1 branch's say, in v3 and v3+"
+        "--share", type=float, nargs=2, default=(0.85, 0.65), help="of the 1x1 branch's say, in v3 and v3+"
     )
-    parser.add_argument("--crops", type=int, default=2400)
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--crops", type=int, default=6400)
+    parser.add_argument("--steps", type=int, default=1800)
     arguments = parser.parse_args()
     heap.keep_freed()
     folders = [
