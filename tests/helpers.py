@@ -65,7 +65,7 @@ def unharmed(errors: list[str]) -> Iterator[None]:
     yield
     found = list(errors)
     errors.clear()
-    assert found == []
+    assert found == [], found
 
 
 def load(page: "Page", address: str) -> None:

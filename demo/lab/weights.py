@@ -124,7 +124,7 @@ def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) 
     elif rate * stride == math.prod(rates.HOME):
         same = " Rate × stride, and so the field of view, is as trained."
     return (
-        f"{TAUGHT} at rate {rate}, stride {stride}: mIoU-7 {scores[0]:.3f} with rate 6's weights, "
+        f"{TAUGHT} at atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with rate 6's weights, "
         f"{scores[1]:.3f} with weights trained there; on this photo they differ on {differs:.1%} of the pixels.{same}"
     )
 
