@@ -13,7 +13,7 @@ from demo.segment_tab import show
 from demo.server import limits
 from demo.server import line as room
 from demo.server.guard import BROKEN, NOT_AN_UPLOAD
-from demo.server.line import AT_ONCE, FULL, LONGEST, Line
+from demo.server.line import FULL, LONGEST, PLACES, Line
 from demo.server.memory import DISPLAY_SIDE
 from segmodels import zoo
 
@@ -74,7 +74,7 @@ def test_questions_are_served_in_order_so_many_at_once_and_each_has_a_place() ->
         for ticket in "abcdef":
             tasks.append(asked(ask, ticket))
             await asyncio.sleep(0)
-        await until(lambda: len(bench.begun) == AT_ONCE)
+        await until(lambda: len(bench.begun) == PLACES)
         assert line.busy
         assert [place(ticket) for ticket in "abcdef"] == [None, None, 0, 1, 2, 3]
         assert place("nobody's") is None
@@ -84,7 +84,7 @@ def test_questions_are_served_in_order_so_many_at_once_and_each_has_a_place() ->
     answers = asyncio.run(visit())
     assert answers == [{"said": ticket} for ticket in "abcdef"]
     assert sorted(bench.begun[:2]) == ["a", "b"]
-    assert bench.most == AT_ONCE == 2
+    assert bench.most == PLACES == 2
     assert not line.busy
 
 
@@ -95,7 +95,7 @@ def test_whoever_leaves_the_line_is_passed_over() -> None:
         ask, _ = line.functions(bench.answer)
         connections = [Connection() for _ in range(4)]
         tasks = [asked(ask, str(number), connection) for number, connection in enumerate(connections)]
-        await until(lambda: len(bench.begun) == AT_ONCE)
+        await until(lambda: len(bench.begun) == PLACES)
         connections[2].left = True
         bench.go.set()
         return await asyncio.gather(*tasks)
@@ -130,7 +130,7 @@ def test_a_line_that_is_too_long_says_so_and_a_broken_question_gives_its_place_b
 
     async def visit() -> list[Any]:
         ask, _ = Line().functions(bench.answer)
-        tasks = [asked(ask, str(number)) for number in range(AT_ONCE + LONGEST + 3)]
+        tasks = [asked(ask, str(number)) for number in range(PLACES + LONGEST + 3)]
         await until(lambda: sum(task.done() for task in tasks) == 3)
         bench.go.set()
         return await asyncio.gather(*tasks)
@@ -142,9 +142,9 @@ def test_a_line_that_is_too_long_says_so_and_a_broken_question_gives_its_place_b
 
     async def visit_again() -> list[Any]:
         ask, _ = Line().functions(broken)
-        return [await ask({"ticket": "1"}, Connection()) for _ in range(2 * AT_ONCE)]
+        return [await ask({"ticket": "1"}, Connection()) for _ in range(2 * PLACES)]
 
-    assert asyncio.run(visit_again()) == 2 * AT_ONCE * [{"problem": BROKEN}]
+    assert asyncio.run(visit_again()) == 2 * PLACES * [{"problem": BROKEN}]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from . import limits, memory
 from .guard import BROKEN, check_files
 from .settings import sentence
 
-AT_ONCE = 2
+PLACES = 2
 """Questions that are computed at once, one a core: more would only make everyone slower."""
 LONGEST = 64
 """Questions that may wait at once."""
@@ -35,7 +35,7 @@ class Line:
     """The questions of all visitors of one page."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(PLACES)
         self._waiting: list[object] = []
         self._computing = 0
 
