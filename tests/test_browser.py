@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Response, expect
 
 import segmodels
 from segmodels import zoo
@@ -202,19 +202,19 @@ def test_one_question_is_on_its_way_at_a_time_and_the_newest_choice_is_shown(pag
             under_way += 1
             most = max(most, under_way)
 
-    def answered(request: Request) -> None:
+    def answered(response: Response) -> None:
         nonlocal under_way
-        under_way -= bool(question(request))
+        under_way -= bool(question(response.request))
 
     page.on("request", sent)
-    page.on("requestfinished", answered)
+    page.on("response", answered)
     slider = page.locator("#rate input[type=range]")
     for _ in range(12):
         slider.press("ArrowRight")
     expect(page.locator("#ran")).to_contain_text("atrous rates 18, 36, 54")
     page.wait_for_timeout(300)
     page.remove_listener("request", sent)
-    page.remove_listener("requestfinished", answered)
+    page.remove_listener("response", answered)
     expect(page.locator("#ran")).to_contain_text("atrous rates 18, 36, 54")
     assert rates == sorted(set(rates))  # no choice is asked for twice, and none after a newer one
     assert rates[-1] == 18
