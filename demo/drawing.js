@@ -4,7 +4,7 @@
 // A result:  {photo: {file, upload, size: [width, height], notes}, labels: 'data:image/png;...', summary, nothing,
 //             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...], table, ran}, the largest
 //             class first. The result's `nothing` is what to say where no class was found; table and ran are HTML.
-// In place of one: {problem: 'a sentence'}, or null before the first photo.
+// In place of one: {problem: 'a sentence'}, or null without a photo.
 window.drawing = (() => {
   const EDGE = 256;
   const LINE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
@@ -30,6 +30,7 @@ window.drawing = (() => {
   // A photo's pixels, bright and dim, at the size of its label map; made once however often it is drawn.
   function photo({file, upload, size}, map) {
     if (under.file !== file) under = {file, ready: openedHere(upload, size, map).then(own => own ?? pixels(address(file)).then(lit))};
+    under.ready.catch(() => { under = {}; });
     return under.ready;
   }
 
@@ -186,6 +187,7 @@ window.drawing = (() => {
   function photoInUse(value = told) {
     const words = document.createElement('p'), picture = new Image();
     words.textContent = value?.problem ?? (value ? `Photo in use\n${value.photo.size.join(' × ')} pixels` : 'There is no photo yet: upload one, or pick an example.');
+    words.setAttribute('role', 'status');
     Object.assign(picture, {loading: 'lazy', alt: 'The photo in use', src: value?.photo ? address(value.photo.file) : ''});
     document.getElementById('photo-in-use')?.replaceChildren(...value?.photo ? [picture, words] : [words]);
   }

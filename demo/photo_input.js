@@ -90,4 +90,5 @@ window.exampleStrip = (element, trigger) => element.addEventListener('click', ev
   if (!button) return;
   window.chosenExample = button.dataset.example;
   trigger('select');
+  questions.again();
 });

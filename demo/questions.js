@@ -16,6 +16,9 @@ window.questions = (() => {
   // Another photo with the settings as they are, before gradio hears of it.
   const choosePhoto = photo => { if (wanted) choose({...wanted, photo}); };
 
+  // The same choice once more, if it led to nothing.
+  const again = () => { if (wanted && !told) choose(wanted); };
+
   // From now on, questions go to `server` and answers to `drawn`, see `drawing.result`; `element` holds both.
   function begin(element, server, drawn) {
     const waiting = element.querySelector('.waiting');
@@ -26,17 +29,13 @@ window.questions = (() => {
       let answered = false;
       const timer = setInterval(async () => {
         const place = await server.place(ticket).catch(() => null);
-        if (!answered) waiting.textContent = place === null ? 'Working …' : place ? `Waiting: ${place} before you` : 'Waiting: you are next';
+        if (!answered) waiting.textContent = place == null ? 'Working …' : place ? `Waiting: ${place} before you` : 'Waiting: you are next';
       }, PATIENCE);
-      try {
-        return await server.ask({...question, ticket});
-      } catch {
-        return {problem: 'The server does not answer: try again later.'};
-      } finally {
-        answered = true;
-        clearInterval(timer);
-        waiting.textContent = '';
-      }
+      const answer = await server.ask({...question, ticket}).catch(() => null);  // or nothing: gradio keeps what failed to itself
+      answered = true;
+      clearInterval(timer);
+      waiting.textContent = '';
+      return answer ?? (question.photo ? {problem: 'The server does not answer: try again later.'} : null);
     }
 
     go = async () => {
@@ -45,8 +44,9 @@ window.questions = (() => {
       for (let question = null; question !== wanted;) {
         question = wanted;
         const answer = await ask(question);
-        if (answer?.problem && question === wanted) told = '';  // the same choice may be made again
-        await drawn.show(answer);
+        const shown = await drawn.show(answer).then(() => true, () => false);
+        if (!shown) await drawn.show({problem: 'The photo could not be fetched: choose it again.'});
+        if ((!shown || answer?.problem) && question === wanted) told = '';  // the same choice may be made again
       }
       asking = false;
     };
@@ -56,5 +56,5 @@ window.questions = (() => {
   // What a frame of the camera is segmented with.
   const settings = () => ({model: wanted?.model, rate: wanted?.rate, stride: wanted?.stride});
 
-  return {choose, choosePhoto, begin, settings};
+  return {choose, choosePhoto, again, begin, settings};
 })();

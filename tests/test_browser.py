@@ -315,6 +315,26 @@ def test_a_move_of_the_slider_costs_little(page: Page) -> None:
     assert 2_000 < sum(sizes) < 30_000
 
 
+def test_a_server_that_does_not_answer_is_told_of_and_asked_again(page: Page) -> None:
+    page.route("**/component_server/**", lambda route: route.abort())
+    page.locator("#rate input[type=range]").press("ArrowRight")
+    expect(page.locator("#pictures .problem")).to_contain_text("does not answer")
+    page.unroute("**/component_server/**")
+    page.locator("#examples [data-example=cat]").click()
+    expect(page.locator("#ran")).to_contain_text("atrous rates 7, 14, 21")
+    expect(page.locator("#pictures .problem")).to_have_text("")
+
+
+def test_a_photo_that_does_not_arrive_is_told_of_and_can_be_chosen_again(page: Page) -> None:
+    page.route("**/file=**", lambda route: route.abort())
+    page.locator("#examples [data-example=bear]").click()
+    expect(page.locator("#pictures .problem")).to_contain_text("could not be fetched")
+    page.unroute("**/file=**")
+    page.locator("#examples [data-example=bear]").click()
+    expect(page.locator("#pictures .problem")).to_have_text("")
+    expect(page.locator("#pictures .legend")).to_contain_text("person")
+
+
 def test_downloads(page: Page, tmp_path: Path) -> None:
     files = {}
     for button in ("Label map (PNG)", "Overlay (PNG)", "Figure (PNG)", "Table (CSV)", "Report (JSON)"):

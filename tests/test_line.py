@@ -28,6 +28,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.left = False
+        self.headers = {"content-length": "200"}
 
     async def is_disconnected(self) -> bool:
         return self.left
@@ -123,6 +124,37 @@ def test_what_is_computed_stops_between_two_steps_when_its_visitor_leaves(monkey
         return await task
 
     assert "stopped" in asyncio.run(visit())["problem"]
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "100000"}, {}, {"content-length": "many"}])
+def test_what_is_large_does_not_even_wait(headers: dict[str, str]) -> None:
+    connection = Connection()
+    connection.headers = headers
+
+    async def visit() -> Any:
+        ask, _ = Line().functions(Bench().answer)
+        return await ask({"ticket": "1"}, connection)
+
+    assert "too large" in asyncio.run(visit())["problem"]
+
+
+def test_whoever_leaves_while_they_wait_gives_their_place_in_the_line_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "LOOK_SECONDS", 0.01)
+    bench = Bench()
+
+    async def visit() -> list[Any]:
+        ask, place = Line().functions(bench.answer)
+        connections = [Connection() for _ in range(4)]
+        tasks = [asked(ask, str(number), connection) for number, connection in enumerate(connections)]
+        await until(lambda: len(bench.begun) == PLACES and place("3") == 1)
+        connections[2].left = True
+        await until(lambda: place("3") == 0)
+        assert tasks[2].done()
+        bench.go.set()
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(visit()) == [{"said": "0"}, {"said": "1"}, None, {"said": "3"}]
+    assert bench.most == PLACES
 
 
 def test_a_line_that_is_too_long_says_so_and_a_broken_question_gives_its_place_back() -> None:

@@ -23,9 +23,12 @@ PLACES = 2
 """Questions that are computed at once, one a core: more would only make everyone slower."""
 LONGEST = 64
 """Questions that may wait at once."""
+MOST_BYTES = 8192
+"""Of a question: so that those who wait hold next to nothing."""
+TOO_LARGE = "This is no question that the page asks: it is too large."
 FULL = "Too many people are waiting: try again in a minute."
 LOOK_SECONDS = 0.2
-"""How often is looked whether somebody still waits for what is being computed."""
+"""How often is looked whether somebody still waits for an answer."""
 
 Answer = dict[str, Any] | None
 """What the browser draws: a result, ``{"problem": ...}``, or nothing."""
@@ -48,17 +51,15 @@ class Line:
         """What a component offers the browser: ``ask``, whose questions wait here until ``answer`` computes them, and ``place``."""
 
         async def ask(question: Any, request: gr.Request) -> Answer:
+            if not _is_small(request):
+                return {"problem": TOO_LARGE}
             if len(self._waiting) >= LONGEST:
                 return {"problem": FULL}
-            ticket = question.get("ticket") if isinstance(question, dict) else None
-            self._waiting.append(ticket)
-            try:
-                await self._places.acquire()
-            finally:
-                self._waiting.remove(ticket)
+            if not await self._has_a_place(question.get("ticket") if isinstance(question, dict) else None, request):
+                return None
             self._computing += 1
             try:
-                return None if await _left(request) else await _computed(answer, question, request)
+                return await _computed(answer, question, request)
             finally:
                 self._computing -= 1
                 self._places.release()
@@ -68,6 +69,28 @@ class Line:
             return self._waiting.index(ticket) if ticket in self._waiting else None
 
         return [ask, place]
+
+    async def _has_a_place(self, ticket: object, request: Any) -> bool:
+        """Wait for a place, which is the caller's then; False if the visitor leaves before."""
+        if not self._places.locked():
+            return await self._places.acquire()
+        self._waiting.append(ticket)
+        coming = asyncio.ensure_future(self._places.acquire())
+        try:
+            while not coming.done() and not await _left(request):
+                await asyncio.wait([coming], timeout=LOOK_SECONDS)
+            if not await _left(request):
+                return True
+            if not coming.cancel():  # it has come meanwhile
+                self._places.release()
+            return False
+        finally:
+            self._waiting.remove(ticket)
+
+
+def _is_small(request: Any) -> bool:
+    length = request.headers.get("content-length", "")
+    return length.isdigit() and int(length) <= MOST_BYTES
 
 
 async def _left(request: Any) -> bool:

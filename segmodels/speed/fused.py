@@ -300,8 +300,8 @@ def _says_the_same(dtype: torch.dtype, activation: nn.Module | None, summed: boo
 
 
 def fuse_activations(module: nn.Module) -> None:
-    """Replace every convolution inside ``module`` by one that takes the activation behind it along; transposed ones and
-    global pooling too.
+    """Replace every convolution inside ``module`` by one that takes the activation behind it along, transposed ones and
+    global pooling by faster ones.
 
     Batch norms must have been folded before. Modules that are left without work become ``nn.Identity``, so that names
     stay what they were.

@@ -14,6 +14,7 @@ def goes_by_phases(module: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
         type(module) is nn.ConvTranspose2d
         and module.groups == 1
         and module.dilation == (1, 1)
+        and module.output_padding == (0, 0)
         and min(module.kernel_size) >= max(module.stride)
     )
 
