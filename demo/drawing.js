@@ -9,7 +9,7 @@ window.drawing = (() => {
   const EDGE = 256;
   const LINE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
   const SIDE = 960;  // the longer side of a label map, at most; as the server's DISPLAY_SIDE
-  let kept = {}, under = {}, told = null;
+  let kept = {}, under = {}, told = null;  // the photo that was chosen here, the one that is drawn, and the last answer
 
   // The address of a file that the server keeps.
   const address = file => `${window.gradio_config?.root ?? ''}/gradio_api/file=${file}`;
@@ -29,9 +29,11 @@ window.drawing = (() => {
 
   // A photo's pixels, bright and dim, at the size of its label map; made once however often it is drawn.
   function photo({file, upload, size}, map) {
-    if (under.file !== file) under = {file, ready: openedHere(upload, size, map).then(own => own ?? pixels(address(file)).then(lit))};
-    under.ready.catch(() => { under = {}; });
-    return under.ready;
+    if (under.file === file) return under.ready;
+    const ready = openedHere(upload, size, map).then(own => own ?? pixels(address(file)).then(lit));
+    ready.catch(() => { if (under.ready === ready) under = {}; });
+    under = {file, ready};
+    return ready;
   }
 
   // The same of the photo that was chosen here; null of another, and where the server found another size than the browser.
@@ -176,7 +178,6 @@ window.drawing = (() => {
 
   // The classes found as a table, and what ran, in their places further down on the page; in the Lab, the photo in use.
   function facts(value) {
-    told = value;
     for (const part of ['table', 'ran']) {
       const place = document.getElementById(part);
       if (place) place.innerHTML = value?.[part] ?? '';
@@ -196,7 +197,7 @@ window.drawing = (() => {
   function result(element) {
     const find = selector => element.querySelector(selector);
     const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
-    let last = null, shown = null, hovered = null, chosen = null, asked = 0;
+    let shown = null, hovered = null, chosen = null, asked = 0;
 
     function paint() {
       if (!shown) return;
@@ -241,7 +242,7 @@ window.drawing = (() => {
     }
 
     async function show(value) {
-      last = value;
+      told = value;
       const turn = ++asked;
       find('.problem').textContent = value?.problem ?? '';
       element.dataset.state = value?.problem ? 'problem' : value ? 'result' : 'empty';
@@ -316,7 +317,7 @@ window.drawing = (() => {
     }
 
     show(null);
-    return {show, frame, again: () => show(last)};
+    return {show, frame, again: () => show(told)};
   }
 
   // <label-map>: a label map over its photo, wherever the page shows one. What it needs stands on it or on what it is in:

@@ -8,7 +8,7 @@ COMPUTES: dict[str, Any] = {
     "preprocess": False,
     "api_visibility": "private",
 }
-"""For what computes. Such events share two places in gradio's queue, one a core: more would only make everyone slower.
+"""For what computes. Such events share two places in gradio's queue; the Segment tab's questions have two of their own.
 Inputs come unprocessed, because ``segmodels.read_photo`` decodes more than the image component and explains what it cannot,
 and because a wrong setting should be answered with a sentence.
 """

@@ -13,6 +13,8 @@ from PIL import Image
 
 from segmodels.files import EXAMPLES
 
+from .events import AT_ONCE
+
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
 PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
@@ -63,9 +65,7 @@ def strip(photo: gr.Image, elem_id: str) -> None:
         [photo],
         js="() => window.chosenExample",
         trigger_mode="always_last",
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **AT_ONCE,
     )
 
 

@@ -129,8 +129,6 @@ def _naming() -> str:
     return f"photo => photo ? {json.dumps(names)}[photo.path.split(/[\\\\/]/).at(-2)] ?? '{OWN}' : ''"
 
 
-FREE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-
 COPY = """
 element.addEventListener('click', async event => {
   if (!event.target.closest('button')) return;
@@ -192,7 +190,7 @@ def follow(
     name = gr.Textbox(Path(FIRST).stem, visible=False)
     targets = [photo, name, *settings, tabs, *sections.values(), *(component for _, component in own.values()), note]
     # Whatever shows an event's progress is looked up again at every step of any later event, with all that is inside.
-    quiet = {**FREE, "show_progress_on": [note]}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [note], "api_visibility": "private"}
 
     def from_request(request: gr.Request) -> tuple[Any, ...]:
         return restore(dict(request.query_params))

@@ -2,14 +2,13 @@
 // the choices that are made meanwhile, the newest goes next. They pass gradio's queue by, and wait in a line of their own.
 window.questions = (() => {
   const PATIENCE = 1000;  // milliseconds after which whoever waits is told their place, and again
-  let wanted = null, told = '', go = () => {};
+  let wanted = null, failed = false, go = () => {};
 
   // What is chosen now: {photo: a file of gradio's or null, model, rate, stride}. The same choice is not asked for twice.
   function choose({photo, model, rate, stride}) {
     const choice = {photo: photo && {path: photo.path}, model, rate, stride};
-    if (!model || JSON.stringify(choice) === told) return;
-    told = JSON.stringify(choice);
-    wanted = choice;
+    if (!model || !failed && JSON.stringify(choice) === JSON.stringify(wanted)) return;
+    [wanted, failed] = [choice, false];
     go();
   }
 
@@ -17,7 +16,7 @@ window.questions = (() => {
   const choosePhoto = photo => { if (wanted) choose({...wanted, photo}); };
 
   // The same choice once more, if it led to nothing.
-  const again = () => { if (wanted && !told) choose(wanted); };
+  const again = () => { if (failed) choose(wanted); };
 
   // From now on, questions go to `server` and answers to `drawn`, see `drawing.result`; `element` holds both.
   function begin(element, server, drawn) {
@@ -46,7 +45,7 @@ window.questions = (() => {
         const answer = await ask(question);
         const shown = await drawn.show(answer).then(() => true, () => false);
         if (!shown) await drawn.show({problem: 'The photo could not be fetched: choose it again.'});
-        if ((!shown || answer?.problem) && question === wanted) told = '';  // the same choice may be made again
+        if (question === wanted) failed = !shown || Boolean(answer?.problem);  // then the same choice may be made again
       }
       asking = false;
     };

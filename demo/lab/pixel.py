@@ -9,7 +9,7 @@ import gradio as gr
 from segmodels import zoo
 
 from .. import view
-from ..events import BESIDE, COMPUTES
+from ..events import AT_ONCE, BESIDE, COMPUTES
 from ..figures import SAVE_PNG
 from ..segment_tab import Upload
 from ..server import memory
@@ -70,10 +70,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
         [chosen.settled, followed],
         [followed],
         **BESIDE,
-        queue=False,
-        show_progress="hidden",
-        preprocess=False,
-        api_visibility="private",
+        **AT_ONCE,
     )
     picture.select(None, None, [x, y], js=CLICKED)
     layers.change(None, [layers], js=CHOOSE_LAYERS)

@@ -20,7 +20,7 @@ from .guard import BROKEN, check_files
 from .settings import sentence
 
 PLACES = 2
-"""Questions that are computed at once, one a core: more would only make everyone slower."""
+"""Questions that are computed at once. A Space has two cores: more would only make everyone slower."""
 LONGEST = 64
 """Questions that may wait at once."""
 MOST_BYTES = 8192

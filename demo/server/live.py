@@ -1,7 +1,7 @@
 """Frames of a camera, segmented as they come, by the rule that whoever waits for a photo goes first.
 
 A frame arrives as text in a request, is decoded in memory, answered and forgotten: it never becomes a file, and never
-reaches what is remembered for other visitors. It does not stand in the queue, since one that waits is soon too old.
+reaches what is remembered for other visitors. It stands neither in line nor in the queue, since one that waits is soon too old.
 """
 
 import asyncio

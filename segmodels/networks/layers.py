@@ -3,7 +3,7 @@
 Shapes are written (N, C, H, W). Everything here accepts any height and width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 import torch
@@ -98,12 +98,19 @@ class BilinearUpsampling(nn.ConvTranspose2d):
             self.weight[range(channels), range(channels)] = kernel
 
 
+def least_size(conv: nn.ConvTranspose2d, size: Sequence[int]) -> list[int]:
+    """What a transposed convolution makes of a map of ``size``, (height, width), without the rows and columns that its kernel
+    reaches beyond the last cell.
+    """
+    along = zip(size, conv.kernel_size, conv.stride, cast("tuple[int, int]", conv.padding), strict=True)
+    return [(cells - 1) * stride - 2 * padding + kernel for cells, kernel, stride, padding in along]
+
+
 def upsample_like(upsampling: nn.ConvTranspose2d, x: Tensor, finer: Tensor) -> Tensor:
     """``upsampling`` of ``x``, as high and wide as the ``finer`` map: cut where it is larger, grown by what its kernel
     reaches beyond the last cell where it is smaller.
     """
-    stride, padding = upsampling.stride[0], cast("tuple[int, int]", upsampling.padding)[0]
-    least = [(cells - 1) * stride - 2 * padding + upsampling.kernel_size[0] for cells in x.shape[-2:]]
+    least = least_size(upsampling, x.shape[-2:])
     wanted = [max(fewest, size) for fewest, size in zip(least, finer.shape[-2:], strict=True)]
     return crop_like(upsampling(x, wanted), finer)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .phased import PhasedConvTranspose2d, goes_by_phases
 from .structure import followed, is_bottleneck
+from .substitute import as_built, left_to_torch
 
 WIDE = 512
 """Maps from which on an atrous convolution in bfloat16 is faster as nine products of matrices than as oneDNN's own
@@ -86,16 +87,7 @@ class FusedConv2d(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            conv.groups,
-            device="meta",
-        )
+        super().__init__(**as_built(conv))
         self.weight, self.bias = conv.weight, conv.bias
         self.activation = copy.copy(activation)
         if isinstance(self.activation, nn.ReLU | nn.Hardtanh | nn.Hardswish):
@@ -112,7 +104,7 @@ class FusedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
         """``activation(conv(x) + summand)``; without a gradient it is written over the summand, which is faster."""
-        if not x.is_cpu or x.is_meta or (torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)):
+        if left_to_torch(x, self.weight):
             bias = self._bias_like(x)
             out = nn.functional.conv2d(x, self.weight, bias, self.stride, self.padding, self.dilation, self.groups)
             return self._activated(out if summand is None else out + summand)

@@ -7,6 +7,9 @@ from typing import Self, TypeGuard, cast
 import torch
 from torch import Tensor, nn
 
+from ..networks.layers import least_size
+from .substitute import as_built, left_to_torch
+
 
 def goes_by_phases(module: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
     """Whether this is a transposed convolution that can be taken apart: a full one, with a tap for every row it makes."""
@@ -58,14 +61,7 @@ class PhasedConvTranspose2d(nn.ConvTranspose2d):
     """
 
     def __init__(self, conv: nn.ConvTranspose2d) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            device="meta",
-        )
+        super().__init__(**as_built(conv))
         self.weight, self.bias = conv.weight, conv.bias
         self._kernels: list[tuple[_Phase, _Phase, Tensor]] = []
 
@@ -75,11 +71,10 @@ class PhasedConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """As torch's: ``output_size`` may ask for rows and columns that the kernel reaches beyond the last cell."""
-        if not x.is_cpu or x.is_meta or (torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)):
+        if left_to_torch(x, self.weight):
             return super().forward(x, output_size)
         self._kernels = self._kernels or self._cut()
-        least = [self._least(axis, cells) for axis, cells in enumerate(x.shape[-2:])]
-        height, width = least if output_size is None else output_size[-2:]
+        height, width = least_size(self, x.shape[-2:]) if output_size is None else output_size[-2:]
         out = x.new_empty(len(x), height, width, self.out_channels).permute(0, 3, 1, 2)
         (down, across) = cast("tuple[int, int]", self.stride)
         for rows, columns, kernel in self._kernels:
@@ -89,10 +84,6 @@ class PhasedConvTranspose2d(nn.ConvTranspose2d):
             seen = columns.seen(rows.seen(x, 2, part.shape[2]), 3, part.shape[3])
             part.copy_(nn.functional.conv2d(seen, kernel, self.bias))
         return out
-
-    def _least(self, axis: int, cells: int) -> int:
-        stride, padding, kernel = self.stride[axis], cast("tuple[int, int]", self.padding)[axis], self.kernel_size[axis]
-        return (cells - 1) * stride - 2 * padding + kernel
 
     def _cut(self) -> list[tuple[_Phase, _Phase, Tensor]]:
         """The phases of rows and columns, and the kernel of each pair, (out, in, h, w)."""
