@@ -104,6 +104,21 @@ def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
     page.close()
 
 
+def test_what_is_said_of_nothing_found_pushes_no_control_off_the_first_screen(
+    browser: Browser, url: str, tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 450), (120, 130, 110)).save(tmp_path / "upright.png")
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(url)
+    page.wait_for_selector("#pictures [data-drawn]")
+    upload(page, tmp_path / "upright.png")
+    expect(page.locator("#pictures .nothing")).to_contain_text("found nothing")
+    expect(page.locator("#pictures .choices")).to_be_hidden()  # there is nothing to choose from
+    for part in ("#pictures .nothing", "#model", "#source", "#rate", "#stride", "#opacity", "#voc"):
+        assert inside(page.locator(part), 1280, 720), part
+    page.close()
+
+
 def test_on_a_phone_network_and_rate_are_under_the_mask(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{url}?photo={PEOPLE[0]}")
