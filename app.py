@@ -9,9 +9,9 @@ from pathlib import Path
 
 from demo import build, launch_options
 from demo.server import uploads
-from segmodels import zoo
-from segmodels.loading import own_card
-from segmodels.speed import heap
+from segmodels.inference.loading import card_from_file
+from segmodels.kernels import malloc
+from segmodels.models import registry
 
 
 def own_weights() -> list[Path]:
@@ -24,11 +24,11 @@ def own_weights() -> list[Path]:
     return given or [Path(part) for part in os.environ.get("SEGMODELS_WEIGHTS", "").split(os.pathsep) if part]
 
 
-heap.bound()
+malloc.limit_arenas()
 uploads.use_own_folder()
 try:
     for file in own_weights():
-        zoo.offer(own_card(file))
+        registry.offer(card_from_file(file))
 except (ValueError, OSError) as error:
     sys.exit(f"app.py: {error}")
 demo = build()

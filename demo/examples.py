@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from segmodels.files import EXAMPLES
+from segmodels.checkpoints.paths import EXAMPLES
 
 from .events import AT_ONCE
 

@@ -20,12 +20,12 @@ from urllib.parse import parse_qsl
 import gradio as gr
 from gradio.processing_utils import hash_file
 
-from segmodels import zoo
-from segmodels.settings import check_settings
+from segmodels.inference.settings import check_integer, check_settings
+from segmodels.models import registry
 
 from .examples import FIRST, PHOTOS
 from .segment_tab import DEFAULT_MODEL, SLIDER, Upload, choices
-from .server.settings import updates, whole
+from .server.settings import updates
 
 OWN = "own"
 """What stands for a photo that no link can name."""
@@ -70,14 +70,14 @@ def read(
 
     look("photo", lambda value: _one_of("example photo", value, PHOTOS))
     name = query.get("model", "")
-    if successor := zoo.SUCCESSORS.get(name):
+    if successor := registry.SUCCESSORS.get(name):
         query = {**query, "model": successor}
         ignored.append(f"{name} is no longer here: {successor} has taken its place")
     look("model", _trained)
-    card = zoo.card(found.get("model", DEFAULT_MODEL))
+    card = registry.card(found.get("model", DEFAULT_MODEL))
 
     def rate(value: str) -> int:
-        number = whole("the atrous rate", _number(value), *SLIDER)
+        number = check_integer("the atrous rate", _number(value), *SLIDER)
         check_settings(card, atrous_rate=number)
         return number
 
@@ -103,7 +103,7 @@ def _one_of(what: str, value: str, names: Sequence[str] | Mapping[str, Any]) -> 
 
 
 def _trained(name: str) -> str:
-    card = zoo.card(name)
+    card = registry.card(name)
     if not card.trained:
         raise ValueError(f"{card.name} has no trained weights, so it cannot segment a photo")
     return card.name
@@ -232,8 +232,8 @@ def _keep_address(
     own: Own,
 ) -> None:
     """Let the browser write the address whenever something changes; the server is not asked."""
-    atrous = [card.name for card in zoo.CARDS.values() if card.atrous_rate is not None]
-    strided = [card.name for card in zoo.CARDS.values() if card.chooses_stride]
+    atrous = [card.name for card in registry.CARDS.values() if card.atrous_rate is not None]
+    strided = [card.name for card in registry.CARDS.values() if card.chooses_stride]
     page: list[Part] = [
         ({"name": "photo"}, photo),
         ({"name": "model"}, settings[0]),
@@ -335,7 +335,7 @@ def setting_updates(linked: Linked) -> tuple[Any, Any, Any, Any]:
     """What a link changes about source, network, atrous rate and output stride."""
     if linked.model is None and linked.rate is None and linked.stride is None:
         return (gr.skip(),) * 4
-    card = zoo.card(linked.model or DEFAULT_MODEL)
+    card = registry.card(linked.model or DEFAULT_MODEL)
     source = "published" if card.source == "published" else "bundled"  # one's own stand with the bundled ones
     network = gr.update(value=source), gr.update(value=card.name, choices=choices(source))
     rate, stride = updates(card)

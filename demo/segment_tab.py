@@ -10,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels import Card, Segmentation, zoo
-from segmodels.files import EXAMPLES
+from segmodels import Card, Segmentation
+from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.pictures import figure, label_image, overlay
 from segmodels.labels import VOC
+from segmodels.models import registry
 
 from . import drawing, examples, view
 from .events import COMPUTES
@@ -23,7 +24,7 @@ from .server.line import Answer
 from .server.settings import chosen, sentence
 from .viewer import viewer
 
-DEFAULT_MODEL = zoo.DEFAULT_MODEL
+DEFAULT_MODEL = registry.DEFAULT_MODEL
 Upload = dict[str, Any] | None
 """An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
 
@@ -132,7 +133,7 @@ def show(question: Any) -> Answer:
     if path is None:
         return None
     display = memory.display(path)
-    card = zoo.card(str(model))
+    card = registry.card(str(model))
     settings = chosen(card, rate, stride)
     remembered = memory.has_features(path, card.name, settings.output_stride if card.chooses_stride else None)
     result = segmented(path, card.name, rate, stride, display.photo.size)
@@ -152,7 +153,7 @@ def segmented(
 
     ``size`` is the label map's (width, height), the photo's own if None.
     """
-    card = zoo.card(model)
+    card = registry.card(model)
     settings = chosen(card, rate, stride)
     features = memory.features(path, model, settings.output_stride if card.chooses_stride else None)
     limits.check()
@@ -167,7 +168,7 @@ def choose_source(source: str) -> tuple[Any, Any, Any]:
             "There are no weights from there: choose the bundled or the published ones.", print_exception=False
         )
     names = [name for _, name in offered]
-    chosen = zoo.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
+    chosen = registry.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
     return (
         gr.update(choices=offered, value=chosen.name),
         gr.update(value=chosen.atrous_rate),
@@ -177,7 +178,7 @@ def choose_source(source: str) -> tuple[Any, Any, Any]:
 
 def _to_fetch(model: str) -> float:
     """The megabytes that have to arrive before a published network can run."""
-    card = zoo.card(model)
+    card = registry.card(model)
     return 0 if card.at_hand else card.measured["megabytes"]
 
 
@@ -187,7 +188,7 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
     If they cannot be fetched, the pictures' place will say why.
     """
     try:
-        card = zoo.card(model)
+        card = registry.card(model)
     except ValueError as error:
         raise gr.Error(sentence(error), print_exception=False) from None
     fetching.fetch_chosen(card, progress)
@@ -196,7 +197,7 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
 
 
 def _about(model: str) -> str:
-    card = zoo.card(model)
+    card = registry.card(model)
     note = ACTIVE if card.atrous_rate is not None else STRIDE_ALONE if card.chooses_stride else IDLE
     note = note.format(title=card.title, rate=card.atrous_rate, stride=card.output_stride)
     return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'
@@ -207,7 +208,7 @@ def choices(source: str) -> list[tuple[str, str]]:
 
     Those that know other classes than Pascal VOC's come last.
     """
-    offered = [card for card in zoo.CARDS.values() if _comes_from(card, source)]
+    offered = [card for card in registry.CARDS.values() if _comes_from(card, source)]
     return [(_offered(card), card.name) for card in sorted(offered, key=lambda card: card.class_list != VOC)]
 
 
@@ -320,7 +321,7 @@ def _api() -> None:
             raise gr.Error("There is no photo: pass one as image.", print_exception=False)
         try:
             path = image["path"]
-            fetching.fetch(zoo.card(model))
+            fetching.fetch(registry.card(model))
             result = segmented(path, model, atrous_rate, output_stride)
             limits.check()
             with tempfile.TemporaryDirectory() as folder:

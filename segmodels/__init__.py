@@ -9,12 +9,12 @@
 
 __version__ = "0.1.0"
 
+from .inference.loading import load
 from .inference.photo import PhotoError, read_photo
-from .inference.segmentation import Features, Segmentation
-from .loading import load
-from .segmenter import Segmenter
+from .inference.result import Features, Segmentation
+from .inference.segmenter import Segmenter
+from .models.registry import Card, build, card, list_models, trained_models
 from .teaching.fit_head import fit_head
-from .zoo import Card, build, card, list_models, trained_models
 
 __all__ = [
     "Card",

@@ -16,15 +16,15 @@ from demo.anatomy.diagram import description, draw
 from demo.anatomy.facts import Anatomy, Part, _parts, anatomy
 from demo.anatomy.layout import stride
 from demo.anatomy.tab import UNTRAINED, _choices, _short, adapt_settings, compare, layers_csv, layers_table, show
-from segmodels import zoo
 from segmodels.insight.cost import count
-from segmodels.networks.backbones import ResNet18
-from segmodels.networks.network import SegmentationNetwork
+from segmodels.models import registry
+from segmodels.models.backbones import ResNet18
+from segmodels.models.base import SegmentationNetwork
 
 from .helpers import parameters_used
 
 SIZES = [(32, 32), (97, 130), (384, 512)]
-DEEPLABS = [name for name, card in zoo.CARDS.items() if card.atrous_rate is not None]
+DEEPLABS = [name for name, card in registry.CARDS.items() if card.atrous_rate is not None]
 SMALL = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2", "unet_resnet18"]
 
 
@@ -38,23 +38,23 @@ def texts(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", zoo.CARDS)
+@pytest.mark.parametrize("name", registry.CARDS)
 def test_parts_are_made_of_all_layers_in_order(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):
-        network = zoo.build(name)
+        network = registry.build(name)
     found = anatomy(name, *size)
     expected = count(network, *size)
     assert found.cost == expected
     assert [layer for part in found.parts for layer in part.layers] == list(expected.layers)
     assert sum(part.parameters for part in found.parts) == parameters_used(network)
     assert sum(part.macs for part in found.parts) == expected.macs
-    assert found.parts[-1].shape == (len(zoo.card(name).classes), *size)
+    assert found.parts[-1].shape == (len(registry.card(name).classes), *size)
 
 
 @pytest.mark.parametrize("size", [(33, 47), (96, 64)])
 @pytest.mark.parametrize("name", SMALL)
 def test_shapes_are_those_of_a_real_run(name: str, size: tuple[int, int]) -> None:
-    network = zoo.build(name).eval()
+    network = registry.build(name).eval()
     shapes: dict[str, list[tuple[int, ...]]] = {}
 
     def record(path: str) -> Any:
@@ -82,7 +82,7 @@ def test_shapes_are_those_of_a_real_run(name: str, size: tuple[int, int]) -> Non
 @pytest.mark.parametrize("name", ["unet_width24", "unet_resnet18"])
 def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     torch.manual_seed(0)
-    network = zoo.build(name).eval()
+    network = registry.build(name).eval()
     field = anatomy(name, 64, 1280).receptive_field
     x = torch.randn(1, 3, 64, 1280, requires_grad=True)
     network(x)[0, :, 32, 640].sum().backward()
@@ -92,7 +92,7 @@ def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     assert 0.5 * field < span <= field  # the most that any pixel sees
 
 
-@pytest.mark.parametrize("name", zoo.CARDS)
+@pytest.mark.parametrize("name", registry.CARDS)
 def test_every_part_comes_from_earlier_ones_and_the_path_is_whole(name: str) -> None:
     parts = anatomy(name, 96, 128).parts
     assert parts[0].kind == "input"
@@ -103,7 +103,7 @@ def test_every_part_comes_from_earlier_ones_and_the_path_is_whole(name: str) -> 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", zoo.CARDS)
+@pytest.mark.parametrize("name", registry.CARDS)
 def test_the_drawing_names_every_part_with_its_shape(name: str, size: tuple[int, int]) -> None:
     found = anatomy(name, *size)
     svg = draw(found)
@@ -167,7 +167,7 @@ def test_logits_at_stride_16_are_enlarged_by_16(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", zoo.CARDS)
+@pytest.mark.parametrize("name", registry.CARDS)
 def test_boxes_do_not_cover_one_another(name: str, size: tuple[int, int]) -> None:
     groups = ElementTree.fromstring(draw(anatomy(name, *size))).iter("{http://www.w3.org/2000/svg}g")
     fronts = [
@@ -223,7 +223,7 @@ def test_counts_are_written_in_three_digits(count: int, written: str) -> None:
 def test_all_networks_are_beside_the_chosen_one() -> None:
     table = compare("deeplabv3_mobilenetv2", 130, 97, 6, 8)
     rows = re.findall(r"<tr( class=chosen aria-current=true)?><th scope=\"row\"><code>(.*?)</code>", table)
-    assert [name for _, name in rows] == list(zoo.CARDS)
+    assert [name for _, name in rows] == list(registry.CARDS)
     assert [name for chosen, name in rows if chosen] == ["deeplabv3_mobilenetv2"]
 
 
@@ -240,8 +240,8 @@ def test_settings_are_left_out_where_there_are_none() -> None:
 
 def test_networks_without_weights_are_marked() -> None:
     for label, name in _choices():
-        assert label.endswith("untrained") != zoo.card(name).trained
-        assert (UNTRAINED in adapt_settings(name)[0]) != zoo.card(name).trained
+        assert label.endswith("untrained") != registry.card(name).trained
+        assert (UNTRAINED in adapt_settings(name)[0]) != registry.card(name).trained
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from torch.utils.flop_counter import FlopCounterMode
 
 from demo.anatomy.tab import OPENS_WITH
-from segmodels import zoo
 from segmodels.insight.cost import count
+from segmodels.models import registry
 
 from .conftest import NEEDS_CHROMIUM
 from .helpers import go, load, unharmed, watched
@@ -76,7 +76,7 @@ def test_another_network_changes_diagram_and_tables(page: Page) -> None:
     expect(page.locator("#anatomy-parts")).to_contain_text("decoder.upsamples.16")
     expect(page.locator("#anatomy-layers")).to_contain_text("7x7 convolution")
     expect(page.locator("#anatomy-others tr.chosen")).to_contain_text("fcn8s_vgg16", timeout=SLOW)
-    expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(zoo.CARDS), timeout=SLOW)
+    expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(registry.CARDS), timeout=SLOW)
 
 
 def test_settings_are_idle_where_there_are_none(page: Page) -> None:
@@ -128,11 +128,11 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
     for side, pixels in zip(("width", "height"), size, strict=True):
         page.locator(f"#anatomy-{side} input[type=number]").fill(str(pixels))
         page.locator(f"#anatomy-{side} input[type=number]").press("Tab")
-    for name in zoo.list_models()[SIZES.index(size) :: len(SIZES)]:
+    for name in registry.list_models()[SIZES.index(size) :: len(SIZES)]:
         choose(page, name)
         page.wait_for_selector(f'#anatomy-diagram svg[aria-label*="({name}) on a photo of {width} × {height} "]')
         with torch.device("meta"):
-            network = zoo.build(name).eval()
+            network = registry.build(name).eval()
             with FlopCounterMode(display=False) as counter:
                 network(torch.empty(1, 3, height, width))
         cost = count(network, height, width)
@@ -145,7 +145,7 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
             ["whole photo" if math.isinf(field) else f"{field:,.0f}" for field in fields]
         )
         expect(page.locator("#anatomy-parts tfoot td").first).to_have_text(
-            f"{width} × {height} × {len(zoo.card(name).classes)}"
+            f"{width} × {height} × {len(registry.card(name).classes)}"
         )
         for box in (".diagram", ".layers", "#anatomy-parts .wide"):
             room, taken = page.locator(box).evaluate("box => [box.clientWidth, box.scrollWidth]")
@@ -154,7 +154,7 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
 
 def test_on_a_phone_what_is_wide_scrolls_in_its_own_box(browser: Browser, url: str) -> None:
     with tab(browser, url, 390) as (page, errors), unharmed(errors):
-        expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(zoo.CARDS), timeout=SLOW)
+        expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(registry.CARDS), timeout=SLOW)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         for box in (".diagram", ".layers", "#anatomy-parts .wide", "#anatomy-others .wide"):
             assert page.locator(box).evaluate("box => box.scrollWidth > box.clientWidth && box.clientWidth < 390"), box

@@ -15,9 +15,10 @@ from torch import nn
 import segmodels
 from demo.segment_tab import _about as about
 from demo.segment_tab import _report_file, segmented
-from demo.server.settings import whole
-from segmodels import read_photo, zoo
+from segmodels import read_photo
 from segmodels.cli import main
+from segmodels.inference.settings import check_integer
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 
@@ -34,7 +35,7 @@ def segment(client: Client, file: Path, **settings: Any) -> tuple[Image.Image, I
     return Image.open(labels), Image.open(overlay), report
 
 
-@pytest.mark.parametrize("name", segmodels.zoo.bundled_models())
+@pytest.mark.parametrize("name", segmodels.models.registry.bundled_models())
 def test_segment_gives_the_label_map_of_the_library(client: Client, name: str) -> None:
     labels, overlay, report = segment(client, CAT, model=name)
     expected = segmodels.load(name)(Image.open(CAT)).labels
@@ -107,11 +108,11 @@ def test_settings_are_idle_where_there_are_none(client: Client, name: str) -> No
 
 @pytest.mark.parametrize("name", segmodels.list_models())
 def test_what_is_said_of_the_settings_is_true_of_the_layers(name: str) -> None:
-    network = zoo.skeleton(name)
+    network = registry.skeleton(name)
     dilated = any(module.dilation != (1, 1) for module in network.modules() if isinstance(module, nn.Conv2d))
     said = about(name)
     assert not (dilated and "no atrous convolutions" in said)
-    assert ("no ASPP" in said) == (zoo.card(name).atrous_rate is None)
+    assert ("no ASPP" in said) == (registry.card(name).atrous_rate is None)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_bad_photos_are_answered_with_a_sentence_and_the_app_goes_on(
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), True, None, "6", 6.5, [6], 0, 65, 10**400])
 def test_what_is_no_whole_number(value: Any) -> None:
     with pytest.raises(ValueError, match="whole number"):
-        whole("the rate", value, 1, 64)
+        check_integer("the rate", value, 1, 64)
 
 
 def test_no_photo_is_answered_with_a_sentence(client: Client) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import mobilenet_v2, resnet18, vgg16
 
-from segmodels import zoo
-from segmodels.networks.backbones import VGG16, MobileNetV2, ResNet18, Xception65, XceptionBlock, convolutions
-from segmodels.networks.layers import ConvBNReLU
-from segmodels.weights import load_mobilenet
+from segmodels.models import registry
+from segmodels.models.backbones import VGG16, MobileNetV2, ResNet18, Xception65, XceptionBlock, convolutions
+from segmodels.models.layers import ConvBNReLU
+from segmodels.models.pretrained import load_mobilenet
 
 from .helpers import parameters, randomise_norms
 
@@ -235,7 +235,7 @@ def test_the_imagenet_start_is_torchvisions_for_pixels_normalised_our_way() -> N
     torch.manual_seed(0)
     theirs = mobilenet_v2(weights=None).eval()
     randomise_norms(theirs)
-    card = zoo.card("fcn_mobilenetv2")
+    card = registry.card("fcn_mobilenetv2")
     ours = MobileNetV2(32).eval()
     load_mobilenet(ours, theirs.state_dict(), card.mean, card.std)
     pixels = torch.randint(0, 256, (1, 3, 97, 129)).float()

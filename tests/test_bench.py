@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from segmodels.benchmark import speed as bench
+from segmodels.benchmark.tables import markdown
 from segmodels.cli import main
-from segmodels.speed import bench
-from segmodels.speed.tables import markdown
 
 from .test_cli import fails
 
@@ -55,7 +55,7 @@ def test_a_peak_is_this_process_own() -> None:
     """A child does not count the memory of its parent, and counts its own."""
     script = """
 import numpy
-from segmodels.speed.bench import peak_gigabytes
+from segmodels.kernels.bench import peak_gigabytes
 before = peak_gigabytes()
 numpy.ones(50_000_000)
 print(before, peak_gigabytes() - before)

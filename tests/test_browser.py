@@ -12,10 +12,10 @@ from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, Locator, Page, Request, Response, expect
 
 import segmodels
-from segmodels import zoo
+from segmodels.checkpoints.download import FetchError
 from segmodels.labels import DISPLAY_PALETTE, PALETTE, VOC_CLASSES
-from segmodels.networks import published
-from segmodels.weights import FetchError
+from segmodels.models import registry
+from segmodels.models import torchvision as published
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
 from .helpers import GO, START, go, load, unharmed, watched
@@ -247,7 +247,7 @@ def pixel(page: Page, figure: str, across: float, down: float) -> list[int]:
 
 def deep_inside(name: str, photo: Path) -> tuple[float, float]:
     """A place, as shares of width and height, around which the library finds nothing but this class."""
-    labels = segmodels.load(zoo.DEFAULT_MODEL)(Image.open(photo)).labels
+    labels = segmodels.load(registry.DEFAULT_MODEL)(Image.open(photo)).labels
     ours = Image.fromarray(255 * (labels == VOC_CLASSES.index(name)).astype(np.uint8))
     rows, columns = np.nonzero(np.asarray(ours.filter(ImageFilter.MinFilter(31))))
     middle = len(rows) // 2
@@ -395,7 +395,7 @@ def test_nothing_found_is_said_kindly(page: Page) -> None:
 
 
 def test_pictures_have_alternative_texts(page: Page) -> None:
-    labels = segmodels.load(zoo.DEFAULT_MODEL)(Image.open(EXAMPLES / "cat.jpg")).labels
+    labels = segmodels.load(registry.DEFAULT_MODEL)(Image.open(EXAMPLES / "cat.jpg")).labels
     share = (labels == VOC_CLASSES.index("cat")).mean()
     texts = [str(canvas.get_attribute("aria-label")) for canvas in page.locator("#pictures canvas").all()]
     assert "451 by 300" in texts[0]

@@ -13,7 +13,7 @@ import segmodels
 from demo.lab import certainty as page
 from demo.lab.controls import adapt, checked
 from demo.lab.maps import map_image
-from segmodels.insight.certainty import entropy, margin, probabilities
+from segmodels.inference.certainty import entropy, margin, probabilities
 
 from .conftest import EXAMPLES
 
@@ -59,7 +59,7 @@ def test_a_segmenter_s_logits_are_what_its_label_map_is_made_of(cat: Image.Image
     segmenter = segmodels.load("deeplabv3_mobilenetv2")
     features = segmenter.encode(cat)
     result = segmenter.decode(features, 3)
-    likely = probabilities(segmenter.logits(features, 3), (300, 451), features.corners)
+    likely = probabilities(segmenter.logits(features, 3), (300, 451), features.aligned_size)
     assert (likely.argmax(0).numpy() == result.labels).mean() > 0.999
 
 

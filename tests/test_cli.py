@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 import segmodels
-from segmodels import zoo
 from segmodels.cli import main
+from segmodels.models import registry
 from segmodels.training.recipe import Recipe
 
 from .conftest import EXAMPLES
 
 CAT = str(EXAMPLES / "cat.jpg")
-MODEL = zoo.compact_models()[0]
+MODEL = registry.compact_models()[0]
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -174,6 +174,6 @@ def test_fetching_says_where_the_weights_are(capsys: pytest.CaptureFixture[str])
     main(["fetch", MODEL])
     name, file = capsys.readouterr().out.split()
     assert name == f"{MODEL}:"
-    assert Path(file).expanduser() == zoo.card(MODEL).weights_file()
+    assert Path(file).expanduser() == registry.card(MODEL).weights_file()
     assert "no trained weights" in fails(capsys, "fetch", "unet")
     assert "did you mean" in fails(capsys, "fetch", MODEL, "unet_lit0")

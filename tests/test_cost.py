@@ -11,20 +11,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet18_Weights, VGG16_Weights, WeightsEnum, resnet18, vgg16
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv3_resnet50
 
-from segmodels import zoo
 from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
 from segmodels.insight.facts import network_cost
-from segmodels.networks.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
-from segmodels.networks.unet import unet
+from segmodels.models import registry
+from segmodels.models.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
+from segmodels.models.unet import unet
 
 from .helpers import parameters, parameters_used
 
 
-@pytest.mark.parametrize("name", zoo.CARDS)
+@pytest.mark.parametrize("name", registry.CARDS)
 @pytest.mark.parametrize("size", [(97, 130), (375, 500)])
 def test_macs_agree_with_torchs_flop_counter(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):
-        network = zoo.build(name).eval()
+        network = registry.build(name).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, *size))
     cost = count(network, *size)
@@ -33,21 +33,21 @@ def test_macs_agree_with_torchs_flop_counter(name: str, size: tuple[int, int]) -
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [*((name, (385, 513)) for name in zoo.compact_models()), ("unet", (384, 512)), ("fcn_resnet50", (520, 693))],
+    [*((name, (385, 513)) for name in registry.compact_models()), ("unet", (384, 512)), ("fcn_resnet50", (520, 693))],
 )
 def test_what_is_listed_is_counted_at_the_size_at_which_a_4_to_3_photo_is_seen(
     name: str, size: tuple[int, int]
 ) -> None:
     with torch.device("meta"):
-        network = zoo.build(name).eval()
+        network = registry.build(name).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, *size))
     assert 2 * network_cost(name).macs == pytest.approx(counter.get_total_flops(), rel=0.001)
 
 
 def test_what_was_trained_at_another_stride_is_counted_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = replace(zoo.card("deeplabv3_mobilenetv2"), name="trained_at_8", atrous_rate=12, output_stride=8)
-    monkeypatch.setattr(zoo, "CARDS", {**zoo.CARDS, fine.name: fine})
+    fine = replace(registry.card("deeplabv3_mobilenetv2"), name="trained_at_8", atrous_rate=12, output_stride=8)
+    monkeypatch.setattr(registry, "CARDS", {**registry.CARDS, fine.name: fine})
     with torch.device("meta"):
         network = deeplabv3_mobilenetv2().eval()
         network.backbone.set_output_stride(8)
@@ -56,10 +56,10 @@ def test_what_was_trained_at_another_stride_is_counted_at_it(monkeypatch: pytest
     assert 2 * network_cost(fine.name).macs == pytest.approx(counter.get_total_flops(), rel=0.001)
 
 
-@pytest.mark.parametrize("name", zoo.CARDS)
+@pytest.mark.parametrize("name", registry.CARDS)
 def test_parameters_are_those_of_the_layers(name: str) -> None:
     with torch.device("meta"):
-        network = zoo.build(name)
+        network = registry.build(name)
     cost = count(network, 64, 64)
     assert cost.parameters == parameters(network)
     assert sum(layer.parameters for layer in cost.layers) == parameters_used(network)

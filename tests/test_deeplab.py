@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
-from segmodels.networks.deeplab import (
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.deeplab import (
     DeepLabV3Decoder,
     DeepLabV3PlusDecoder,
     deeplabv3_mobilenetv2,
     deeplabv3plus_mobilenetv2,
     deeplabv3plus_xception65,
 )
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.pooling import ASPP
+from segmodels.models.heads import ASPP
 
 from .helpers import parameters, randomise_norms
 

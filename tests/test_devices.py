@@ -11,20 +11,21 @@ import torch
 from torch import Tensor, distributed, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-import segmodels.segmenter
+import segmodels.inference.segmenter
 from demo.server import memory
-from segmodels import Features, Segmenter, zoo
-from segmodels.insight.parts import parts
+from segmodels import Features, Segmenter
 from segmodels.insight.receptive_field import effective_receptive_field
-from segmodels.speed import device, precision
-from segmodels.speed.precision import best_precision, optimise
+from segmodels.kernels import device, precision
+from segmodels.kernels.precision import best_precision, optimise
+from segmodels.models import registry
+from segmodels.models.ablation import parts
 from segmodels.training import rates
 from segmodels.training.loss import segmentation_loss
-from segmodels.training.team import Team, joined_team
+from segmodels.training.process_group import Team, joined_team
 
 CUDA, MPS, CPU = (torch.device(name) for name in ("cuda", "mps", "cpu"))
 PHOTO = np.random.default_rng(0).integers(0, 255, (96, 130, 3), dtype=np.uint8)
-NAMES = [*zoo.compact_models(), "unet_resnet18", "deeplabv3_mobilenet_v3_large", "fcn_resnet50"]
+NAMES = [*registry.compact_models(), "unet_resnet18", "deeplabv3_mobilenet_v3_large", "fcn_resnet50"]
 
 
 def faked(module: nn.Module, mode: FakeTensorMode, options: dict[str, Any]) -> nn.Module:
@@ -57,18 +58,18 @@ def card_in_the_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorM
             return faked(module, mode, options)
 
     monkeypatch.setattr(nn.Module, "to", to)
-    monkeypatch.setattr(segmodels.segmenter, "synchronise", lambda where: None)
+    monkeypatch.setattr(segmodels.inference.segmenter, "synchronise", lambda where: None)
     yield mode
 
 
 @pytest.mark.parametrize(
     ("name", "numbers"),
-    [*((name, "bfloat16") for name in NAMES), (zoo.DEFAULT_MODEL, "float32"), (zoo.DEFAULT_MODEL, "float16")],
+    [*((name, "bfloat16") for name in NAMES), (registry.DEFAULT_MODEL, "float32"), (registry.DEFAULT_MODEL, "float16")],
 )
 def test_every_way_through_a_network_stays_on_the_card(
     name: str, numbers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card, network, names = zoo.card(name), zoo.build(name), list(parts(zoo.skeleton(name)))
+    card, network, names = registry.card(name), registry.build(name), list(parts(registry.skeleton(name)))
     with card_in_the_machine(monkeypatch) as mode:
         segmenter = Segmenter(network, card, CUDA, numbers)
         with mode:
@@ -88,7 +89,7 @@ def test_every_way_through_a_network_stays_on_the_card(
 
 def test_a_decoder_on_another_device_than_its_features_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test of the tests: what the demo once did fails on fake tensors too."""
-    card, network = zoo.card("fcn_resnet50"), zoo.build("fcn_resnet50")
+    card, network = registry.card("fcn_resnet50"), registry.build("fcn_resnet50")
     with card_in_the_machine(monkeypatch) as mode:
         segmenter = Segmenter(network, card, CUDA, "float32")
         with mode:
@@ -99,7 +100,7 @@ def test_a_decoder_on_another_device_than_its_features_would_be_noticed(monkeypa
 
 def test_the_fitted_decoders_and_the_gradient_run_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     with card_in_the_machine(monkeypatch) as mode:
-        monkeypatch.setattr(segmodels.segmenter, "best_device", lambda: CUDA)
+        monkeypatch.setattr(segmodels.inference.segmenter, "best_device", lambda: CUDA)
         segmenter = rates.load_fitted(12, 8, "float32")
         assert segmenter.device == CUDA
         with mode:
@@ -118,7 +119,7 @@ def test_what_the_page_remembers_is_in_the_processors_memory() -> None:
 
 
 def test_a_training_step_runs_on_the_card_up_to_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = zoo.build(zoo.DEFAULT_MODEL)
+    network = registry.build(registry.DEFAULT_MODEL)
     with card_in_the_machine(monkeypatch) as mode:
         network.to(device=CUDA)
         with mode:
@@ -172,4 +173,4 @@ def test_training_by_mps_is_in_float32_whatever_its_processor_can(monkeypatch: p
 def test_precisions_are_those_of_the_device() -> None:
     assert best_precision(MPS) == "float32"
     with pytest.raises(ValueError, match="the precision on cpu must be one of float32, bfloat16, not 'float16'"):
-        optimise(zoo.build("unet"), CPU, "float16")
+        optimise(registry.build("unet"), CPU, "float16")

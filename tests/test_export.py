@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 import segmodels
-from segmodels import zoo
 from segmodels.cli import main
-from segmodels.export.moving_taps import MovingConv, Rate
+from segmodels.export.atrous_rate_input import MovingConv, Rate
 from segmodels.inference.pictures import label_image
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 from .running import ROOT
@@ -25,7 +25,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime, onnx
 pytest.importorskip("onnxscript", reason="needs onnxruntime, onnx and onnxscript, which are optional")
 
 EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
-DEEPLABS = [name for name in zoo.compact_models() if zoo.card(name).atrous_rate]
+DEEPLABS = [name for name in registry.compact_models() if registry.card(name).atrous_rate]
 PLUS = DEEPLABS[-1]
 SHAPES = ((513, 385), (305, 513), (513, 513))
 """(width, height) of photos that the network sees at their own size."""
@@ -72,16 +72,16 @@ def test_any_rate_and_shape_gives_the_pixels_of_the_segmenter(graph: Path, rate:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in zoo.bundled_models() if name != PLUS])
+@pytest.mark.parametrize("name", [name for name in registry.bundled_models() if name != PLUS])
 def test_every_bundled_network_can_be_exported(tmp_path: Path, name: str) -> None:
     out = exported(tmp_path, name)
-    for rate in (1, 3, 6, 12) if zoo.card(name).atrous_rate else (None,):
+    for rate in (1, 3, 6, 12) if registry.card(name).atrous_rate else (None,):
         assert min(agreement(out, name, rate, size) for size in SHAPES) >= 0.999
 
 
 def test_the_graph_says_what_it_is(graph: Path) -> None:
     session = onnxruntime.InferenceSession(graph)
-    facts, card = session.get_modelmeta().custom_metadata_map, zoo.card(PLUS)
+    facts, card = session.get_modelmeta().custom_metadata_map, registry.card(PLUS)
     assert facts["network"] == PLUS
     assert json.loads(facts["classes"]) == list(card.classes)
     assert json.loads(facts["colours"])[8] == [64, 0, 0]

@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 
 from demo.server import memory
-from segmodels import zoo
-from segmodels.segmenter import Segmenter
+from segmodels.inference.segmenter import Segmenter
+from segmodels.models import registry
 from segmodels.training.results import results_folder
 
 from .conftest import EXAMPLES
@@ -100,8 +100,8 @@ def test_a_full_disk_a_kill_and_a_clean_end(small_disk: Path) -> None:
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the bundled weights that may be damaged, and nothing loaded yet."""
     folder = tmp_path / "weights"
-    shutil.copytree(zoo.WEIGHTS, folder)
-    monkeypatch.setattr(zoo, "WEIGHTS", folder)
+    shutil.copytree(registry.WEIGHTS, folder)
+    monkeypatch.setattr(registry, "WEIGHTS", folder)
     fresh: memory.Remembered[Segmenter] = memory.Remembered(8)
     monkeypatch.setattr(memory, "_segmenters", fresh)
     return folder

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from segmodels.networks.backbones import VGG16
-from segmodels.networks.fcn import (
+from segmodels.models.backbones import VGG16
+from segmodels.models.fcn import (
     FCN,
     FCNDecoder,
     classifier_as_convolutions,
@@ -153,7 +153,7 @@ def test_without_the_skips_the_coarse_scores_are_interpolated() -> None:
 
 def test_on_a_grid_of_corners_the_coarse_scores_are_interpolated_from_corner_to_corner() -> None:
     torch.manual_seed(0)
-    decoder = FCNDecoder((4, 5, 6), nn.Identity(), 6, num_classes=3, grid="corner").eval()
+    decoder = FCNDecoder((4, 5, 6), nn.Identity(), 6, num_classes=3, align_corners=True).eval()
     for parameter in decoder.skip_scores.parameters():
         nn.init.zeros_(parameter)
     features = [torch.randn(1, 4, 25, 33), torch.randn(1, 5, 13, 17), torch.randn(1, 6, 7, 9)]

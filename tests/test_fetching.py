@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from demo.server import fetching, limits
-from segmodels import zoo
-from segmodels.networks import published
-from segmodels.weights import FetchError, Progress
+from segmodels.checkpoints.download import FetchError, Progress
+from segmodels.models import registry
+from segmodels.models import torchvision as published
 
-CARD = zoo.card("deeplabv3_mobilenet_v3_large")
+CARD = registry.card("deeplabv3_mobilenet_v3_large")
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels import Segmenter, zoo
-from segmodels.speed.fused import (
+from segmodels import Segmenter
+from segmodels.kernels.fused import (
     WIDE,
     FusedBottleneck,
     FusedConv2d,
@@ -26,7 +26,8 @@ from segmodels.speed.fused import (
     fuse_activations,
     remembering,
 )
-from segmodels.speed.precision import fold_batch_norms, round_kernels
+from segmodels.kernels.precision import fold_batch_norms, round_kernels
+from segmodels.models import registry
 
 from .helpers import randomise_norms
 
@@ -230,8 +231,8 @@ def test_where_an_operator_was_changed_torchs_own_is_used(
 ) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, operator, instead)
     assert not can_fuse(torch.float32)
-    card = zoo.card(zoo.DEFAULT_MODEL)
-    segmenter = Segmenter(zoo.build(card.name), card, "cpu", "float32")
+    card = registry.card(registry.DEFAULT_MODEL)
+    segmenter = Segmenter(registry.build(card.name), card, "cpu", "float32")
     assert segmenter(np.zeros((64, 64, 3), dtype=np.uint8)).shares
 
 
@@ -242,8 +243,8 @@ def test_a_processor_without_avx512_segments_in_either_precision() -> None:
 import numpy as np, torch, segmodels
 from segmodels import zoo
 photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
-assert segmodels.load(zoo.DEFAULT_MODEL, device="cpu").precision == "float32"
-labels = [segmodels.load(zoo.DEFAULT_MODEL, device="cpu", precision=precision)(photo, rate).labels
+assert segmodels.load(registry.DEFAULT_MODEL, device="cpu").precision == "float32"
+labels = [segmodels.load(registry.DEFAULT_MODEL, device="cpu", precision=precision)(photo, rate).labels
           for precision in ("float32", "bfloat16") for rate in (6, 2)]
 print((labels[0] == labels[2]).mean(), (labels[1] == labels[3]).mean())
 """

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segmodels import zoo
 from segmodels.inference.label_map import label_map, spread
-from segmodels.networks.backbones import MobileNetV2, ResNet18, Xception65
-from segmodels.networks.layers import BilinearUpsampling, factor_between, resize_logits, upsample_like
-from segmodels.networks.unet import UpBlock
-from segmodels.segmenter import fit_working_size
+from segmodels.inference.sizes import fit_working_size
+from segmodels.models import registry
+from segmodels.models.backbones import MobileNetV2, ResNet18, Xception65
+from segmodels.models.layers import BilinearUpsampling, factor_between, resize_logits, upsample_like
+from segmodels.models.unet import UpBlock
 from segmodels.training.beginning import begin_at
 
 
@@ -20,20 +20,20 @@ from segmodels.training.beginning import begin_at
 def test_on_corners_every_cell_keeps_its_place_at_any_size(factor: int, size: tuple[int, int]) -> None:
     height, width = (-(-side // factor) for side in size)
     cells = torch.randn(1, 2, height, width)
-    fine = resize_logits(cells, size, "corner")
+    fine = resize_logits(cells, size, True)
     assert fine.shape[-2:] == size
     assert torch.allclose(fine[..., ::factor, ::factor], cells, atol=1e-6)
 
 
 def test_on_corners_a_ramp_stays_a_ramp() -> None:
     ramp = torch.arange(0, 33, 4).float().expand(1, 1, 9, 9)
-    assert torch.allclose(resize_logits(ramp, (33, 33), "corner")[0, 0, 0], torch.arange(33.0), atol=1e-5)
+    assert torch.allclose(resize_logits(ramp, (33, 33), True)[0, 0, 0], torch.arange(33.0), atol=1e-5)
 
 
 def test_half_pixel_interpolation_puts_cells_beside_their_place() -> None:
     """What the grid of corners is for: halfway between cells of stride 16 lie 7.5 pixels."""
     ramp = torch.arange(0, 512, 16).float().expand(1, 1, 32, 32)
-    shifted = resize_logits(ramp, (512, 512), "centre")[0, 0, 0]
+    shifted = resize_logits(ramp, (512, 512), False)[0, 0, 0]
     assert torch.allclose(shifted[8:-8], torch.arange(512.0)[8:-8] - 7.5, atol=1e-3)
 
 
@@ -41,8 +41,8 @@ def test_half_pixel_interpolation_puts_cells_beside_their_place() -> None:
 def test_transposed_convolutions_agree_with_interpolation(finer: tuple[int, int]) -> None:
     cells = -(-finer[0] // 2), -(-finer[1] // 2)
     x, like = torch.randn(1, 3, *cells), torch.empty(1, 1, *finer)
-    raised = upsample_like(BilinearUpsampling(3, 2, "corner"), x, like)
-    expected = resize_logits(x, finer, "corner")
+    raised = upsample_like(BilinearUpsampling(3, 2, True), x, like)
+    expected = resize_logits(x, finer, True)
     odd = slice(None, 2 * cells[0] - 1), slice(None, 2 * cells[1] - 1)
     assert raised.shape == expected.shape
     torch.testing.assert_close(raised[..., odd[0], odd[1]], expected[..., odd[0], odd[1]])
@@ -53,7 +53,7 @@ def test_a_strided_backbone_leaves_cell_i_at_pixel_s_times_i(backbone: type[nn.M
     """Mirrored, a photo of odd sides gives mirrored maps if and only if the first cell lies on the first pixel."""
     torch.manual_seed(0)
     network = backbone().eval()
-    assert network.grid == "corner"
+    assert network.align_corners
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # kernels that are their own mirror image
             module.weight.data = (module.weight + module.weight.flip(3)) / 2
@@ -64,7 +64,7 @@ def test_a_strided_backbone_leaves_cell_i_at_pixel_s_times_i(backbone: type[nn.M
 
 
 def test_the_up_convolution_of_a_u_net_puts_its_middle_tap_on_the_cell() -> None:
-    block = UpBlock(1, 1, 1, grid="corner")
+    block = UpBlock(1, 1, 1, align_corners=True)
     nn.init.zeros_(block.up.weight)
     assert block.up.bias is not None
     nn.init.zeros_(block.up.bias)
@@ -81,7 +81,7 @@ def test_label_maps_put_a_cell_where_resizing_put_its_pixel() -> None:
     seen, photo = (33, 65), (66, 130)
     logits = torch.zeros(2, 3, 5)
     logits[1] = torch.arange(5.0) * 16  # the input column on which each cell lies
-    columns = spread(logits, photo, corners=seen)[1, 0]
+    columns = spread(logits, photo, aligned_size=seen)[1, 0]
     expected = ((torch.arange(130) + 0.5) / 2 - 0.5).clamp(0, 64)
     torch.testing.assert_close(columns, expected, atol=1e-4, rtol=0)
 
@@ -89,19 +89,21 @@ def test_label_maps_put_a_cell_where_resizing_put_its_pixel() -> None:
 def test_label_maps_are_the_spread_logits() -> None:
     torch.manual_seed(0)
     logits, photo, seen = torch.randn(4, 5, 7), (70, 101), (65, 97)
-    assert np.array_equal(label_map(logits, photo, corners=seen), spread(logits, photo, seen).max(0).indices.numpy())
+    assert np.array_equal(
+        label_map(logits, photo, aligned_size=seen), spread(logits, photo, seen).max(0).indices.numpy()
+    )
 
 
-@pytest.mark.parametrize("name", zoo.COMPACT)
+@pytest.mark.parametrize("name", registry.COMPACT)
 def test_the_four_begin_with_the_public_networks_answer(name: str) -> None:
     torch.manual_seed(0)
-    public = zoo.build("deeplabv3_mobilenetv2_google").eval()
+    public = registry.build("deeplabv3_mobilenetv2_google").eval()
     for norm in public.decoder.modules():
         if isinstance(norm, nn.BatchNorm2d):  # as converted: a norm that adds a bias
             assert norm.running_var is not None
             norm.running_var.fill_(1 - norm.eps)
             nn.init.normal_(norm.bias)
-    network = zoo.build(name)
+    network = registry.build(name)
     begin_at(network, public, torch.randn(2, 3, 97, 97))
     x = torch.randn(1, 3, 65, 97)
     with torch.inference_mode():
@@ -114,9 +116,9 @@ def assert_close_to(found: Tensor, expected: Tensor) -> None:
 
 
 def test_sides_are_a_multiple_of_sixteen_plus_one_on_corners() -> None:
-    assert fit_working_size((640, 480), 513, "corner") == (513, 385)
-    assert fit_working_size((480, 640), 512, "corner") == (385, 513)
-    assert fit_working_size((1000, 10), 513, "corner") == (513, 33)
+    assert fit_working_size((640, 480), 513, True) == (513, 385)
+    assert fit_working_size((480, 640), 512, True) == (385, 513)
+    assert fit_working_size((1000, 10), 513, True) == (513, 33)
 
 
 def test_factors_are_powers_of_two() -> None:
@@ -126,7 +128,7 @@ def test_factors_are_powers_of_two() -> None:
 
 
 def test_the_last_step_of_a_network_is_interpolation_from_corner_to_corner() -> None:
-    network = zoo.build("deeplabv3plus_mobilenetv2").eval()
+    network = registry.build("deeplabv3plus_mobilenetv2").eval()
     x = torch.randn(1, 3, 65, 97)
     with torch.inference_mode():
         logits = network.decode(network.encode(x))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segmodels.networks.pooling import ASPP
+from segmodels.models.heads import ASPP
 from segmodels.training.handover import hand_over, hint_loss, rareness
 
 

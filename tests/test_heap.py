@@ -23,7 +23,7 @@ def printed(script: str) -> int:
 
 FAULTS = """
 import resource
-import heap
+import malloc
 {first}
 for turn in range(4):
     if turn == 1:
@@ -36,14 +36,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def test_what_is_freed_is_used_again_without_asking_the_system() -> None:
     usually = printed(FAULTS.format(first=""))
-    assert printed(FAULTS.format(first="heap.keep_freed()")) < usually / 10
+    assert printed(FAULTS.format(first="malloc.keep_freed_memory()")) < usually / 10
 
 
 def test_large_blocks_stay_apart_from_the_heap_in_the_app() -> None:
     script = """
 import ctypes
-import heap
-heap.bound()
+import malloc
+malloc.limit_arenas()
 libc = ctypes.CDLL("libc.so.6")
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 Info = type("Info", (ctypes.Structure,), {"_fields_": [(str(field), ctypes.c_size_t) for field in range(10)]})
@@ -61,14 +61,14 @@ for _ in range(2):  # by itself glibc would take the second into the heap
 print(added)
 """
     assert printed(script) == 2
-    assert "heap.bound()" in (ROOT / "app.py").read_text(encoding="utf-8")
+    assert "malloc.limit_arenas()" in (ROOT / "app.py").read_text(encoding="utf-8")
 
 
 def test_trimming_gives_back_what_lies_between_what_is_kept() -> None:
     script = """
 import mmap
 from pathlib import Path
-import heap
+import malloc
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
@@ -76,7 +76,7 @@ def resident():
 blocks = [bytearray(b"x" * 100_000) for _ in range(2000)]
 kept, blocks = blocks[::20], []
 freed = resident()
-heap.trim()
+malloc.release_freed_memory()
 print(freed - resident())
 """
     assert printed(script) > 100 * 2**20

@@ -16,9 +16,10 @@ from PIL import Image
 from demo.lab import grid
 from demo.segment_tab import segmented
 from demo.server import memory
-from segmodels import Segmentation, zoo
+from segmodels import Segmentation
 from segmodels.inference.pictures import overlay
-from segmodels.segmenter import Segmenter
+from segmodels.inference.segmenter import Segmenter
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 
@@ -52,7 +53,7 @@ def test_taps_inside_are_those_of_each_branch(size: tuple[int, int], rate: int) 
 
 
 def test_the_trained_cell_is_the_segment_tabs_result(photo: str) -> None:
-    card = zoo.card(MODEL)
+    card = registry.card(MODEL)
     size = memory.display(photo).photo.size
     column = next(grid.columns(photo, MODEL, size))
     assert column.stride == card.output_stride
@@ -88,7 +89,7 @@ def test_the_backbone_runs_once_a_stride_and_the_head_18_times(new_photo: str, m
 
 @pytest.mark.parametrize("trained", [1, 4, 5, 9, 64])
 def test_the_rate_that_weights_were_trained_at_is_in_the_grid(trained: int) -> None:
-    rates = grid.rates(replace(zoo.card(MODEL), atrous_rate=trained))
+    rates = grid.rates(replace(registry.card(MODEL), atrous_rate=trained))
     assert trained in rates
     assert len(set(rates)) == len(grid.RATES)
     assert rates == tuple(sorted(rates))
@@ -114,7 +115,7 @@ def test_the_page_says_what_the_cells_are(photo: str) -> None:
 
 def result_of(labels: list[list[int]]) -> Segmentation:
     array = np.array(labels, dtype=np.uint8)
-    return Segmentation(array, zoo.card(MODEL).class_list, MODEL, 6, 16, (32, 32), "float32", {}, {})
+    return Segmentation(array, registry.card(MODEL).class_list, MODEL, 6, 16, (32, 32), "float32", {}, {})
 
 
 def test_changes_are_counted_by_pair_largest_first() -> None:

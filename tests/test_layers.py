@@ -7,7 +7,7 @@ from torch.nn import functional
 from torchvision.models.segmentation.fcn import FCNHead
 from torchvision.transforms.functional import center_crop
 
-from segmodels.networks.layers import (
+from segmodels.models.layers import (
     AtrousConv,
     BilinearUpsampling,
     ConvBNReLU,

@@ -33,10 +33,11 @@ from demo.lessons import (
 )
 from demo.lessons.connections import connections, ones_everywhere
 from demo.server import memory
-from segmodels import Segmenter, zoo
+from segmodels import Segmenter
 from segmodels.inference.label_map import label_map
 from segmodels.insight.cost import count
-from segmodels.networks.pooling import SpatialPyramidPooling
+from segmodels.models import registry
+from segmodels.models.heads import SpatialPyramidPooling
 
 from .conftest import EXAMPLES
 
@@ -245,13 +246,13 @@ def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
     assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
         stride: (-(-height // stride), -(-width // stride)) for stride in (16, 8, 4)
     }
-    labels = label_map(found[4], (300, 451), corners=features.corners)
+    labels = label_map(found[4], (300, 451), aligned_size=features.aligned_size)
     assert (labels == memory.segmenter(skips.MODEL)(cat).labels).mean() > 0.999
 
 
 def test_how_many_pixels_differ_and_where_is_counted() -> None:
-    corners = memory.features(CAT, skips.MODEL, None).corners
-    maps = {n: label_map(logits, (300, 451), corners=corners) for n, logits in skips.predictions(CAT).items()}
+    corners = memory.features(CAT, skips.MODEL, None).aligned_size
+    maps = {n: label_map(logits, (300, 451), aligned_size=corners) for n, logits in skips.predictions(CAT).items()}
     notes = "".join(drawn(3).itertext())
     for stride in (16, 8):
         assert f"{np.mean(maps[stride] != maps[4]):.1%} of the pixels differ" in notes
@@ -366,8 +367,8 @@ def test_share_and_weights_in_the_figure(rate: int) -> None:
 def test_the_branches_together_are_the_network(rate: int) -> None:
     expected = memory.segmenter(aspp.MODEL).decode(memory.features(CAT, aspp.MODEL, None), rate)
     _, logits = aspp.run(CAT, rate)
-    corners = memory.features(CAT, aspp.MODEL, None).corners
-    assert (label_map(logits, (300, 451), corners=corners) == expected.labels).mean() > 0.999
+    corners = memory.features(CAT, aspp.MODEL, None).aligned_size
+    assert (label_map(logits, (300, 451), aligned_size=corners) == expected.labels).mean() > 0.999
 
 
 def test_the_network_keeps_its_own_rates() -> None:
@@ -469,14 +470,14 @@ def test_both_label_maps_are_the_librarys(seen: str, cat: Image.Image) -> None:
 
 
 def logged(file: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((zoo.WEIGHTS / file).read_text())
+    found: dict[str, Any] = json.loads((registry.WEIGHTS / file).read_text())
     return found
 
 
 def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
     """Crops and scores from the cards, sizes from the networks themselves."""
     crops = [logged(f"{name}.json")["training"]["crops"] for name in TWO]
-    networks = [zoo.build(name) for name in TWO]
+    networks = [registry.build(name) for name in TWO]
     parameters = [sum(weight.numel() for weight in network.parameters()) for network in networks]
     sizes = [map(int, re.findall(r"\d+", logged(f"{name}.json")["macs_at"])) for name in TWO]
     macs = [count(network, height, width).macs for network, (width, height) in zip(networks, sizes, strict=True)]
@@ -505,7 +506,7 @@ def test_how_far_another_size_moves_each_network(cat: Image.Image) -> None:
 def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh: memory.Remembered[Segmenter] = memory.Remembered(2)
     monkeypatch.setattr(memory, "_segmenters", fresh)
-    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     answer = draw(LESSONS[8], *settings(9))
     assert 'class="problem"' in answer
     assert "has no trained weights" in answer
@@ -518,11 +519,11 @@ def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch
 def test_where_a_dot_ends_up_by_hand(cell: int) -> None:
     """Corner to corner it stays. Half-pixel, cell i of n is put at (i + 1/2) size / n - 1/2 instead of 16 i."""
     for size, cells in ((128, 8), (129, 9)):
-        assert geometry.shift(size, cell, "corner") == pytest.approx(0, abs=1e-3)
-        assert geometry.shift(size, cell, "centre") == pytest.approx(
+        assert geometry.shift(size, cell, True) == pytest.approx(0, abs=1e-3)
+        assert geometry.shift(size, cell, False) == pytest.approx(
             (cell + 0.5) * size / cells - 0.5 - 16 * cell, abs=0.05
         )
-    assert geometry.shift(128, cell, "centre") == pytest.approx(7.5, abs=0.05)
+    assert geometry.shift(128, cell, False) == pytest.approx(7.5, abs=0.05)
 
 
 def test_the_steps_end_where_the_output_or_the_input_does() -> None:

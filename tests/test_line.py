@@ -15,7 +15,7 @@ from demo.server import line as room
 from demo.server.guard import BROKEN, NOT_AN_UPLOAD
 from demo.server.line import FULL, LONGEST, PLACES, Line
 from demo.server.memory import DISPLAY_SIDE
-from segmodels import zoo
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 from .visitor import Visitor
@@ -214,7 +214,7 @@ def test_over_http_a_wrong_setting_is_a_sentence_and_a_photo_is_answered(
 ) -> None:
     with Visitor(url) as visitor:
         photo = visitor.upload((EXAMPLES / "cat.jpg").read_bytes())
-        assert said in visitor.show(photo, **({"model": zoo.DEFAULT_MODEL} | wrong))["problem"]
+        assert said in visitor.show(photo, **({"model": registry.DEFAULT_MODEL} | wrong))["problem"]
         shown = visitor.show(photo, "fcn_mobilenetv2")
         assert "cat" in [one["name"] for one in shown["classes"]]
         assert visitor.show(None, "fcn_mobilenetv2") is None

@@ -10,7 +10,7 @@ import pytest
 from demo.lessons import LESSONS, resampling
 from demo.links import OWN, Linked, named, own_value, read, sentences, setting_updates
 from demo.segment_tab import SOURCES
-from segmodels import zoo
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 
@@ -72,8 +72,10 @@ def test_one_wrong_part_does_not_spoil_the_others() -> None:
 
 
 def test_a_link_to_weights_of_one_s_own_shows_them_beside_the_bundled_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = replace(zoo.card("unet_mobilenetv2"), name="mine", network="unet_mobilenetv2", file=Path("mine.safetensors"))
-    monkeypatch.setattr(zoo, "CARDS", {**zoo.CARDS, "mine": own})
+    own = replace(
+        registry.card("unet_mobilenetv2"), name="mine", network="unet_mobilenetv2", file=Path("mine.safetensors")
+    )
+    monkeypatch.setattr(registry, "CARDS", {**registry.CARDS, "mine": own})
     source, network, *_ = setting_updates(Linked(model="mine"))
     assert source["value"] in [value for _, value in SOURCES]
     assert {"mine", "unet_mobilenetv2"} <= {name for _, name in network["choices"]}

@@ -13,11 +13,11 @@ from PIL import Image
 
 from demo.server import live
 from demo.server.line import Line
-from segmodels import zoo
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 
-MODEL = zoo.compact_models()[0]
+MODEL = registry.compact_models()[0]
 
 
 def jpeg(size: tuple[int, int] = (320, 212), kind: str = "JPEG") -> str:
@@ -56,8 +56,8 @@ def test_a_frame_is_answered_with_its_label_map_and_nothing_is_kept() -> None:
         {"frame": {"path": "/etc/passwd"}},
         {"model": "nonesuch"},
         {"model": "deeplabv3plus_xception65"},
-        {"model": zoo.compact_models()[-1], "rate": 1000},
-        {"model": zoo.compact_models()[-1], "stride": "7"},
+        {"model": registry.compact_models()[-1], "rate": 1000},
+        {"model": registry.compact_models()[-1], "stride": "7"},
     ],
 )
 def test_what_is_no_frame_is_a_sentence(changed: dict[str, Any]) -> None:

@@ -12,17 +12,18 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import segmodels
-from segmodels import Segmenter, zoo
+from segmodels import Segmenter
+from segmodels.batch import job as jobs
+from segmodels.batch import local_engine
+from segmodels.batch.job import Job, Maker, record_of
+from segmodels.batch.local_engine import AHEAD, photos_in, segment_many
 from segmodels.cli import main
-from segmodels.many import job as jobs
-from segmodels.many import local_engine
-from segmodels.many.job import Job, Maker, record_of
-from segmodels.many.local_engine import AHEAD, photos_in, segment_many
+from segmodels.models import registry
 
 from .test_cli import fails
 
-MODEL = zoo.compact_models()[0]
-ATROUS = next(name for name in zoo.compact_models() if zoo.card(name).atrous_rate)
+MODEL = registry.compact_models()[0]
+ATROUS = next(name for name in registry.compact_models() if registry.card(name).atrous_rate)
 
 
 @pytest.fixture(scope="module")

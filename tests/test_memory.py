@@ -15,9 +15,10 @@ from PIL import Image
 
 from demo.server import memory
 from demo.server.memory import Remembered
-from segmodels import Features, Segmenter, zoo
+from segmodels import Features, Segmenter
 from segmodels.inference.photo import Photo, read_photo
-from segmodels.speed import heap
+from segmodels.kernels import malloc
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 
@@ -113,7 +114,7 @@ def test_a_network_in_use_answers_while_another_is_loading(monkeypatch: pytest.M
 def test_a_stride_left_out_and_the_same_by_its_number_are_one_set_of_features(tmp_path: Path) -> None:
     photo = str(shutil.copy(CAT, tmp_path / "nobody-looked-at.jpg"))  # whatever ran before in this process
     name = "deeplabv3_mobilenetv2"
-    stride = zoo.card(name).output_stride
+    stride = registry.card(name).output_stride
     assert memory.features(photo, name, None) is memory.features(photo, name, stride)
     assert memory.has_features(photo, name, stride)
     assert not memory.has_features(photo, name, 8)
@@ -156,7 +157,7 @@ def test_the_app_trims_as_long_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> No
     trims: list[int] = []
     monkeypatch.setattr(memory, "TRIM_SECONDS", 0.01)
     here = ContextVar("here", default=False)  # another test's app may be trimming in this process too
-    monkeypatch.setattr(heap, "trim", lambda: trims.append(1) if here.get() else None)
+    monkeypatch.setattr(malloc, "release_freed_memory", lambda: trims.append(1) if here.get() else None)
 
     async def run() -> None:
         here.set(True)

@@ -16,22 +16,22 @@ from safetensors.torch import load_file
 import segmodels
 from demo import view
 from demo.lab import parts as lab
-from segmodels import zoo
 from segmodels.cli import main
-from segmodels.insight.parts import parts
+from segmodels.inference.loading import card_from_file
 from segmodels.labels import VOC, ClassList
-from segmodels.loading import own_card
+from segmodels.models import registry
+from segmodels.models.ablation import parts
+from segmodels.models.pretrained import start_from
 from segmodels.training.check import check
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.metrics import Scores, confusion_matrix
 from segmodels.training.results import results_folder
-from segmodels.training.start import start_from
 from tools import toy_data
 
 from .conftest import EXAMPLES
 from .running import ROOT
 
-MODEL = zoo.compact_models()[0]
+MODEL = registry.compact_models()[0]
 RECIPE = ["--epochs", "4", "--set", "batch=4", "--set", "crop=96", "--set", "warmup=0", "--workers", "0"]
 
 
@@ -205,7 +205,7 @@ def test_crops_are_no_larger_than_the_photos(data: Path, tmp_path: Path) -> None
     (tmp_path / "few" / "train.txt").write_text("\n".join((data / "train.txt").read_text().split()[:8]))
     main(["train", str(tmp_path / "few"), "--model", MODEL, "--out", str(out), *recipe])
     assert json.loads((results_folder(out) / "log.json").read_text())["recipe"]["crop"] == 160
-    card = zoo.card(MODEL)
+    card = registry.card(MODEL)
     assert segmodels.load(out).card.working_size == pytest.approx(card.working_size * 160 / 384, abs=1)
 
 
@@ -263,11 +263,11 @@ def test_a_label_map_that_is_wrong_stops_a_run_before_it_starts(
 
 
 def test_the_zoos_weights_are_kept_but_for_the_last_layer(data: Path) -> None:
-    card = replace(zoo.card(MODEL), class_list=SegmentationFolder(data, "val").class_list)
+    card = replace(registry.card(MODEL), class_list=SegmentationFolder(data, "val").class_list)
     network = card.builder(3)
     random = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     start_from(network, card, "zoo")
-    trained = load_file(zoo.card(MODEL).weights_file())
+    trained = load_file(registry.card(MODEL).weights_file())
     for name, tensor in network.state_dict().items():
         if tensor.shape == trained[name].shape:
             assert (tensor == trained[name].float()).all()
@@ -282,25 +282,25 @@ def test_the_zoos_weights_are_kept_but_for_the_last_layer(data: Path) -> None:
 
 
 def test_the_page_can_offer_it_beside_the_bundled_ones(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo, "CARDS", dict(zoo.CARDS))
-    zoo.offer(own_card(mine))
-    assert "mine" in zoo.bundled_models()
+    monkeypatch.setattr(registry, "CARDS", dict(registry.CARDS))
+    registry.offer(card_from_file(mine))
+    assert "mine" in registry.bundled_models()
     assert "mine" in segmodels.trained_models()
-    assert "mine" not in zoo.compact_models()
+    assert "mine" not in registry.compact_models()
     assert segmodels.load("mine").card.classes == ("background", "disc", "box")
     with pytest.raises(ValueError, match="already"):
-        zoo.offer(own_card(mine))
+        registry.offer(card_from_file(mine))
 
 
 def test_the_lab_takes_label_maps_of_its_own_classes_alone(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo, "CARDS", dict(zoo.CARDS))
-    zoo.offer(own_card(mine))
+    monkeypatch.setattr(registry, "CARDS", dict(registry.CARDS))
+    registry.offer(card_from_file(mine))
     photo = EXAMPLES / "cat.jpg"
     truth = Image.new("L", Image.open(photo).size, 7)
     truth.save(tmp_path / "truth.png")
-    names = list(parts(zoo.skeleton("mine")))
+    names = list(parts(registry.skeleton("mine")))
     said = lab.show({"path": str(photo)}, "mine", names, {"path": str(tmp_path / "truth.png")})
     assert "classes go from 0 to 2" in said
 

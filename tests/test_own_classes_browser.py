@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from segmodels import zoo
 from segmodels.cli import main
-from segmodels.loading import own_card
+from segmodels.inference.loading import card_from_file
+from segmodels.models import registry
 from tools import toy_data
 
 from .conftest import NEEDS_CHROMIUM
@@ -40,9 +40,9 @@ def app(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from demo import build, launch_options  # here, because gradio takes seconds to import
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "CARDS", dict(zoo.CARDS))
+        patch.setattr(registry, "CARDS", dict(registry.CARDS))
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        zoo.offer(own_card(toy.parent / "mine.safetensors"))
+        registry.offer(card_from_file(toy.parent / "mine.safetensors"))
         page = build()
         _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
         yield url

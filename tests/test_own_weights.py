@@ -13,21 +13,22 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import segmodels
-from segmodels import zoo
+from segmodels.checkpoints.download import FetchError
+from segmodels.checkpoints.files import read_state, read_weights, save_state
+from segmodels.checkpoints.metadata import KEY, Metadata, backbone_hash
+from segmodels.inference.loading import card_from_file
+from segmodels.inference.segmenter import Segmenter
 from segmodels.labels import VOC
-from segmodels.loading import own_card
-from segmodels.networks import published
-from segmodels.record import KEY, Record, backbone_hash
-from segmodels.segmenter import Segmenter
+from segmodels.models import registry
+from segmodels.models import torchvision as published
 from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.recipe import Recipe
 from segmodels.training.train import train
-from segmodels.weights import FetchError, read_state, read_weights, save_state
 
 TINY = Recipe(epochs=1, batch=2, crop=64, warmup=0)
-DEEPLAB = next(name for name in zoo.compact_models() if zoo.card(name).atrous_rate)
-OTHER = next(name for name in zoo.compact_models() if zoo.card(name).atrous_rate is None)
+DEEPLAB = next(name for name in registry.compact_models() if registry.card(name).atrous_rate)
+OTHER = next(name for name in registry.compact_models() if registry.card(name).atrous_rate is None)
 
 
 @pytest.fixture(autouse=True)
@@ -40,24 +41,30 @@ def random_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "classifier_file", unreachable)
 
 
-def written(folder: Path, name: str = DEEPLAB, record: Record | None = None, **facts: Any) -> Path:
+def written(folder: Path, name: str = DEEPLAB, record: Metadata | None = None, **facts: Any) -> Path:
     """The bundled weights of a network with a record of ``facts``."""
-    card = zoo.card(name)
+    card = registry.card(name)
     file = folder / "mine.safetensors"
-    network = zoo.build(name)
+    network = registry.build(name)
     network.load_state_dict(
         {key: tensor.float() for key, tensor in load_file(card.weights_file()).items()}, strict=False
     )
-    save_state(network, file, record=record or replace(Record.of(card, "random", {"data": 3}), **facts))
+    save_state(network, file, record=record or replace(card.metadata("random", {"data": 3}), **facts))
     return file
 
 
 def test_a_file_that_was_trained_says_how(data_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    train(zoo.card(DEEPLAB), [SegmentationFolder(data_folder, "train")], out, replace(TINY, output_stride=8), workers=0)
+    train(
+        registry.card(DEEPLAB),
+        [SegmentationFolder(data_folder, "train")],
+        out,
+        replace(TINY, output_stride=8),
+        workers=0,
+    )
     with safe_open(out, "pt") as file:
         said = json.loads(file.metadata()[KEY])
-    card = zoo.card(DEEPLAB)
+    card = registry.card(DEEPLAB)
     assert said["network"] == DEEPLAB
     assert tuple(said["class_list"]["names"]) == card.classes
     assert said["data"] == {"data": 6}
@@ -69,10 +76,10 @@ def test_what_is_written_over_a_file_that_the_page_offers_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page runs for weeks, forgets networks and loads them again: features and settings are the first file's."""
-    monkeypatch.setattr(zoo, "CARDS", dict(zoo.CARDS))
+    monkeypatch.setattr(registry, "CARDS", dict(registry.CARDS))
     file = written(tmp_path)
-    zoo.offer(own_card(file))
-    assert segmodels.load("mine").card.atrous_rate == zoo.card(DEEPLAB).atrous_rate
+    registry.offer(card_from_file(file))
+    assert segmodels.load("mine").card.atrous_rate == registry.card(DEEPLAB).atrous_rate
     written(tmp_path, atrous_rate=12)
     with pytest.raises(ValueError, match="was changed"):
         segmodels.load("mine")
@@ -101,7 +108,7 @@ def test_what_is_trained_at_12_and_8_is_validated_and_loaded_at_12_and_8(
     monkeypatch.setattr("segmodels.training.train.prepare", prepared)
     out = tmp_path / "mine.safetensors"
     train(
-        zoo.card(DEEPLAB),
+        registry.card(DEEPLAB),
         [SegmentationFolder(data_folder, "train")],
         out,
         replace(TINY, output_stride=8),
@@ -126,7 +133,7 @@ def test_a_file_stands_for_its_network_with_all_it_says(tmp_path: Path, cat: Ima
 
 def test_weights_without_a_record_are_what_the_card_says(tmp_path: Path, cat: Image.Image) -> None:
     file = tmp_path / "old.safetensors"
-    save_file(load_file(zoo.card(DEEPLAB).weights_file()), file)
+    save_file(load_file(registry.card(DEEPLAB).weights_file()), file)
     expected = segmodels.load(DEEPLAB, precision="float32")(cat)
     assert (segmodels.load(DEEPLAB, weights=file, precision="float32")(cat).labels == expected.labels).all()
     with pytest.raises(ValueError, match="does not say which network"):
@@ -168,14 +175,16 @@ def test_two_files_are_one_too_many(tmp_path: Path) -> None:
 
 def trained_on_frozen(data_folder: Path, out: Path, began: Path, name: str = DEEPLAB) -> dict[str, torch.Tensor]:
     recipe = replace(TINY, backbone_rate=0)
-    train(zoo.card(name), [SegmentationFolder(data_folder, "train")], out, recipe, start=began, workers=0)
+    train(registry.card(name), [SegmentationFolder(data_folder, "train")], out, recipe, start=began, workers=0)
     return load_file(out)
 
 
-@pytest.mark.parametrize("model", [DEEPLAB, *(name for name in zoo.bundled_models() if zoo.card(name).network)])
+@pytest.mark.parametrize(
+    "model", [DEEPLAB, *(name for name in registry.bundled_models() if registry.card(name).network)]
+)
 def test_a_decoder_on_the_bundled_backbone_is_written_alone(model: str, data_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "decoder.safetensors"
-    bundled = zoo.card(model).weights_file()
+    bundled = registry.card(model).weights_file()
     assert all(name.startswith("decoder.") for name in trained_on_frozen(data_folder, out, bundled, model))
     _, record = read_weights(out)
     assert record is not None
@@ -185,7 +194,7 @@ def test_a_decoder_on_the_bundled_backbone_is_written_alone(model: str, data_fol
 
 def test_a_decoder_on_another_backbone_carries_it(data_folder: Path, tmp_path: Path, cat: Image.Image) -> None:
     out, other = tmp_path / "whole.safetensors", tmp_path / "other.safetensors"
-    bundled = load_file(zoo.card(DEEPLAB).weights_file())
+    bundled = load_file(registry.card(DEEPLAB).weights_file())
     moved = {name: tensor * 1.5 if name.startswith("backbone.") else tensor for name, tensor in bundled.items()}
     save_file(moved, other)
     trained, backbone = trained_on_frozen(data_folder, out, other), load_file(other)
@@ -197,7 +206,7 @@ def test_a_decoder_on_another_backbone_carries_it(data_folder: Path, tmp_path: P
 def test_a_decoder_of_another_backbone_is_refused(data_folder: Path, tmp_path: Path) -> None:
     """As it would be when the bundled weights are replaced by others."""
     out = tmp_path / "decoder.safetensors"
-    trained_on_frozen(data_folder, out, zoo.card(DEEPLAB).weights_file())
+    trained_on_frozen(data_folder, out, registry.card(DEEPLAB).weights_file())
     tensors, record = read_weights(out)
     assert record is not None
     save_file(tensors, out, replace(record, backbone="0" * 64).metadata())
@@ -207,11 +216,11 @@ def test_a_decoder_of_another_backbone_is_refused(data_folder: Path, tmp_path: P
 
 def test_a_frozen_backbone_keeps_its_statistics_too(data_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(TINY.seed)
-    before = zoo.build("unet_resnet18").state_dict()
+    before = registry.build("unet_resnet18").state_dict()
     out = tmp_path / "frozen.safetensors"
     recipe = replace(TINY, backbone_rate=0)
     folders = [SegmentationFolder(data_folder, "train")]
-    train(zoo.card("unet_resnet18"), folders, out, recipe, start="scratch", workers=0)
+    train(registry.card("unet_resnet18"), folders, out, recipe, start="scratch", workers=0)
     after = load_file(out)
     kept = [name for name in before if name.startswith("backbone.") and "running" in name]
     assert kept
@@ -247,7 +256,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("kind", STRANGE)
 def test_tensors_that_are_no_weights_are_refused(tmp_path: Path, kind: str) -> None:
-    state = {name: tensor.float() for name, tensor in load_file(zoo.card(OTHER).weights_file()).items()}
+    state = {name: tensor.float() for name, tensor in load_file(registry.card(OTHER).weights_file()).items()}
     name = next(name for name in state if state[name].ndim > 1)
     torch.save(state | {name: STRANGE[kind](state[name])}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=r"these weights (are damaged|cannot be used)"):
@@ -276,7 +285,7 @@ def mutated(content: bytes, random: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_mutated_file_is_used_or_refused(tmp_path: Path, suffix: str) -> None:
     """A small network's, so that every byte counts."""
-    record = Record.of(zoo.card(OTHER), "random", {"data": 1})
+    record = registry.card(OTHER).metadata("random", {"data": 1})
     tensors = {f"decoder.{index}": torch.randn(index + 1, 3) for index in range(4)}
     whole = tmp_path / f"whole{suffix}"
     if suffix == ".pth":

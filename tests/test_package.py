@@ -55,5 +55,5 @@ def test_the_installed_command_lists_the_zoo_and_segments_an_example(installed: 
     listed = run(command, "list")
     assert all(name in listed for name in segmodels.list_models())
     (cat,) = installed.parent.glob("lib/python*/site-packages/segmodels/assets/examples/cat.jpg")
-    run(command, "segment", str(cat), "--model", segmodels.zoo.bundled_models()[0], "--out", "out")
+    run(command, "segment", str(cat), "--model", segmodels.models.registry.bundled_models()[0], "--out", "out")
     assert len(list((tmp_path / "out").iterdir())) == 3

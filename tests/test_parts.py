@@ -15,14 +15,15 @@ from torch import Tensor, nn
 import segmodels
 from demo.lab import parts as page
 from demo.server import memory
-from segmodels import Segmenter, read_photo, zoo
+from segmodels import Segmenter, read_photo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import label_image
-from segmodels.insight.parts import parts, without
 from segmodels.labels import read_label_map
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.pooling import ASPP
-from segmodels.networks.unet import he_initialise
+from segmodels.models import registry
+from segmodels.models.ablation import disabled_parts, parts
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.heads import ASPP
+from segmodels.models.unet import he_initialise
 
 from .conftest import EXAMPLES
 from .helpers import randomise_norms
@@ -32,14 +33,14 @@ CAT = str(EXAMPLES / "cat.jpg")
 DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 BRANCHES = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
 HEAD = ["1x1", "image pooling"]
-"""An ASPP without atrous branches, as MobileNet v2's paper has it (section 6.3)."""
+"""An ASPP disabled_parts atrous branches, as MobileNet v2's paper has it (section 6.3)."""
 SKIPS = ["skip 8", "skip 4"]
 SCORES = ["score 8", "score 4"]
 
 
 def network(name: str) -> SegmentationNetwork:
     torch.manual_seed(0)
-    built = zoo.build(name).eval().requires_grad_(False)
+    built = registry.build(name).eval().requires_grad_(False)
     he_initialise(built)  # so that no signal fades on its way
     randomise_norms(built)
     return built
@@ -87,7 +88,7 @@ CASES = [
 def test_a_part_that_is_off_equals_weights_that_do_not_read_it(name: str, part: str) -> None:
     built = network(name)
     seen = features(built)
-    with without(built, [part]):
+    with disabled_parts(built, [part]):
         found = built.decode(seen)
     torch.testing.assert_close(found, deafened(built, part).decode(seen), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found, built.decode(seen), atol=1e-3)
@@ -101,13 +102,13 @@ def test_all_parts_can_be_off_at_once(name: str) -> None:
     deaf = built
     for part in names:
         deaf = deafened(deaf, part)
-    with without(built, names):
+    with disabled_parts(built, names):
         torch.testing.assert_close(built.decode(seen), deaf.decode(seen), rtol=1e-4, atol=1e-4)
 
 
 def test_without_branches_and_low_level_features_the_photo_no_longer_matters() -> None:
     built = network("deeplabv3plus_mobilenetv2")
-    with without(built, [*BRANCHES, "low-level path"]):
+    with disabled_parts(built, [*BRANCHES, "low-level path"]):
         first, second = built.decode(features(built)), built.decode(features(built))
     assert torch.equal(first, second)
 
@@ -118,7 +119,7 @@ def test_all_is_as_before_afterwards(leave: Callable[[], None]) -> None:
     seen = features(built)
     before = built.decode(seen)
     try:
-        with without(built, SKIPS):
+        with disabled_parts(built, SKIPS):
             leave()
     except KeyError:
         pass
@@ -137,7 +138,7 @@ def test_all_is_as_before_afterwards(leave: Callable[[], None]) -> None:
 )
 def test_other_networks_have_the_parts_that_their_papers_draw(name: str, expected: list[str]) -> None:
     with torch.device("meta"):
-        built = zoo.build(name)
+        built = registry.build(name)
     assert list(parts(built)) == expected
 
 
@@ -146,7 +147,7 @@ def test_an_unknown_part_is_refused_and_nothing_stays_off() -> None:
     seen = features(built)
     before = built.decode(seen)
     with pytest.raises(ValueError, match="no part called 'rate r' here; there are: 1x1, image pooling, skip 8"):  # noqa: SIM117
-        with without(built, ["skip 8", "rate r"]):
+        with disabled_parts(built, ["skip 8", "rate r"]):
             pass
     assert torch.equal(built.decode(seen), before)
 
@@ -177,25 +178,25 @@ def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
 
 
 def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
-    card = zoo.card("deeplabv3plus_mobilenetv2")
+    card = registry.card("deeplabv3plus_mobilenetv2")
     usual = memory.segmenter(card.name)
     seen = usual.encode(read_photo(CAT).image)
     for off in ([], ["1x1"], ["low-level path", "rate r"]):
         logits = usual.logits(seen, off=off)
-        expected = label_map(logits, (300, 451), corners=seen.corners)
+        expected = label_map(logits, (300, 451), aligned_size=seen.aligned_size)
         assert (page.labels_without(CAT, card, off, (451, 300)) == expected).all()
 
 
 def test_the_full_network_is_what_the_segment_tab_shows() -> None:
-    for name in zoo.bundled_models():
+    for name in registry.bundled_models():
         expected = memory.segmenter(name)(read_photo(CAT).image).labels
-        assert (page.labels_without(CAT, zoo.card(name), [], (451, 300)) == expected).all()
+        assert (page.labels_without(CAT, registry.card(name), [], (451, 300)) == expected).all()
 
 
 def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride(astronaut: Image.Image) -> None:
     segmenter = segmodels.load("fcn_mobilenetv2")
     features = segmenter.encode(astronaut)
-    path, card = str(EXAMPLES / "astronaut.jpg"), zoo.card("fcn_mobilenetv2")
+    path, card = str(EXAMPLES / "astronaut.jpg"), registry.card("fcn_mobilenetv2")
     found = page.fcn_predictions(path, card, (512, 512))
     assert list(found) == ["FCN-16s", "FCN-8s"]
     with segmenter.turn() as network:
@@ -203,13 +204,15 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
     for strides in ((16, 8), (16,)):
         decoder.strides, decoder.levels = strides, decoder.levels[: len(strides)]
         assert (segmenter.decode(features).labels == found[f"FCN-{strides[-1]}s"]).mean() > 0.999
-    assert page.fcn_predictions(path, zoo.card("unet_mobilenetv2"), (512, 512)) == {}
+    assert page.fcn_predictions(path, registry.card("unet_mobilenetv2"), (512, 512)) == {}
 
 
 def test_the_page_says_what_is_zero_and_what_changes() -> None:
-    names = list(page._parts(zoo.card("unet_mobilenetv2")))
+    names = list(page._parts(registry.card("unet_mobilenetv2")))
     shown = page.show({"path": CAT}, "unet_mobilenetv2", [name for name in names if name != "skip 8"], None)
-    full, rest = (page.labels_without(CAT, zoo.card("unet_mobilenetv2"), off, (451, 300)) for off in ([], ["skip 8"]))
+    full, rest = (
+        page.labels_without(CAT, registry.card("unet_mobilenetv2"), off, (451, 300)) for off in ([], ["skip 8"])
+    )
     assert "Without skip at stride 8" in shown
     assert "features at stride 8, as they enter the concatenation" in shown
     assert f"{(full != rest).mean():.1%} of the pixels change" in shown
@@ -218,7 +221,7 @@ def test_the_page_says_what_is_zero_and_what_changes() -> None:
     shown = page.show({"path": CAT}, "unet_mobilenetv2", only_pooling, None)
     assert "the head's 1x1 convolution" in unescape(shown)  # there is no ASPP
     overview = page.show_each({"path": CAT}, "fcn_mobilenetv2", None)
-    assert all(name in overview for name in ("without scores at stride 8", "FCN-16s", "FCN-8s"))
+    assert all(name in overview for name in ("disabled_parts scores at stride 8", "FCN-16s", "FCN-8s"))
 
 
 def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, str]:
@@ -237,11 +240,11 @@ def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> 
     truth = np.full((300, 451), 255, dtype=np.uint8)
     truth[:, :200] = 8
     upload = save_labels(tmp_path / "truth.png", truth, mode)
-    names = list(page._parts(zoo.card("fcn_mobilenetv2")))
+    names = list(page._parts(registry.card("fcn_mobilenetv2")))
     shown = page.show({"path": CAT}, "fcn_mobilenetv2", names, upload)
-    labels = page.labels_without(CAT, zoo.card("fcn_mobilenetv2"), [], (451, 300))
+    labels = page.labels_without(CAT, registry.card("fcn_mobilenetv2"), [], (451, 300))
     hit = (labels[:, :200] == 8).mean()
-    assert f"Full network: mIoU {hit:.3f}" in shown  # classes without a true pixel are not scored
+    assert f"Full network: mIoU {hit:.3f}" in shown  # classes disabled_parts a true pixel are not scored
     assert "mIoU" in page.show_each({"path": CAT}, "fcn_mobilenetv2", upload)
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from segmodels import zoo
-from segmodels.speed.phased import PhasedConvTranspose2d
-from segmodels.speed.precision import optimise
+from segmodels.kernels.precision import optimise
+from segmodels.kernels.transposed_conv import PhasedConvTranspose2d
+from segmodels.models import registry
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -46,5 +46,5 @@ def test_what_learns_is_torchs_own_transposed_convolution() -> None:
 
 def test_up_convolutions_go_by_phases_and_interpolations_do_not() -> None:
     for name, expected in (("unet_mobilenetv2", 2), ("unet_width24", 4), ("fcn_mobilenetv2", 0)):
-        network = optimise(zoo.build(name), torch.device("cpu"), "float32")
+        network = optimise(registry.build(name), torch.device("cpu"), "float32")
         assert sum(isinstance(module, PhasedConvTranspose2d) for module in network.modules()) == expected

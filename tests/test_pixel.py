@@ -15,14 +15,15 @@ from demo.lab import pixel as page
 from demo.lab import pixel_facts, pixel_picture
 from demo.lab.controls import Settings, checked
 from demo.server import memory
-from segmodels import read_photo, zoo
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.weights import read_state
+from segmodels import read_photo
+from segmodels.checkpoints.files import read_state
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
 
 from .conftest import EXAMPLES
 
 CAT = str(EXAMPLES / "cat.jpg")
-BUNDLED = zoo.bundled_models()
+BUNDLED = registry.bundled_models()
 
 
 def settings(model: str, rate: int = 6, stride: int = 16) -> Settings:
@@ -31,8 +32,8 @@ def settings(model: str, rate: int = 6, stride: int = 16) -> Settings:
 
 def bare(model: str, rate: int = 6, stride: int = 16) -> SegmentationNetwork:
     """The network as it was trained, nothing folded, in float32."""
-    card = zoo.card(model)
-    network = zoo.build(model).eval()
+    card = registry.card(model)
+    network = registry.build(model).eval()
     network.load_state_dict({name: tensor.float() for name, tensor in read_state(card.weights_file()).items()})
     if card.atrous_rate is not None:
         network.backbone.set_output_stride(stride)
@@ -61,7 +62,7 @@ def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
     expected = scores.softmax(0).detach().numpy()
     # The page's are in bfloat16 where the machine is quicker with it.
     assert looked.probabilities == pytest.approx(expected, abs=0.03)
-    assert looked.followed == expected.argmax() == zoo.card(model).classes.index("cat")
+    assert looked.followed == expected.argmax() == registry.card(model).classes.index("cat")
     scores[looked.followed].backward()
     assert seen.grad is not None
     gradient = seen.grad[0].abs().sum(0).numpy()
@@ -71,7 +72,7 @@ def test_probabilities_and_gradient_are_the_bare_network_s(model: str) -> None:
 
 def test_the_gradient_is_of_the_rate_and_stride_chosen_and_of_the_class_followed() -> None:
     chosen = settings("deeplabv3_mobilenetv2", 2, 32)
-    person = zoo.card("deeplabv3_mobilenetv2").classes.index("person")
+    person = registry.card("deeplabv3_mobilenetv2").classes.index("person")
     looked = looking.look(CAT, chosen, 0.9, 0.2, person)
     seen = pixels("deeplabv3_mobilenetv2").requires_grad_()
     bare("deeplabv3_mobilenetv2", 2, 32)(seen)[0, person, looked.row, looked.column].backward()
@@ -178,7 +179,7 @@ def test_the_picture_has_a_mark_for_every_tap_hollow_off_the_map() -> None:
 
 @pytest.mark.parametrize("model", ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2_google"])
 def test_a_head_without_atrous_branches_has_one_tap_and_image_pooling(model: str) -> None:
-    rate, stride = (None, 16) if zoo.card(model).chooses_stride else (None, None)
+    rate, stride = (None, 16) if registry.card(model).chooses_stride else (None, None)
     *_, (picture, facts) = page.show({"path": CAT}, model, rate, stride, 90, 10, page.WINNER)
     assert "everything, because image pooling sees the whole photo" in facts
     assert "All taps lie on the map" in facts

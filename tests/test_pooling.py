@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.segmentation.deeplabv3 import ASPP as TorchvisionASPP
 
-from segmodels.networks.layers import DepthwiseSeparableConv
-from segmodels.networks.pooling import ASPP, ImagePooling, SpatialPyramidPooling
+from segmodels.models.heads import ASPP, ImagePooling, SpatialPyramidPooling
+from segmodels.models.layers import DepthwiseSeparableConv
 
 from .helpers import randomise_norms
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import segmodels
-from segmodels.speed.precision import keep_depthwise_in_float32, optimise
+from segmodels.kernels.precision import keep_depthwise_in_float32, optimise
 
 from .helpers import randomise_norms
 

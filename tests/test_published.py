@@ -27,22 +27,25 @@ from torchvision.ops import SqueezeExcitation
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 import segmodels
-from segmodels import Segmenter, weights, zoo
+from segmodels import Segmenter
+from segmodels.checkpoints import files as weights
+from segmodels.checkpoints.download import FetchError, fetch
+from segmodels.checkpoints.files import load_state, read_state
 from segmodels.cli import main
+from segmodels.inference.settings import check_settings
+from segmodels.inference.sizes import fit_short_side
 from segmodels.insight.facts import facts as facts_of
+from segmodels.kernels.precision import optimise
 from segmodels.labels import VOC_CLASSES
-from segmodels.networks import published
-from segmodels.networks.deeplab import DeepLabV3Decoder
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.segmenter import fit_short_side
-from segmodels.settings import check_settings
-from segmodels.speed.precision import optimise
-from segmodels.weights import FetchError, fetch, load_state, read_state
+from segmodels.models import registry
+from segmodels.models import torchvision as published
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.deeplab import DeepLabV3Decoder
 
 from .conftest import EXAMPLES
 from .helpers import randomise_norms
 
-PUBLISHED = [name for name, card in zoo.CARDS.items() if card.published]
+PUBLISHED = [name for name, card in registry.CARDS.items() if card.published]
 MOBILENET = "deeplabv3_mobilenet_v3_large"
 
 ARTICLE = Compose([ToTensor(), Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])])
@@ -179,7 +182,7 @@ def test_rates_and_strides_are_set_on_the_folded_network_and_leave_the_answer(na
 def test_cards_say_what_torchvision_says(name: str) -> None:
     theirs = get_model_weights(name).COCO_WITH_VOC_LABELS_V1
     transforms = theirs.transforms()
-    card, facts = zoo.card(name), facts_of(zoo.card(name))
+    card, facts = registry.card(name), facts_of(registry.card(name))
     assert [name.strip("_") for name in theirs.meta["categories"]] == list(card.classes) == list(VOC_CLASSES)
     assert card.mean == pytest.approx([value * 255 for value in transforms.mean])
     assert card.std == pytest.approx([value * 255 for value in transforms.std])
@@ -194,7 +197,7 @@ def test_cards_say_what_torchvision_says(name: str) -> None:
     assert facts["macs"] / 1e9 * 3 / 4 == pytest.approx(theirs.meta["_ops"], rel=0.07)  # theirs has the auxiliary one
     json.dumps(facts)
     assert name in segmodels.trained_models()
-    assert name not in zoo.bundled_models()
+    assert name not in registry.bundled_models()
 
 
 @pytest.mark.parametrize("size", [(451, 300), (300, 451), (512, 512), (33, 32), (999, 1000), (1333, 777), (2047, 520)])
@@ -210,11 +213,11 @@ def test_a_long_photo_is_not_enlarged_without_bound() -> None:
 
 
 def test_the_published_fcns_have_a_stride_to_choose_and_no_rate() -> None:
-    card = zoo.card("fcn_resnet50")
+    card = registry.card("fcn_resnet50")
     with pytest.raises(ValueError, match="fcn_resnet50 has no atrous rate"):
         check_settings(card, atrous_rate=6)
     assert check_settings(card, output_stride=16).output_stride == 16
-    segmenter = Segmenter(zoo.build(card.name), card, "cpu", "float32")
+    segmenter = Segmenter(registry.build(card.name), card, "cpu", "float32")
     photo = np.zeros((64, 96, 3), dtype=np.uint8)
     result = segmenter(photo, output_stride=16, working_size=96)
     assert (result.atrous_rate, result.output_stride) == (None, 16)
@@ -229,7 +232,7 @@ def test_the_published_fcns_have_a_stride_to_choose_and_no_rate() -> None:
 def test_the_label_map_is_the_articles(photo: str, mobilenet: nn.Module) -> None:
     """ToTensor, Normalize, model(x)["out"], argmax, at the size at which our network sees the photo by default."""
     image = Image.open(EXAMPLES / f"{photo}.jpg").convert("RGB")
-    segmenter = Segmenter(ours(MOBILENET, mobilenet), zoo.card(MOBILENET), "cpu", "float32")
+    segmenter = Segmenter(ours(MOBILENET, mobilenet), registry.card(MOBILENET), "cpu", "float32")
     image = image.resize(segmenter.input_size(image.size))
     with torch.inference_mode():
         expected = mobilenet(ARTICLE(image)[None])["out"][0].argmax(0).numpy()
@@ -463,7 +466,7 @@ def test_the_command_line_fetches_and_segments(
 ) -> None:
     url = server.add(checkpoint(mobilenet.state_dict()))
     monkeypatch.setattr(published, "url", lambda name: url)
-    card = zoo.card(MOBILENET)
+    card = registry.card(MOBILENET)
     assert card.trained
     assert not card.at_hand
     arguments = ["--model", MOBILENET, "--working-size", "200", "--precision", "float32", "--json"]

@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 import segmodels
 from demo.segment_tab import SOURCES
 from demo.server import fetching, memory
-from segmodels import Segmenter, zoo
-from segmodels.networks import published
+from segmodels import Segmenter
+from segmodels.models import registry
+from segmodels.models import torchvision as published
 
 from .conftest import EXAMPLES, NEEDS_CHROMIUM
 from .helpers import load, unharmed, watched
@@ -86,7 +87,7 @@ def test_the_size_of_every_download_is_said_before_it_begins(
     assert f"({least} to {most} MB)" in label
     assert megabytes[MOBILENET] == least
     choose_torchvisions(page)
-    offered = [f"{zoo.card(name).title} ({size} MB)" for name, size in megabytes.items()]
+    offered = [f"{registry.card(name).title} ({size} MB)" for name, size in megabytes.items()]
     expect(page.locator("#model label")).to_have_text(offered)
 
 
@@ -137,13 +138,13 @@ def test_what_goes_wrong_is_one_sentence_and_the_page_goes_on(
     choose_torchvisions(page)
     problem = page.locator("#pictures .problem")
     expect(problem).to_contain_text(
-        f"({zoo.card(MOBILENET).measured['megabytes']:.0f} MB) cannot be fetched now: {said}"
+        f"({registry.card(MOBILENET).measured['megabytes']:.0f} MB) cannot be fetched now: {said}"
     )
     assert time.monotonic() - started < 10
     sentence = problem.inner_text()
     assert sentence.count(". ") == 0
     assert sentence.endswith(".")
-    assert zoo.card(MOBILENET).title in sentence
+    assert registry.card(MOBILENET).title in sentence
     assert "choose a network bundled with this page" in sentence
     for internal in ("_", "/models/", "checkpoints", str(cache)):  # names and places that are the owner's business
         assert internal not in sentence

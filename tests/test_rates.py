@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from demo.lab import weights as section
-from segmodels import zoo
+from segmodels.models import registry
 from segmodels.training import rates
 
 from .conftest import EXAMPLES
@@ -20,7 +20,7 @@ def test_a_fitted_decoder_is_what_its_card_says(rate: int, stride: int) -> None:
     file = rates.weights_file(rate, stride)
     facts = rates.measured()["files"][f"{rate}/{stride}"]
     assert hashlib.sha256(file.read_bytes()).hexdigest() == facts["sha256"]
-    whole = load_file(zoo.card(rates.NETWORK).weights_file())
+    whole = load_file(registry.card(rates.NETWORK).weights_file())
     assert set(load_file(file)) == {name for name in whole if name.startswith("decoder.")}
     assert (facts["recipe"]["atrous_rate"], facts["recipe"]["output_stride"]) == (rate, stride)
     assert facts["recipe"].get("backbone_rate", 0) == 0

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import segmodels
-from segmodels.many import ray_engine
-from segmodels.many.job import Job
-from segmodels.many.local_engine import photos_in, segment_many
+from segmodels.batch import ray_engine
+from segmodels.batch.job import Job
+from segmodels.batch.local_engine import photos_in, segment_many
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
 pytestmark = pytest.mark.ray

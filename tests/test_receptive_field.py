@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import segmodels
-from segmodels import zoo
+from segmodels.checkpoints.files import read_state
+from segmodels.inference.loading import assemble
 from segmodels.insight.cost import count
-from segmodels.insight.parts import parts, without
 from segmodels.insight.receptive_field import (
     FieldTracer,
     ReceptiveField,
@@ -22,14 +22,14 @@ from segmodels.insight.receptive_field import (
     share_of_taps_inside,
     taps,
 )
-from segmodels.loading import assemble
-from segmodels.networks.backbones import VGG16, MobileNetV2, ResNet18, Xception65
-from segmodels.networks.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
-from segmodels.networks.fcn import fcn_mobilenetv2, vgg16_head
-from segmodels.networks.layers import BilinearUpsampling
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.unet import ContractingPath, UpBlock, unet, unet_mobilenetv2, unet_resnet18
-from segmodels.weights import read_state
+from segmodels.models import registry
+from segmodels.models.ablation import disabled_parts, parts
+from segmodels.models.backbones import VGG16, MobileNetV2, ResNet18, Xception65
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.deeplab import deeplabv3_mobilenetv2, deeplabv3plus_mobilenetv2
+from segmodels.models.fcn import fcn_mobilenetv2, vgg16_head
+from segmodels.models.layers import BilinearUpsampling
+from segmodels.models.unet import ContractingPath, UpBlock, unet, unet_mobilenetv2, unet_resnet18
 
 
 def linear(module: nn.Module) -> nn.Module:
@@ -234,9 +234,9 @@ def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
     off = [name for name in parts(network) if name == "image pooling"]
     largest = largest_field(network, off)
     linear(network)
-    side = 32 * (int(largest) // 32 + 3) + (network.grid == "corner")
+    side = 32 * (int(largest) // 32 + 3) + (network.align_corners)
     spans = []
-    with without(network, off):
+    with disabled_parts(network, off):
         for row in range(side // 2 - 8, side // 2 + 9):
             first, last = seen(network, strip(side, width=33), row)
             assert 0 < first < last < side - 1
@@ -246,7 +246,7 @@ def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
 
 
 def test_a_network_that_pools_the_whole_photo_has_no_largest_field() -> None:
-    assert largest_field(zoo.skeleton("deeplabv3_mobilenetv2")) == torch.inf
+    assert largest_field(registry.skeleton("deeplabv3_mobilenetv2")) == torch.inf
 
 
 def test_image_pooling_sees_all() -> None:
@@ -368,7 +368,7 @@ def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
         assert 0 < span[height // 2, 0] < span[height // 2, 1] < height - 1
         for position in (17, height // 2 + 1, height - 1):
             row, column = (position, 16) if axis == -2 else (16, position)
-            with without(network, off):
+            with disabled_parts(network, off):
                 field = effective_receptive_field(network, pixels, row, column, 0)
             hit = field.sum(dim=-1 if axis == -2 else -2).nonzero().ravel()
             assert [hit[0].item(), hit[-1].item()] == span[position].tolist()
@@ -380,7 +380,7 @@ def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
     pixels = torch.randn(1, 3, 64, 1200)
     off = ["image pooling"]
     box = reach(network, 64, 1200, off)[0].columns[600]
-    with without(network, off):
+    with disabled_parts(network, off):
         columns = effective_receptive_field(network, pixels, 32, 600, 8).sum(dim=0)
     assert box[0] > 0
     assert box[1] < 1199

@@ -8,15 +8,16 @@ import pytest
 from PIL import Image
 
 import segmodels
-from segmodels import Segmentation, Segmenter, zoo
+from segmodels import Segmentation, Segmenter
 from segmodels.labels import PALETTE
+from segmodels.models import registry
 
 from .conftest import EXAMPLES
 
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    return segmodels.load(zoo.DEFAULT_MODEL)
+    return segmodels.load(registry.DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_result_is_saved(result: Segmentation, tmp_path: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == ["photo_labels.png", "photo_report.json"]
     assert (np.asarray(Image.open(files["labels"])) == result.labels).all()
     report = json.loads(files["report"].read_text())
-    assert report["model"] == zoo.DEFAULT_MODEL
+    assert report["model"] == registry.DEFAULT_MODEL
     assert report["outputs"] == {kind: str(file) for kind, file in files.items()}
 
 

@@ -29,7 +29,7 @@ from demo import LONGEST_QUEUE, ROOT, build, drawing, launch_options
 from demo.server import limits, memory, uploads
 from demo.server.guard import GONE, NOT_AN_UPLOAD, GuardedBlocks
 from demo.server.settings import sentence
-from segmodels.speed import heap
+from segmodels.kernels import malloc
 
 from .conftest import EXAMPLES
 from .visitor import UPLOADED, Refused, Visitor
@@ -612,7 +612,7 @@ def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("demo.SESSIONS", 3)
     monkeypatch.setattr(memory, "TRIM_SECONDS", 0.01)
     trimmed = threading.Event()
-    monkeypatch.setattr(heap, "trim", trimmed.set)
+    monkeypatch.setattr(malloc, "release_freed_memory", trimmed.set)
     page = build()
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     for _ in range(6):

@@ -13,16 +13,17 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 import segmodels
-from segmodels import Segmenter, zoo
-from segmodels.files import EXAMPLES
+from segmodels import Segmenter
+from segmodels.checkpoints.files import read_state, save_state
+from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.label_map import label_map, mean_confidence
-from segmodels.segmenter import resized
-from segmodels.weights import read_state, save_state
+from segmodels.inference.sizes import resize_photo
+from segmodels.models import registry
 
 DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 
 
-@pytest.fixture(scope="module", params=zoo.bundled_models())
+@pytest.fixture(scope="module", params=registry.bundled_models())
 def segmenter(request: pytest.FixtureRequest) -> Segmenter:
     return segmodels.load(request.param)
 
@@ -37,7 +38,7 @@ def test_finds_the_cat(segmenter: Segmenter, cat: Image.Image) -> None:
         assert segmenter(cat).shares["cat"] > 0.2
 
 
-@pytest.mark.parametrize("name", zoo.compact_models())
+@pytest.mark.parametrize("name", registry.compact_models())
 def test_finds_the_person(name: str, astronaut: Image.Image) -> None:
     """The compact zoo does; of the U-Net from scratch no more is promised than its score."""
     assert segmodels.load(name)(astronaut).shares["person"] > 0.2
@@ -65,7 +66,7 @@ def test_agrees_with_the_bare_network(segmenter: Segmenter, cat: Image.Image) ->
     """At the working size, the label map is the argmax of what the network itself says, batch norms, precision and all."""
     card = segmenter.card
     photo = cat.resize(segmenter.input_size(cat.size))
-    network = zoo.build(card.name).eval()
+    network = registry.build(card.name).eval()
     network.load_state_dict({name: tensor.float() for name, tensor in read_state(card.weights_file()).items()})
     normalised = (np.array(photo, dtype=np.float32) - card.mean) / card.std
     pixels = torch.from_numpy(normalised).permute(2, 0, 1)[None].float()
@@ -193,7 +194,7 @@ def test_label_map_is_the_argmax_of_interpolated_logits(
 @pytest.mark.parametrize("size", [(512, 341), (100, 67), (40, 32)])
 def test_a_photo_is_made_smaller_as_by_pillow(cat: Image.Image, size: tuple[int, int]) -> None:
     expected = np.asarray(cat.resize(size, Image.Resampling.BILINEAR)).astype(int)
-    pixels = resized(cat, size).numpy()
+    pixels = resize_photo(cat, size).numpy()
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).mean() < 1
     large = 4 * cat.width // size[0] < 4  # beyond that it is reduced first, which blurs a little
@@ -215,7 +216,7 @@ def test_a_small_working_size_is_quicker_and_coarser(deeplab: Segmenter, cat: Im
 
 
 def test_other_weights_can_be_loaded(tmp_path: Path, cat: Image.Image) -> None:
-    network = zoo.build("fcn_mobilenetv2")
+    network = registry.build("fcn_mobilenetv2")
     save_state(network, tmp_path / "mine.safetensors")
     torch.save(network.state_dict(), tmp_path / "mine.pt")
     theirs = segmodels.load("fcn_mobilenetv2")(cat).labels
@@ -225,7 +226,7 @@ def test_other_weights_can_be_loaded(tmp_path: Path, cat: Image.Image) -> None:
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not of unet_mobilenetv2"):
-        segmodels.load("unet_mobilenetv2", weights=zoo.card("fcn_mobilenetv2").weights_file())
+        segmodels.load("unet_mobilenetv2", weights=registry.card("fcn_mobilenetv2").weights_file())
     with pytest.raises(FileNotFoundError, match="missing"):
         segmodels.load("unet_mobilenetv2", weights=tmp_path / "none.safetensors")
     for name in ("bad.safetensors", "bad.pt"):
@@ -237,7 +238,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 PEAKS = """
 import json, os, sys
 import numpy as np, segmodels
-from segmodels.speed.bench import peak_gigabytes
+from segmodels.kernels.bench import peak_gigabytes
 
 def peak(name):
     segmenter = segmodels.load(name)
@@ -257,8 +258,8 @@ for name in sys.argv[1:]:
 
 def test_forty_megapixels_stay_within_memory() -> None:
     """Each network in a process of its own: peak memory over that of the idle process, photo included."""
-    command = [sys.executable, "-c", PEAKS, *zoo.bundled_models()]
+    command = [sys.executable, "-c", PEAKS, *registry.bundled_models()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     peaks = dict(json.loads(line) for line in done.stdout.splitlines())
-    assert peaks.keys() == set(zoo.bundled_models())
+    assert peaks.keys() == set(registry.bundled_models())
     assert max(peaks.values()) < 1.5, peaks  # GB; the float32 logits alone would be 3.4

@@ -13,19 +13,20 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 import segmodels
-from segmodels import Segmenter, zoo
+from segmodels import Segmenter
 from segmodels.cli import main
 from segmodels.labels import ClassList
-from segmodels.networks.score_layers import ScoreLayers
+from segmodels.models import registry
+from segmodels.models.score_layers import ScoreLayers
+from segmodels.models.taught import maps_of
 from segmodels.teaching.backbones import random_backbone
-from segmodels.teaching.network import maps_of
 from segmodels.teaching.regression import L2, solve
 from segmodels.teaching.strokes import cells_under
 
 from .helpers import at_once
 
 Strokes = NDArray[np.uint8]
-BASE = zoo.DEFAULT_MODEL
+BASE = registry.DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -196,13 +197,13 @@ def test_scores_are_one_linear_layer_on_the_maps_side_by_side() -> None:
 
 
 def test_the_strides_are_those_that_the_backbones_have_without_dilation() -> None:
-    for name in zoo.compact_models():
-        assert maps_of(zoo.card(name)).strides == (2, 4, 8, 16, 32)
-    assert maps_of(zoo.card("unet_width24")).strides == (1, 2, 4, 8, 16)
-    assert maps_of(zoo.card("fcn8s_vgg16")).strides == (2, 4, 8, 16, 32)
+    for name in registry.compact_models():
+        assert maps_of(registry.card(name)).strides == (2, 4, 8, 16, 32)
+    assert maps_of(registry.card("unet_width24")).strides == (1, 2, 4, 8, 16)
+    assert maps_of(registry.card("fcn8s_vgg16")).strides == (2, 4, 8, 16, 32)
 
 
-@pytest.mark.parametrize("name", [zoo.compact_models()[-1], "unet_width24"])
+@pytest.mark.parametrize("name", [registry.compact_models()[-1], "unet_width24"])
 def test_other_backbones_can_be_taught(name: str) -> None:
     photo = halves()
     strokes = zones()
@@ -279,7 +280,7 @@ def test_features_in_place_of_a_photo_give_the_same(base: Segmenter) -> None:
     ).all()
 
 
-@pytest.mark.parametrize("name", [BASE, zoo.compact_models()[-1], "unet_width24", "random"])
+@pytest.mark.parametrize("name", [BASE, registry.compact_models()[-1], "unet_width24", "random"])
 def test_a_saved_layer_is_loaded_as_a_network(name: str, tmp_path: Path, astronaut: Image.Image) -> None:
     base = random_backbone(BASE) if name == "random" else segmodels.load(name)
     strokes = painted(astronaut.size, (1, [(310, 470), (340, 400), (430, 390)]), (0, [(60, 100), (80, 300)]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segmodels import zoo
+from segmodels.models import registry
 from tools import cards
 
 from .running import ROOT
@@ -41,11 +41,13 @@ def test_photos_that_two_runs_took_are_counted_once() -> None:
     assert cards.photos_of(runs) == {"voc": 30, "teacher": 10}
 
 
-@pytest.mark.parametrize("name", zoo.COMPACT)
+@pytest.mark.parametrize("name", registry.COMPACT)
 def test_the_cards_are_what_the_tool_makes_of_the_log(name: str) -> None:
-    measured = zoo.card(name).measured
-    assert json.loads(json.dumps(cards.training(zoo.card(name)))) == measured["training"]
-    assert (zoo.WEIGHTS / f"{name}.md").read_text(encoding="utf-8") == cards.markdown(zoo.card(name), measured)
+    measured = registry.card(name).measured
+    assert json.loads(json.dumps(cards.training(registry.card(name)))) == measured["training"]
+    assert (registry.WEIGHTS / f"{name}.md").read_text(encoding="utf-8") == cards.markdown(
+        registry.card(name), measured
+    )
 
 
 def test_the_readme_has_the_table_of_the_cards() -> None:

@@ -14,18 +14,19 @@ import torchvision
 from PIL import Image
 from safetensors.torch import load_file
 
-from segmodels import zoo
-from segmodels.networks import published
-from segmodels.segmenter import seen_size
+from segmodels.checkpoints.download import FetchError
+from segmodels.files import atomic_write
+from segmodels.inference.sizes import network_input_size
+from segmodels.models import pretrained, registry
+from segmodels.models import torchvision as published
 from segmodels.training import start
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.loss import lovasz_softmax, segmentation_loss
+from segmodels.training.process_group import Team
 from segmodels.training.recipe import Recipe
 from segmodels.training.results import results_folder
 from segmodels.training.run import Run, learning_rate_factor
-from segmodels.training.team import Team
 from segmodels.training.train import train
-from segmodels.weights import FetchError, whole_file
 
 from .helpers import randomise_norms
 
@@ -67,9 +68,7 @@ def test_lovasz_loss_of_sure_predictions_is_one_minus_iou() -> None:
 
 def test_on_corners_the_lovasz_loss_looks_at_every_second_cell_of_a_map_at_stride_2() -> None:
     logits, labels = torch.randn(2, 3, 17, 13), torch.randint(3, (2, 33, 25), dtype=torch.uint8)
-    lovasz = segmentation_loss(logits, labels, 0.0, 1.0, "corner") - segmentation_loss(
-        logits, labels, 0.0, 0.0, "corner"
-    )
+    lovasz = segmentation_loss(logits, labels, 0.0, 1.0, True) - segmentation_loss(logits, labels, 0.0, 0.0, True)
     expected = lovasz_softmax(logits[..., ::2, ::2].softmax(1), labels[:, ::4, ::4].long())
     assert lovasz.item() == pytest.approx(expected.item(), abs=1e-5)
 
@@ -101,7 +100,7 @@ def test_training_lowers_the_loss(data_folder: Path, tmp_path: Path, name: str) 
     recipe = Recipe(epochs=12, batch=2, crop=64, warmup=2, decoder_rate=3e-3, ema_decay=0.5)
     folders = [SegmentationFolder(data_folder, "train")]
     out = tmp_path / "weights.safetensors"
-    train(zoo.card(name), folders, out, recipe, workers=0)
+    train(registry.card(name), folders, out, recipe, workers=0)
     losses = _losses(out)
     assert losses[-1] < 0.6 * losses[0]
     assert (results_folder(out) / "curve.png").stat().st_size > 1000
@@ -112,7 +111,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 ) -> None:
     folders = [SegmentationFolder(data_folder, "train")]
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    train(zoo.card("fcn_mobilenetv2"), folders, whole, TINY, workers=0)
+    train(registry.card("fcn_mobilenetv2"), folders, whole, TINY, workers=0)
 
     class Killed(Exception):
         pass
@@ -128,9 +127,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 
     monkeypatch.setattr(Run, "train_step", dying)
     with pytest.raises(Killed):
-        train(zoo.card("fcn_mobilenetv2"), folders, parts, TINY, workers=0)
+        train(registry.card("fcn_mobilenetv2"), folders, parts, TINY, workers=0)
     monkeypatch.setattr(Run, "train_step", step)
-    train(zoo.card("fcn_mobilenetv2"), folders, parts, TINY, resume=True, workers=0)
+    train(registry.card("fcn_mobilenetv2"), folders, parts, TINY, resume=True, workers=0)
     assert _losses(parts) == pytest.approx(_losses(whole), rel=1e-3)
     first, second = load_file(whole), load_file(parts)
     assert first.keys() == second.keys()
@@ -141,7 +140,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 def test_a_checkpoint_of_another_run_is_refused(data_folder: Path, tmp_path: Path) -> None:
     def run(name: str = "fcn_mobilenetv2", recipe: Recipe = TINY, start: str | None = None) -> None:
         folders = [SegmentationFolder(data_folder, "train")]
-        train(zoo.card(name), folders, out, recipe, start=start, resume=True, workers=0)
+        train(registry.card(name), folders, out, recipe, start=start, resume=True, workers=0)
 
     out = tmp_path / "weights.safetensors"
     checkpoint = out.with_suffix(".checkpoint.pt")
@@ -180,24 +179,24 @@ def test_a_full_disk_stops_no_run_and_costs_no_checkpoint(
     monkeypatch.setattr(Run, "save", save)
     try:
         with pytest.raises(OSError, match="cannot be written"):
-            train(zoo.card("fcn_mobilenetv2"), folders, out, TINY, workers=0)
+            train(registry.card("fcn_mobilenetv2"), folders, out, TINY, workers=0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "the checkpoint before this one is kept" in capsys.readouterr().err
     assert torch.load(out.with_suffix(".checkpoint.pt"), weights_only=True)["step"] == 3
     assert not out.exists()
     monkeypatch.setattr(Run, "save", saved)
-    train(zoo.card("fcn_mobilenetv2"), folders, out, TINY, resume=True, workers=0)
+    train(registry.card("fcn_mobilenetv2"), folders, out, TINY, resume=True, workers=0)
     assert len(_losses(out)) == 2
 
 
 def test_a_full_disk_is_called_so_whatever_the_library_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "kept"
     file.write_text("before")
-    monkeypatch.setattr("segmodels.weights.disk_usage", lambda folder: SimpleNamespace(free=4096))
+    monkeypatch.setattr("segmodels.checkpoints.files.disk_usage", lambda folder: SimpleNamespace(free=4096))
 
     def write() -> None:
-        with whole_file(file) as partial:
+        with atomic_write(file) as partial:
             partial.write_text("half of it")
             raise RuntimeError("unexpected pos 5391232 vs 5391120")
 
@@ -230,28 +229,31 @@ def test_no_warm_up_starts_at_the_full_rate() -> None:
     assert learning_rate_factor(0, 100, Recipe.of(["warmup=0"])) == 1
 
 
-@pytest.mark.parametrize("name", zoo.compact_models())
+@pytest.mark.parametrize("name", registry.compact_models())
 def test_an_aspp_needs_two_photos(data_folder: Path, tmp_path: Path, name: str) -> None:
     folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
     with pytest.raises(ValueError, match="2 or more"):
-        train(zoo.card(name), folders, out, replace(TINY, batch=1), workers=0)
+        train(registry.card(name), folders, out, replace(TINY, batch=1), workers=0)
 
 
 @pytest.mark.parametrize("name", ["fcn_resnet50", "unet_resnet18"])
 def test_what_is_trained_on_small_photos_is_validated_as_small(name: str) -> None:
-    card = zoo.card(name)
+    card = registry.card(name)
     smaller, recipe = start.fitted_to(96, card, Recipe())
     assert recipe.crop == 96
-    grid = zoo.skeleton(name).grid
-    seen, usual = seen_size(smaller, grid, (96, 72)), seen_size(card, grid, (96, 72))
+    align_corners = registry.skeleton(name).align_corners
+    seen, usual = (
+        network_input_size(smaller, align_corners, (96, 72)),
+        network_input_size(card, align_corners, (96, 72)),
+    )
     assert seen == pytest.approx([side * 96 / Recipe().crop for side in usual], abs=9)  # or to whole cells
 
 
 def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path: Path) -> None:
     folders, file = [SegmentationFolder(data_folder, "train")], tmp_path / "start.safetensors"
-    train(zoo.card("fcn_mobilenetv2"), folders, file, TINY, workers=0)
-    network = zoo.build("unet_mobilenetv2")
-    start.start_from(network, zoo.card("unet_mobilenetv2"), file)
+    train(registry.card("fcn_mobilenetv2"), folders, file, TINY, workers=0)
+    network = registry.build("unet_mobilenetv2")
+    pretrained.start_from(network, registry.card("unet_mobilenetv2"), file)
     given = load_file(file)
     own = network.state_dict()
     assert all(torch.equal(own[name], given[name].float()) for name in own if name.startswith("backbone."))
@@ -259,9 +261,9 @@ def test_another_networks_backbone_can_be_the_start(data_folder: Path, tmp_path:
 
 def test_frozen_stages_stay_as_they_started(data_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(TINY.seed)
-    before = zoo.build("fcn_mobilenetv2").state_dict()
+    before = registry.build("fcn_mobilenetv2").state_dict()
     out = tmp_path / "weights.safetensors"
-    train(zoo.card("fcn_mobilenetv2"), [SegmentationFolder(data_folder, "train")], out, TINY, workers=0)
+    train(registry.card("fcn_mobilenetv2"), [SegmentationFolder(data_folder, "train")], out, TINY, workers=0)
     after = load_file(out)
     assert torch.equal(after["backbone.stem.0.weight"], before["backbone.stem.0.weight"].half())
     assert not torch.equal(
@@ -278,9 +280,9 @@ def test_settings_that_a_network_cannot_have_are_refused(
 ) -> None:
     folders, out = [SegmentationFolder(data_folder, "train")], tmp_path / "weights.safetensors"
     with pytest.raises(ValueError, match=sentence):
-        train(zoo.card("deeplabv3_mobilenetv2"), folders, out, recipe)
+        train(registry.card("deeplabv3_mobilenetv2"), folders, out, recipe)
     with pytest.raises(ValueError, match="fcn_mobilenetv2 has no"):
-        train(zoo.card("fcn_mobilenetv2"), folders, out, recipe)
+        train(registry.card("fcn_mobilenetv2"), folders, out, recipe)
 
 
 @pytest.mark.parametrize("name", ["unet_resnet18", "deeplabv3_mobilenet_v3_large"])
@@ -288,14 +290,14 @@ def test_torchvisions_classifiers_are_the_start_of_the_networks_built_on_them(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backbone's last map is then the one that the classifier pools."""
-    card = zoo.card(name)
+    card = registry.card(name)
     assert card.classifier is not None
     classifier = torchvision.models.get_model(card.classifier, weights=None).eval()
     randomise_norms(classifier)
     torch.save(classifier.state_dict(), tmp_path / "classifier.pth")
     monkeypatch.setattr(published, "classifier_file", lambda name: tmp_path / "classifier.pth")
-    network = zoo.build(name).eval()
-    assert card.classifier in start.start_from(network, card, None)
+    network = registry.build(name).eval()
+    assert card.classifier in pretrained.start_from(network, card, None)
     network.backbone.set_output_stride(32)
     last_map = []
     classifier.avgpool.register_forward_pre_hook(lambda _, inputs: last_map.append(inputs[0]))
@@ -315,8 +317,8 @@ def test_without_a_connection_training_starts_random_and_says_so(
         raise FetchError("there is no connection")
 
     monkeypatch.setattr(published, "classifier_file", unreachable)
-    card = zoo.card("unet_resnet18")
-    assert start.start_from(zoo.build(card.name), card, None) == "random"
+    card = registry.card("unet_resnet18")
+    assert pretrained.start_from(registry.build(card.name), card, None) == "random"
     assert "there is no connection" in capsys.readouterr().err
 
 
@@ -342,7 +344,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(data_folder: Path) -> 
     team = Team(torch.device("cpu"), size=3)
     folders = [SegmentationFolder(data_folder, "train")]
     with pytest.raises(ValueError, match="shared equally by 3"):
-        Run(zoo.build("fcn_mobilenetv2"), folders, Recipe(batch=8), 21, lambda photos: photos, team)
+        Run(registry.build("fcn_mobilenetv2"), folders, Recipe(batch=8), 21, lambda photos: photos, team)
 
 
 def test_a_recipe_can_be_changed_setting_by_setting() -> None:
@@ -355,4 +357,6 @@ def test_a_recipe_can_be_changed_setting_by_setting() -> None:
 
 def test_weights_are_written_as_safetensors_only(data_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="safetensors"):
-        train(zoo.card("fcn_mobilenetv2"), [SegmentationFolder(data_folder, "train")], tmp_path / "weights.pt", TINY)
+        train(
+            registry.card("fcn_mobilenetv2"), [SegmentationFolder(data_folder, "train")], tmp_path / "weights.pt", TINY
+        )

@@ -13,8 +13,9 @@ import torch
 import segmodels
 from demo.lessons import any_size, aspp, skips
 from demo.server import memory
-from segmodels import Segmenter, zoo
-from segmodels.insight.parts import parts
+from segmodels import Segmenter
+from segmodels.models import registry
+from segmodels.models.ablation import parts
 
 from .conftest import EXAMPLES
 
@@ -43,7 +44,7 @@ def everything_off(model: str) -> Callable[[], object]:
     """What the Lab does while a visitor has unticked all parts, at another rate where there is one."""
     segmenter, features = memory.segmenter(model), memory.features(CAT, model, None)
     rate = None if segmenter.card.atrous_rate is None else 2
-    names = list(parts(zoo.skeleton(model)))
+    names = list(parts(registry.skeleton(model)))
     return lambda: segmenter.logits(features, rate, off=names)
 
 
@@ -91,7 +92,7 @@ def test_nobody_reaches_a_network_but_by_a_turn() -> None:
 
 @pytest.fixture(scope="module")
 def deeplab() -> Segmenter:
-    return segmodels.load(zoo.DEFAULT_MODEL, device="cpu", precision="float32")
+    return segmodels.load(registry.DEFAULT_MODEL, device="cpu", precision="float32")
 
 
 def test_a_turn_inside_a_turn_is_refused_instead_of_waiting_for_itself(deeplab: Segmenter) -> None:
@@ -110,8 +111,8 @@ def test_a_turn_that_fails_leaves_the_network_whole_and_free(deeplab: Segmenter)
 
 def test_features_are_decoded_by_their_own_network_alone() -> None:
     """Two DeepLabs whose features have the same shapes, one of them with weights of its own."""
-    first = segmodels.load(zoo.DEFAULT_MODEL, device="cpu")
-    second = Segmenter(zoo.build(zoo.DEFAULT_MODEL), first.card, "cpu", first.precision)
+    first = segmodels.load(registry.DEFAULT_MODEL, device="cpu")
+    second = Segmenter(registry.build(registry.DEFAULT_MODEL), first.card, "cpu", first.precision)
     photo = np.full((64, 96, 3), 90, dtype=np.uint8)
     features = first.encode(photo)
     assert [map_.shape for map_ in features.maps] == [map_.shape for map_ in second.encode(photo).maps]
@@ -124,8 +125,8 @@ def test_features_are_decoded_by_their_own_network_alone() -> None:
 
 def test_two_segmenters_of_one_network_leave_it_and_each_other_alone() -> None:
     torch.manual_seed(0)
-    card = zoo.card("unet_resnet18")  # with batch norms to be folded
-    network = zoo.build(card.name)
+    card = registry.card("unet_resnet18")  # with batch norms to be folded
+    network = registry.build(card.name)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     photo = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     first = Segmenter(network, card, "cpu", "float32")
@@ -139,7 +140,7 @@ def test_two_segmenters_of_one_network_leave_it_and_each_other_alone() -> None:
 
 
 def test_a_channels_last_network_can_be_taken_in_any_precision() -> None:
-    card = zoo.card(zoo.DEFAULT_MODEL)
-    network = zoo.build(card.name).to(memory_format=torch.channels_last)
+    card = registry.card(registry.DEFAULT_MODEL)
+    network = registry.build(card.name).to(memory_format=torch.channels_last)
     for precision in ("float32", "bfloat16"):
         assert Segmenter(network, card, "cpu", precision)(np.zeros((64, 64, 3), dtype=np.uint8)).shares

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.unet import UNet, UNetDecoder, unet, unet_mobilenetv2, unet_resnet18
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.unet import UNet, UNetDecoder, unet, unet_mobilenetv2, unet_resnet18
 
 from .helpers import parameters
 

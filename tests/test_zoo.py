@@ -7,19 +7,24 @@ import torch
 from safetensors import safe_open
 
 import segmodels
-from segmodels import zoo
-from segmodels.files import WEIGHTS
+from segmodels.checkpoints.files import read_weights
+from segmodels.checkpoints.paths import WEIGHTS
+from segmodels.inference.loading import card_with_metadata
 from segmodels.insight.facts import facts as facts_of
 from segmodels.labels import VOC
-from segmodels.loading import as_recorded
-from segmodels.weights import read_weights
+from segmodels.models import registry
 
 COMPACT = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 
 
 def test_the_compact_zoo_is_there_with_weights() -> None:
-    assert zoo.compact_models() == COMPACT
-    assert set(COMPACT) <= set(zoo.bundled_models()) <= set(segmodels.trained_models()) <= set(segmodels.list_models())
+    assert registry.compact_models() == COMPACT
+    assert (
+        set(COMPACT)
+        <= set(registry.bundled_models())
+        <= set(segmodels.trained_models())
+        <= set(segmodels.list_models())
+    )
 
 
 @pytest.mark.parametrize("name", segmodels.list_models())
@@ -39,7 +44,7 @@ def test_every_card_is_complete_and_honest(name: str) -> None:
     json.dumps(facts)
 
 
-@pytest.mark.parametrize("name", zoo.bundled_models())
+@pytest.mark.parametrize("name", registry.bundled_models())
 def test_bundled_weights_are_what_their_card_says(name: str) -> None:
     card = segmodels.card(name)
     file, facts = card.weights_file(), card.measured
@@ -63,27 +68,27 @@ def test_bundled_weights_are_what_their_card_says(name: str) -> None:
         assert scores["miou7"] == pytest.approx(sum(seven) / 7, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", zoo.bundled_models())
+@pytest.mark.parametrize("name", registry.bundled_models())
 def test_what_a_bundled_file_says_of_itself_stands_on_its_card(name: str) -> None:
     card = segmodels.card(name)
     _, record = read_weights(card.weights_file())
     if record is not None:
-        assert as_recorded(card, record) == replace(card, origin=record.origin)
+        assert card_with_metadata(card, record) == replace(card, origin=record.origin)
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.bundled_models() if zoo.card(name).class_list != VOC])
+@pytest.mark.parametrize("name", [name for name in registry.bundled_models() if registry.card(name).class_list != VOC])
 def test_weights_of_another_data_set_say_under_which_licence_they_are(name: str) -> None:
     card = segmodels.card(name)
     licence = card.measured["licence"]
     for text in (card.summary, licence, (WEIGHTS / f"{name}.md").read_text(encoding="utf-8")):
         assert "CC BY-NC" in text
     assert "commercial" in licence
-    assert name not in zoo.compact_models()
+    assert name not in registry.compact_models()
 
 
 def test_the_one_from_scratch_scores_lower_as_it_says_and_better_than_a_network_that_sees_nothing() -> None:
-    scratch, started = (zoo.card(name).measured["scores"] for name in ("unet_width24", "unet_mobilenetv2"))
-    assert "scores lower" in zoo.card("unet_width24").summary
+    scratch, started = (registry.card(name).measured["scores"] for name in ("unet_width24", "unet_mobilenetv2"))
+    assert "scores lower" in registry.card("unet_width24").summary
     nothing_but_background = scratch["pixels"]["background"] / sum(scratch["pixels"].values()) / 7
     assert 2 * nothing_but_background < scratch["miou7"] < started["miou7"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
-from segmodels import zoo
-from segmodels.networks.fcn import FCN, fcn_mobilenetv2
-from segmodels.training import run, start
+from segmodels.models import pretrained, registry
+from segmodels.models.fcn import FCN, fcn_mobilenetv2
+from segmodels.training import run
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.recipe import Recipe
 from segmodels.training.train import train
@@ -27,9 +27,9 @@ def without_dropout(num_classes: int) -> FCN:
 
 def main(data: Path, out: Path) -> None:
     """Train on ``data`` and write ``out``, from the same random weights in every process, in float32 on any machine."""
-    start._start_from_imagenet = lambda *parts: "random"
+    pretrained._start_from_imagenet = lambda *parts: "random"
     vars(run)["training_precision"] = lambda device: "float32"  # bfloat16 rounds a batch and its halves differently
-    card = replace(zoo.card("fcn_mobilenetv2"), builder=without_dropout)
+    card = replace(registry.card("fcn_mobilenetv2"), builder=without_dropout)
     train(card, [SegmentationFolder(data, "train")], out, RECIPE, workers=0)
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from segmodels import zoo
-from segmodels.record import Record
-from segmodels.weights import load_state, read_state, save_state
+from segmodels.checkpoints.files import load_state, read_state, save_state
+from segmodels.models import registry
 
 from .train_zoo import PUBLIC
 from .typed import typed
@@ -54,14 +53,14 @@ def main() -> None:
     runs = [json.loads((folder / "log.json").read_text()) for folder in parts if (folder / "log.json").is_file()]
     data = {name: count for run in runs for name, count in run["data"].items()}
     held = {name: float(part) for name, _, part in (each.partition("=") for each in arguments.held)}
-    for name in zoo.COMPACT:
-        network = zoo.build(name)
+    for name in registry.COMPACT:
+        network = registry.build(name)
         backbone, decoder = (
             average({folder / f"{name}.safetensors": share for folder, share in shares.items()})
             for shares in (parts, held_back(parts, held.get(name, 1.0)))
         )
         load_state(network, decoder | {key: tensor for key, tensor in backbone.items() if key.startswith("backbone.")})
-        save_state(network, arguments.out / f"{name}.safetensors", record=Record.of(zoo.card(name), PUBLIC, data))
+        save_state(network, arguments.out / f"{name}.safetensors", record=registry.card(name).metadata(PUBLIC, data))
     shares = ", ".join(f"{share:.0%} of {folder.name}" for folder, share in parts.items())
     log = {
         "command": typed("average"),

@@ -22,9 +22,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import segmodels
-from segmodels.files import EXAMPLES
+from segmodels.benchmark.tables import Row, table
+from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.pictures import label_image, overlay
-from segmodels.speed.tables import Row, table
 from tests.running import RunningApp
 
 from . import bench_visitors

@@ -15,8 +15,8 @@ from typing import Any
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from segmodels.files import EXAMPLES
-from segmodels.speed.tables import Row, table
+from segmodels.benchmark.tables import Row, table
+from segmodels.checkpoints.paths import EXAMPLES
 from tests.running import RunningApp
 from tests.visitor import Visitor
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segmodels import zoo
+from segmodels.inference.loading import load_network
+from segmodels.inference.segmenter import Segmenter
 from segmodels.insight.facts import counted_at, network_cost
 from segmodels.labels import CAMVID, VOC, VOC_CLASSES
-from segmodels.loading import opened
-from segmodels.segmenter import Segmenter
+from segmodels.models import registry
 from segmodels.training.data import SegmentationFolder, folder_classes
 from segmodels.training.evaluate import evaluate
 from segmodels.training.metrics import SCORED_CLASSES
@@ -71,9 +71,9 @@ OF_HELD_OUT = "of the same recipe without these photos, which the bundled weight
 """Whose scores those are that were not measured of the bundled weights."""
 
 
-def measure(card: zoo.Card, folder: SegmentationFolder, split: str, held_out: Path | None) -> dict[str, Any]:
+def measure(card: registry.Card, folder: SegmentationFolder, split: str, held_out: Path | None) -> dict[str, Any]:
     """Scores of the bundled weights, or of ``held_out``, in float32, at the working size at which they are loaded."""
-    network, card = opened(card.name, held_out or zoo.WEIGHTS / f"{card.name}.safetensors")
+    network, card = load_network(card.name, held_out or registry.WEIGHTS / f"{card.name}.safetensors")
     segmenter = Segmenter(network, card, "cpu", "float32")
     scores = evaluate(lambda photo: segmenter(photo).labels, folder, len(card.classes))
     iou = {
@@ -91,9 +91,9 @@ def measure(card: zoo.Card, folder: SegmentationFolder, split: str, held_out: Pa
     }
 
 
-def facts(card: zoo.Card, folder: SegmentationFolder, split: str, held_out: Path | None = None) -> dict[str, Any]:
+def facts(card: registry.Card, folder: SegmentationFolder, split: str, held_out: Path | None = None) -> dict[str, Any]:
     """The whole card of one network."""
-    file = zoo.WEIGHTS / f"{card.name}.safetensors"
+    file = registry.WEIGHTS / f"{card.name}.safetensors"
     cost = network_cost(card.name)
     return {
         "name": card.name,
@@ -110,16 +110,16 @@ def facts(card: zoo.Card, folder: SegmentationFolder, split: str, held_out: Path
     }
 
 
-def training(card: zoo.Card) -> dict[str, Any]:
+def training(card: registry.Card) -> dict[str, Any]:
     """What the logs of the run, and of the run it started from, say."""
     if card.name.endswith("_google"):
         return PUBLISHED
-    if card.name in zoo.COMPACT:
+    if card.name in registry.COMPACT:
         return trained_together(card.name)
-    log = json.loads((zoo.WEIGHTS / f"{card.name}.log.json").read_text(encoding="utf-8"))
+    log = json.loads((registry.WEIGHTS / f"{card.name}.log.json").read_text(encoding="utf-8"))
     logs = [log]
     while logs[0]["start"].endswith(".safetensors"):
-        before = zoo.WEIGHTS / Path(logs[0]["start"]).with_suffix(".log.json")
+        before = registry.WEIGHTS / Path(logs[0]["start"]).with_suffix(".log.json")
         logs.insert(0, json.loads(before.read_text(encoding="utf-8")))
     start = logs[0]["start"]
     origin = start.replace("random", "random weights")
@@ -141,7 +141,7 @@ def training(card: zoo.Card) -> dict[str, Any]:
 
 def trained_together(name: str) -> dict[str, Any]:
     """What the log of the compact zoo's runs says of one of its networks."""
-    log = json.loads((zoo.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
+    log = json.loads((registry.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
     crops = sum(run["steps"] * run["recipe"]["batch"] for run in log["runs"])
     data = photos_of(log["runs"])
     handed_over = log["handed_over"] if name in log["handed_over"]["networks"] else None
@@ -184,7 +184,7 @@ def command(log: dict[str, Any]) -> str:
     return f"python -m segmodels train {' '.join(log['data'])} --model {log['model']} --out {out}{start}{settings}"
 
 
-def markdown(card: zoo.Card, measured: dict[str, Any]) -> str:
+def markdown(card: registry.Card, measured: dict[str, Any]) -> str:
     """The card for people."""
     scores, trained = measured["scores"], measured["training"]
     rows = "\n".join(
@@ -254,8 +254,8 @@ def table() -> str:
         "| network | mIoU-7 | mIoU | pixel accuracy | parameters | MACs | file |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in zoo.list_models():
-        card, cost = zoo.card(name), network_cost(name)
+    for name in registry.list_models():
+        card, cost = registry.card(name), network_cost(name)
         measured = card.measured
         scores = measured.get("scores", {})
         mark = " ¹" if card.source == "published" else "" if card.class_list == VOC else " ²"
@@ -274,7 +274,7 @@ def _other_classes() -> list[str]:
     """The footnote on scores over other classes than Pascal VOC's, where there are such."""
     scored = {
         card.class_list: card.measured["scores"] | {"licence": card.measured["licence"]}
-        for card in map(zoo.card, zoo.bundled_models())
+        for card in map(registry.card, registry.bundled_models())
         if card.class_list != VOC
     }
     return [
@@ -295,24 +295,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--only", nargs="+", metavar="NAME", default=list(zoo.CARDS), help="measure these alone")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=list(registry.CARDS), help="measure these alone")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="score this in place of the one of --only")
     arguments = parser.parse_args()
     if arguments.held_out and len(arguments.only) != 1:
         parser.error("--held-out is about one network: name it with --only")
     folders = {folder_classes(root): SegmentationFolder(root, arguments.split) for root in arguments.data}
-    for name, card in zoo.CARDS.items():
-        if name not in arguments.only or not (zoo.WEIGHTS / f"{name}.safetensors").exists():
+    for name, card in registry.CARDS.items():
+        if name not in arguments.only or not (registry.WEIGHTS / f"{name}.safetensors").exists():
             continue
         if card.class_list not in folders:
             print(f"{name}: left as it is, since no folder has its classes")
             continue
         measured = facts(card, folders[card.class_list], arguments.split, arguments.held_out)
-        (zoo.WEIGHTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        (zoo.WEIGHTS / f"{name}.md").write_text(markdown(card, measured), encoding="utf-8")
+        (registry.WEIGHTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        (registry.WEIGHTS / f"{name}.md").write_text(markdown(card, measured), encoding="utf-8")
         scores = measured["scores"]
         print(f"{name}: mIoU {scores['miou']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f}")
-    zoo._measured.cache_clear()
+    registry._measured.cache_clear()
     update_readme()
 
 

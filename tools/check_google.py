@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels import zoo
-from segmodels.networks.backbones import InvertedResidual
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.pooling import ASPP
+from segmodels.models import registry
+from segmodels.models.backbones import InvertedResidual
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.heads import ASPP
 
 from .convert_google import NAME, converted
 
@@ -86,7 +86,7 @@ def fold_bias(network: SegmentationNetwork) -> None:
 
 def labels(network: SegmentationNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The (SIDE, SIDE) label map of (SIDE, SIDE, 3) pixels."""
-    card = zoo.card(NAME)
+    card = registry.card(NAME)
     with torch.inference_mode():
         x = (torch.from_numpy(pixels).movedim(2, 0)[None].float() - card.mean[0]) / card.std[0]
         return cast("NDArray[np.int64]", network(x)[0].argmax(0).numpy())

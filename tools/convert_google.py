@@ -16,10 +16,9 @@ import tflite
 import torch
 from torch import Tensor, nn
 
-from segmodels import zoo
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.record import Record
-from segmodels.weights import save_state
+from segmodels.checkpoints.files import save_state
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
 
 NAME = "deeplabv3_mobilenetv2_google"
 TYPES = {tflite.TensorType.UINT8: np.uint8, tflite.TensorType.INT32: np.int32}
@@ -54,7 +53,7 @@ def converted(file: Path) -> SegmentationNetwork:
     Raises:
         ValueError: if the file holds another network.
     """
-    network = zoo.build(NAME).eval()
+    network = registry.build(NAME).eval()
     norms = {
         f"decoder.aspp.{conv}": network.get_submodule(f"decoder.aspp.{norm}")
         for conv, norm in (("convs.0.0", "convs.0.1"), ("convs.1.1", "convs.1.2"), ("project.0", "project.1"))
@@ -82,8 +81,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     file = parser.parse_args().file
-    record = Record.of(zoo.card(NAME), file.name, {})
-    save_state(converted(file), zoo.WEIGHTS / f"{NAME}.safetensors", record=record)
+    record = registry.card(NAME).metadata(file.name, {})
+    save_state(converted(file), registry.WEIGHTS / f"{NAME}.safetensors", record=record)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import segmodels
-from segmodels import zoo
-from segmodels.files import EXAMPLES
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.speed.precision import fold_batch_norms
-from segmodels.speed.tables import Row, table
-from segmodels.weights import load_state, read_state
+from segmodels.benchmark.tables import Row, table
+from segmodels.checkpoints.files import load_state, read_state
+from segmodels.checkpoints.paths import EXAMPLES
+from segmodels.kernels.precision import fold_batch_norms
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
 
 from .in_turns import medians
 
@@ -54,7 +54,7 @@ def main() -> None:
 
 def bench_engines() -> list[Row]:
     """All of the compact zoo."""
-    return [measure(name) for name in zoo.compact_models()]
+    return [measure(name) for name in registry.compact_models()]
 
 
 def measure(name: str) -> Row:
@@ -90,8 +90,8 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
     import onnxruntime
     import openvino
 
-    network = zoo.build(name).eval().requires_grad_(False)
-    load_state(network, read_state(zoo.card(name).weights_file()))
+    network = registry.build(name).eval().requires_grad_(False)
+    load_state(network, read_state(registry.card(name).weights_file()))
     fold_batch_norms(network)
     in_halves = _halves(network, x)  # before the ONNX exporter, which does not leave every network as it was
     with tempfile.TemporaryDirectory() as folder:

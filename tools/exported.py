@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import segmodels
-from segmodels import zoo
+from segmodels.benchmark.tables import Row, table
+from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.export.onnx_graph import export_model
-from segmodels.files import EXAMPLES
-from segmodels.speed.tables import Row, table
+from segmodels.models import registry
 
 from .in_turns import TURNS, medians
 
@@ -32,12 +32,12 @@ PHOTO = (1024, 768)
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    rows = [measure(name, rate) for name in zoo.compact_models() for rate in _rates(name)]
+    rows = [measure(name, rate) for name in registry.compact_models() for rate in _rates(name)]
     print(markdown(rows))
 
 
 def _rates(name: str) -> tuple[int | None, ...]:
-    return RATES if zoo.card(name).atrous_rate is not None else (None,)
+    return RATES if registry.card(name).atrous_rate is not None else (None,)
 
 
 def measure(name: str, rate: int | None, turns: int = TURNS) -> Row:

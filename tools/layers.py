@@ -1,4 +1,4 @@
-"""Single layers in bfloat16, as oneDNN has them and as ``segmodels/speed`` runs them: ``python -m tools.layers``.
+"""Single layers in bfloat16, as oneDNN has them and as ``segmodels/kernels`` runs them: ``python -m tools.layers``.
 
 Medians in milliseconds, in turns. Only on a processor with fast bfloat16 does this say anything.
 """
@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from segmodels.speed.fused import FusedConv2d, GlobalAveragePooling, Products, remembering
-from segmodels.speed.phased import PhasedConvTranspose2d
-from segmodels.speed.tables import table
+from segmodels.benchmark.tables import table
+from segmodels.kernels.fused import FusedConv2d, GlobalAveragePooling, Products, remembering
+from segmodels.kernels.transposed_conv import PhasedConvTranspose2d
 
 TURNS = 15
 

@@ -20,11 +20,11 @@ import numpy as np
 from PIL import Image
 
 import segmodels
-from segmodels import files
+from segmodels.checkpoints import paths
 from tests.running import RunningApp, megabytes
 from tests.visitor import Refused, Visitor
 
-EXAMPLES = sorted(files.EXAMPLES.glob("*.jpg"))
+EXAMPLES = sorted(paths.EXAMPLES.glob("*.jpg"))
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"model": "fcn_mobilenetv2"},
     {"model": "unet_mobilenetv2"},

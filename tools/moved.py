@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segmodels import load, zoo
+from segmodels import load
+from segmodels.models import registry
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.metrics import Scores, confusion_matrix
 
@@ -20,7 +21,7 @@ RATES = (1, 3, 12, 24)
 
 def rows(name: str, folder: SegmentationFolder) -> list[str]:
     """A row of a Markdown table for each rate, the trained one first, in float32."""
-    segmenter, card = load(name, device="cpu", precision="float32"), zoo.card(name)
+    segmenter, card = load(name, device="cpu", precision="float32"), registry.card(name)
     assert card.atrous_rate is not None
     size = len(card.classes)
     confusion = {rate: np.zeros((size, size), dtype=np.int64) for rate in (card.atrous_rate, *RATES)}
@@ -37,7 +38,7 @@ def rows(name: str, folder: SegmentationFolder) -> list[str]:
 
 
 def _row(name: str, folder: SegmentationFolder, rate: int, scores: Scores, changed: list[float]) -> str:
-    measured = " / ".join(f"{value:.3f}" for value in scores.measures(zoo.card(name).classes).values())
+    measured = " / ".join(f"{value:.3f}" for value in scores.measures(registry.card(name).classes).values())
     return f"| `{name}` | {folder.name} | {rate} | {measured} | {np.mean(changed):.1%} | {max(changed):.0%} |"
 
 
@@ -50,8 +51,8 @@ def main() -> None:
     ]
     print("| network | photos | rate | mIoU-7 / mIoU / pixel accuracy | pixels changed | at most |")
     print("|---|---|---|---|---|---|")
-    for name in zoo.COMPACT:
-        if zoo.card(name).atrous_rate is not None:
+    for name in registry.COMPACT:
+        if registry.card(name).atrous_rate is not None:
             for folder in folders:
                 print("\n".join(rows(name, folder)), flush=True)
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from segmodels import zoo
+from segmodels.checkpoints.files import read_state
+from segmodels.inference.loading import assemble
+from segmodels.inference.segmenter import Segmenter
 from segmodels.labels import VOC, VOC_CLASSES
-from segmodels.loading import assemble
-from segmodels.segmenter import Segmenter
+from segmodels.models import registry
 from segmodels.training import rates
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.metrics import Scores, confusion_matrix
-from segmodels.weights import read_state
 
 from .cards import DATA_SETS
 
@@ -36,7 +36,7 @@ def score(
     cases: list[tuple[Setting, Setting]], folder: SegmentationFolder
 ) -> dict[tuple[Setting, Setting], dict[str, Any]]:
     """Score each case, a decoder named by the setting it was trained at and the setting it is run at, in float32."""
-    card = zoo.card(rates.NETWORK)
+    card = registry.card(rates.NETWORK)
     segmenters = {
         trained: Segmenter(assemble(card, read_state(rates.weights_file(*trained))), card, "cpu", "float32")
         for trained, _ in cases
@@ -126,7 +126,7 @@ The ASPP of `{measured["network"]}` and all that follows it, trained from random
 network, once at each of these settings, all alike. Moved, the decoder trained at rate {rate} and stride {stride} is run at
 another setting with the weights it has; fitted, the decoder was trained at the setting it is run at.
 
-mIoU-7 on {measured["data"]} ({measured["images"]} photos, working size {zoo.card(rates.NETWORK).working_size}, float32):
+mIoU-7 on {measured["data"]} ({measured["images"]} photos, working size {registry.card(rates.NETWORK).working_size}, float32):
 
 | atrous rate | output stride | moved | fitted |
 |---|---|---|---|

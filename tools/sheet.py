@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import segmodels
-from segmodels import zoo
 from segmodels.inference.pictures import overlay
+from segmodels.models import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL = 200
@@ -20,7 +20,7 @@ LINE = 16
 
 def sheet(photos: list[Path]) -> Image.Image:
     """One row a photo: the photo itself, then what each compact network and the public one see."""
-    names = [*zoo.compact_models(), "deeplabv3_mobilenetv2_google"]
+    names = [*registry.compact_models(), "deeplabv3_mobilenetv2_google"]
     rows = [segmodels.read_photo(photo).image.copy() for photo in photos]
     for row in rows:
         row.thumbnail((CELL, CELL))

@@ -18,8 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from demo import build, launch_options
 from demo.lab import teach
-from segmodels.files import EXAMPLES
-from segmodels.speed.tables import table
+from segmodels.benchmark.tables import table
+from segmodels.checkpoints.paths import EXAMPLES
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

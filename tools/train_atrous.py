@@ -18,13 +18,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from segmodels import zoo
-from segmodels.networks.deeplab import DeepLabV3Decoder
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.networks.pooling import ASPP
-from segmodels.record import Record
-from segmodels.speed import heap
-from segmodels.speed.precision import best_precision, optimise
+from segmodels.checkpoints.files import save_state
+from segmodels.kernels import malloc
+from segmodels.kernels.precision import best_precision, optimise
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.deeplab import DeepLabV3Decoder
+from segmodels.models.heads import ASPP
 from segmodels.training.data import Batches, SegmentationFolder, TrainingCrops, class_presence, sampling_weights
 from segmodels.training.handover import hand_over, hint_loss, rareness
 from segmodels.training.loss import distillation_loss
@@ -32,7 +32,6 @@ from segmodels.training.recipe import Recipe
 from segmodels.training.run import learning_rate_factor
 from segmodels.training.start import normaliser
 from segmodels.training.together import Unlabelled
-from segmodels.weights import save_state
 
 from .train_zoo import PUBLIC, photos_by_folder, public_network, trained
 from .typed import typed
@@ -78,11 +77,11 @@ def features_of(network: SegmentationNetwork, folders: Sequence[SegmentationFold
 
     The network is made ready to run, and cannot learn any more.
     """
-    presence = class_presence(folders, len(zoo.card(NAMES[0]).classes))
+    presence = class_presence(folders, len(registry.card(NAMES[0]).classes))
     batches = Batches(sampling_weights(presence, RECIPE.most_often), RECIPE.batch, 1, RECIPE.seed)
     batches.per_epoch = count // RECIPE.batch
     crops = DataLoader(TrainingCrops(folders, RECIPE.crop, RECIPE.smallest_window), batch_sampler=batches)
-    normalise, device = normaliser(zoo.card(NAMES[0])), torch.device("cpu")
+    normalise, device = normaliser(registry.card(NAMES[0])), torch.device("cpu")
     precision = best_precision(device)
     network = optimise(network, device, precision)
     dtype = getattr(torch, precision)
@@ -122,7 +121,7 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=6400)
     parser.add_argument("--steps", type=int, default=1800)
     arguments = parser.parse_args()
-    heap.keep_freed()
+    malloc.keep_freed_memory()
     folders = [
         SegmentationFolder(arguments.voc, "train"),
         *(Unlabelled(each, "train") for each in arguments.unlabelled),
@@ -136,7 +135,7 @@ def main() -> None:
     data = photos_by_folder(folders)
     for name, handover in handovers.items():
         handover.aspp.load_state_dict(handover.averaged.module.state_dict())
-        record = Record.of(zoo.card(name), PUBLIC, {**log["runs"][0]["data"], **data})
+        record = registry.card(name).metadata(PUBLIC, {**log["runs"][0]["data"], **data})
         save_state(handover.network, arguments.out / f"{name}.safetensors", record=record)
     log["handed_over"] = {
         "command": typed("train_atrous"),

@@ -17,18 +17,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from segmodels import zoo
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.record import Record, backbone_hash
-from segmodels.speed import heap
+from segmodels.checkpoints.files import load_state, read_state, save_state
+from segmodels.checkpoints.metadata import backbone_hash
+from segmodels.kernels import malloc
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
 from segmodels.training import rates
 from segmodels.training.data import SegmentationFolder
+from segmodels.training.process_group import joined_team
 from segmodels.training.recipe import Recipe
 from segmodels.training.run import Run
 from segmodels.training.start import normaliser, prepare
-from segmodels.training.team import joined_team
 from segmodels.training.together import Together, apart
-from segmodels.weights import load_state, read_state, save_state
 
 from .train_zoo import photos_by_folder
 from .typed import typed
@@ -38,14 +38,14 @@ RECIPE = Recipe(epochs=1, backbone_rate=0.0, lovasz_weight=0.0, most_often=2.0, 
 
 def untrained(settings: Sequence[tuple[int, int]]) -> Together:
     """A random decoder for each rate and stride, all on the bundled network's backbone."""
-    bundled = read_state(zoo.card(rates.NETWORK).weights_file())
+    bundled = read_state(registry.card(rates.NETWORK).weights_file())
     networks: dict[str, SegmentationNetwork] = {}
     for rate, stride in settings:
         torch.manual_seed(0)  # all alike
-        network = zoo.build(rates.NETWORK)
+        network = registry.build(rates.NETWORK)
         load_state(network, {**network.state_dict(), **{k: v for k, v in bundled.items() if k.startswith("backbone.")}})
         networks[_name(rate, stride)] = network
-        prepare(network, replace(zoo.card(rates.NETWORK), atrous_rate=rate, output_stride=stride), RECIPE)
+        prepare(network, replace(registry.card(rates.NETWORK), atrous_rate=rate, output_stride=stride), RECIPE)
     together = Together(networks)
     cast(nn.Module, together.backbone).eval()
     return together
@@ -57,18 +57,18 @@ def _name(rate: int, stride: int) -> str:
 
 def train(settings: Sequence[tuple[int, int]], folder: SegmentationFolder) -> None:
     """Train the decoders for ``settings``, of one output stride, and write their files and logs."""
-    network, card = untrained(settings), zoo.card(rates.NETWORK)
+    network, card = untrained(settings), registry.card(rates.NETWORK)
     with joined_team() as team:
         run = Run(network, [folder], RECIPE, len(card.classes), normaliser(card), team)
         for photos, labels in tqdm(run.batches(0), total=run.steps, mininterval=10):
             run.train_step(photos, labels)
     for rate, stride in settings:
-        own = zoo.build(rates.NETWORK)
+        own = registry.build(rates.NETWORK)
         load_state(own, apart(run.averaged.module.state_dict(), _name(rate, stride)))
         file = rates.weights_file(rate, stride)
         data = photos_by_folder([folder])
         as_trained = replace(card, atrous_rate=rate, output_stride=stride)
-        record = Record.of(as_trained, card.name, data, backbone_hash(own.state_dict()))
+        record = as_trained.metadata(card.name, data, backbone_hash(own.state_dict()))
         save_state(own, file, "decoder.", record)
         log = {
             "model": card.name,
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("voc", type=Path)
     parser.add_argument("--photos", type=int, default=1000, help="of the train list, evenly")
     arguments = parser.parse_args()
-    heap.keep_freed()
+    malloc.keep_freed_memory()
     folder = SegmentationFolder(arguments.voc, "train")
     folder.stems = folder.stems[:: max(len(folder) // arguments.photos, 1)]
     for _, group in groupby(sorted(rates.FITTED, key=lambda setting: -setting[1]), key=lambda setting: setting[1]):

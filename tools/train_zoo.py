@@ -17,18 +17,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from segmodels import zoo
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.record import Record
-from segmodels.speed import heap
+from segmodels.checkpoints.files import load_state, read_state, save_state
+from segmodels.kernels import malloc
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
 from segmodels.training.beginning import begin_at
 from segmodels.training.data import SegmentationFolder
+from segmodels.training.process_group import joined_team
 from segmodels.training.recipe import Recipe
 from segmodels.training.run import Run
 from segmodels.training.start import normaliser, prepare
-from segmodels.training.team import joined_team
 from segmodels.training.together import Together, Unlabelled, apart, freeze_norms, photos_to_calibrate_by
-from segmodels.weights import load_state, read_state, save_state
 
 from .typed import typed
 
@@ -65,7 +64,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Train from the beginning, or go on."""
     options = options_of()
-    heap.keep_freed()
+    malloc.keep_freed_memory()
     chosen = asdict(Recipe.of(options.set))
     recipe = replace(RECIPE, **{name: chosen[name] for name in (each.partition("=")[0] for each in options.set)})
     options.out.mkdir(parents=True, exist_ok=True)
@@ -75,7 +74,7 @@ def main() -> None:
     network = begun(voc, recipe)
     write(network.state_dict(), options.out / "beginning", data)
     with joined_team() as team:
-        card = zoo.card(zoo.COMPACT[0])
+        card = registry.card(registry.COMPACT[0])
         run = Run(network, folders, recipe, len(card.classes), normaliser(card), team, public_network())
         checkpoint = options.out / "zoo.checkpoint.pt"
         if options.resume and checkpoint.exists():
@@ -101,18 +100,18 @@ def main() -> None:
 
 def public_network() -> SegmentationNetwork:
     """Google's network, to begin at and to be taught by."""
-    return trained(PUBLIC, zoo.WEIGHTS)
+    return trained(PUBLIC, registry.WEIGHTS)
 
 
 def begun(voc: SegmentationFolder, recipe: Recipe) -> Together:
     """The four networks at their beginning, ready to train."""
     torch.manual_seed(recipe.seed)
-    networks = {name: zoo.build(name) for name in zoo.COMPACT}
-    photos = photos_to_calibrate_by(voc, zoo.card(PUBLIC))
+    networks = {name: registry.build(name) for name in registry.COMPACT}
+    photos = photos_to_calibrate_by(voc, registry.card(PUBLIC))
     for network in networks.values():
         begin_at(network, public_network(), photos)
     together = Together(networks)
-    prepare(together, zoo.card(zoo.COMPACT[0]), recipe)
+    prepare(together, registry.card(registry.COMPACT[0]), recipe)
     freeze_norms(together)
     return together
 
@@ -124,7 +123,7 @@ def photos_by_folder(folders: Sequence[SegmentationFolder]) -> dict[str, int]:
 
 def trained(name: str, folder: Path) -> SegmentationNetwork:
     """A network with its weights as they are in ``folder``, frozen."""
-    network = zoo.build(name)
+    network = registry.build(name)
     load_state(network, read_state(folder / f"{name}.safetensors"))
     return network.eval().requires_grad_(False)
 
@@ -132,10 +131,10 @@ def trained(name: str, folder: Path) -> SegmentationNetwork:
 def write(state: Mapping[str, Tensor], out: Path, data: Mapping[str, int]) -> None:
     """Each network's file, in half precision."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in zoo.COMPACT:
-        network = zoo.build(name)
+    for name in registry.COMPACT:
+        network = registry.build(name)
         load_state(network, apart(state, name))
-        save_state(network, out / f"{name}.safetensors", record=Record.of(zoo.card(name), PUBLIC, data))
+        save_state(network, out / f"{name}.safetensors", record=registry.card(name).metadata(PUBLIC, data))
 
 
 if __name__ == "__main__":

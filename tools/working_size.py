@@ -7,8 +7,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from segmodels.loading import opened
-from segmodels.weights import read_weights, save_state
+from segmodels.checkpoints.files import read_weights, save_state
+from segmodels.inference.loading import load_network
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     _, record = read_weights(arguments.file)
     if record is None:
         parser.error(f"{arguments.file} does not say what it is")
-    network, _ = opened(record.network, arguments.file)
+    network, _ = load_network(record.network, arguments.file)
     save_state(network, arguments.file, record=replace(record, working_size=arguments.pixels))
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from segmodels import zoo
+from segmodels.inference.settings import check_settings
 from segmodels.insight.cost import Cost, Layer, count
 from segmodels.insight.receptive_field import POINTWISE, FieldTracer, ReceptiveField, largest_field
-from segmodels.networks.network import SegmentationNetwork
-from segmodels.settings import apply, check_settings
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork, configure
 
 Kind = Literal["input", "backbone", "decoder", "join", "up", "output"]
 
@@ -80,7 +80,7 @@ def anatomy(
     Raises:
         ValueError: for an unknown name or an impossible setting.
     """
-    card = zoo.card(name)
+    card = registry.card(name)
     settings = check_settings(card, atrous_rate, output_stride)
     network = _network(name, settings.output_stride, settings.atrous_rate)
     cost = count(network, height, width)
@@ -94,8 +94,8 @@ def anatomy(
 @functools.lru_cache(maxsize=64)
 def _network(name: str, output_stride: int | None, atrous_rate: int | None) -> SegmentationNetwork:
     """A network without numbers. It is shared: those who change it take a copy."""
-    network = zoo.skeleton(name)
-    apply(network, atrous_rate, output_stride)
+    network = registry.skeleton(name)
+    configure(network, atrous_rate, output_stride)
     return network
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels import zoo
+from segmodels.inference.settings import check_integer
+from segmodels.inference.sizes import fit_working_size
 from segmodels.insight.cost import Layer
-from segmodels.networks.backbones import OUTPUT_STRIDES
-from segmodels.segmenter import fit_working_size
+from segmodels.models import registry
+from segmodels.models.backbones import OUTPUT_STRIDES
 
 from ..events import AT_ONCE, BESIDE
-from ..server.settings import chosen, updates, whole
+from ..server.settings import chosen, updates
 from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
 
@@ -45,8 +46,8 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
 
     Returns the choice of the network, for links that open the tab at one.
     """
-    card = zoo.card(OPENS_WITH)
-    sides = fit_working_size(PHOTO, card.working_size, zoo.skeleton(OPENS_WITH).grid)
+    card = registry.card(OPENS_WITH)
+    sides = fit_working_size(PHOTO, card.working_size, registry.skeleton(OPENS_WITH).align_corners)
     with gr.Row(elem_id="anatomy-controls"):
         model = gr.Dropdown(
             _choices(),
@@ -87,7 +88,7 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
     return model
 
 
-def _stride(card: zoo.Card) -> gr.Radio:
+def _stride(card: registry.Card) -> gr.Radio:
     return gr.Radio(
         list(OUTPUT_STRIDES),
         value=16,
@@ -104,12 +105,12 @@ def _slider(label: str, value: int, limits: tuple[int, int], elem_id: str, inter
 
 def _choices() -> list[tuple[str, str]]:
     """All networks, those with trained weights first."""
-    cards = sorted(zoo.CARDS.values(), key=lambda card: not card.trained)
+    cards = sorted(registry.CARDS.values(), key=lambda card: not card.trained)
     return [(f"{card.title} · {card.name}{'' if card.trained else ' · untrained'}", card.name) for card in cards]
 
 
 def _about(model: str) -> str:
-    card = zoo.card(model)
+    card = registry.card(model)
     note = (
         ACTIVE if card.atrous_rate is not None else (STRIDE_ALONE if card.chooses_stride else IDLE).format(card.title)
     )
@@ -120,7 +121,7 @@ def _about(model: str) -> str:
 def adapt_settings(model: str) -> tuple[Any, Any, Any]:
     """The sentences about a network, and its settings: those it was trained with, idle where it has none."""
     try:
-        card = zoo.card(model)
+        card = registry.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), gr.skip()  # what stands in place of the diagram says it
     return _about(model), *updates(card)
@@ -141,7 +142,7 @@ def compare(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> str:
         chosen = looked_at(model, width, height, rate, stride)
     except ValueError:
         return ""
-    return others_table(chosen, [anatomy(name, chosen.height, chosen.width) for name in zoo.CARDS])
+    return others_table(chosen, [anatomy(name, chosen.height, chosen.width) for name in registry.CARDS])
 
 
 def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> Anatomy:
@@ -150,8 +151,8 @@ def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> An
     Raises:
         ValueError: with a sentence, for a setting that cannot be.
     """
-    card = zoo.card(model)
-    size = whole("the photo's height", height, *SIDES), whole("the photo's width", width, *SIDES)
+    card = registry.card(model)
+    size = check_integer("the photo's height", height, *SIDES), check_integer("the photo's width", width, *SIDES)
     settings = chosen(card, rate, stride)
     return anatomy(card.name, *size, settings.output_stride if card.chooses_stride else None, settings.atrous_rate)
 

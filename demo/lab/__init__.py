@@ -24,15 +24,7 @@ class Shown:
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import (  # here, because sections import Shown from this module
-        certainty,
-        compare,
-        grid,
-        parts,
-        pixel,
-        teach,
-        weights,
-    )
+    from . import certainty, compare, grid, parts, pixel, teach, weights
 
     return grid, weights, pixel, parts, certainty, compare, teach
 

@@ -9,10 +9,10 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from segmodels import zoo
+from segmodels.inference.certainty import entropy, margin, probabilities
 from segmodels.inference.label_map import label_map
-from segmodels.insight.certainty import entropy, margin, probabilities
 from segmodels.labels import ClassList
+from segmodels.models import registry
 
 from .. import drawing, view
 from ..events import COMPUTES
@@ -52,7 +52,7 @@ class Certainty:
 
 def section(photo: gr.Image, tab: Shown) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
-    chosen = controls("certainty", zoo.trained_models())
+    chosen = controls("certainty", registry.trained_models())
     maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE_PNG)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
@@ -76,7 +76,7 @@ def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
     if upload is None:
         return view.empty(), ""
     try:
-        settings = checked(model, rate, stride, zoo.trained_models())
+        settings = checked(model, rate, stride, registry.trained_models())
         found = certainty(upload["path"], settings)
         display = memory.display(upload["path"])
     except (ValueError, OSError) as error:
@@ -90,9 +90,9 @@ def certainty(path: str, settings: Settings) -> Certainty:
     features = memory.features(path, settings.card.name, settings.stride)
     logits = memory.segmenter(settings.card.name).logits(features, settings.rate)
     width, height = features.working_size
-    likely = probabilities(logits, (height, width), features.corners)
+    likely = probabilities(logits, (height, width), features.aligned_size)
     return Certainty(
-        label_map(logits, (height, width), corners=features.corners),
+        label_map(logits, (height, width), aligned_size=features.aligned_size),
         entropy(likely).numpy(force=True),
         margin(likely).numpy(force=True),
         likely.amax(0).numpy(force=True),

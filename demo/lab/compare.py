@@ -10,9 +10,10 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from segmodels import Segmentation, zoo
+from segmodels import Segmentation
 from segmodels.labels import VOC, ClassList
-from segmodels.networks.backbones import OUTPUT_STRIDES
+from segmodels.models import registry
+from segmodels.models.backbones import OUTPUT_STRIDES
 
 from .. import drawing, view
 from ..events import AT_ONCE, BESIDE, COMPUTES
@@ -98,8 +99,8 @@ def section(photo: gr.Image, tab: Shown) -> None:
 
 def _slot(letter: str, model: str) -> list[Any]:
     """The network, the atrous rate and the output stride of one slot; slots beyond the second may be empty."""
-    card = zoo.card(model)
-    networks = [(card.title, card.name) for card in zoo.CARDS.values() if card.at_hand]
+    card = registry.card(model)
+    networks = [(card.title, card.name) for card in registry.CARDS.values() if card.at_hand]
     choices = networks if LETTERS.index(letter) < LEAST else [("none", NOTHING), *networks]
     name = letter.lower()
     with gr.Column(min_width=150):
@@ -127,7 +128,7 @@ def _slot(letter: str, model: str) -> list[Any]:
 
 def adapt(model: str) -> tuple[Any, Any]:
     """The settings of a network, as it was trained, or idle where it has none."""
-    card = zoo.CARDS.get(model)
+    card = registry.CARDS.get(model)
     return (gr.update(interactive=False),) * 2 if card is None else updates(card)
 
 
@@ -153,7 +154,7 @@ def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, i
         for index, letter in zip(range(len(settings) // 3), LETTERS, strict=False)
         if settings[3 * index] != NOTHING
     ]
-    if len({zoo.card(model).classes for _, (model, _, _) in wanted}) > 1:
+    if len({registry.card(model).classes for _, (model, _, _) in wanted}) > 1:
         raise ValueError(
             "these networks know different classes: choose some that know the same, and none in the slots left over"
         )
@@ -169,7 +170,7 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
         [
             Picture(
                 result.labels,
-                f"{letter}: {zoo.card(result.model).title}, {_settings(result)}".removesuffix(", "),
+                f"{letter}: {registry.card(result.model).title}, {_settings(result)}".removesuffix(", "),
                 f"agrees with {wanted[0][0]} on {np.mean(result.labels == results[0].labels):.1%}",
                 result.class_list,
             )
@@ -182,7 +183,7 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
 def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
     display = memory.display(path)
     wanted = _wanted(settings)
-    over = drawing.over(path, display, zoo.card(wanted[0][1][0]).class_list if wanted else VOC)
+    over = drawing.over(path, display, registry.card(wanted[0][1][0]).class_list if wanted else VOC)
     slots: list[Slot] = []
     for letter, (model, rate, stride) in wanted:
         if not memory.has_features(path, model, stride):
@@ -197,7 +198,7 @@ def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | 
     Raises:
         ValueError: with a sentence, for a setting that cannot be.
     """
-    card = zoo.card(model)
+    card = registry.card(model)
     if not card.at_hand:
         raise ValueError(f"the weights of {card.name} are not at hand; choose it in the Segment tab to fetch them")
     settings = chosen(card, rate, stride)
@@ -224,7 +225,7 @@ def page(over: str, slots: Sequence[Slot], wanted: int) -> str:
 
 
 def _figure(slot: Slot) -> str:
-    card = zoo.card(slot.result.model)
+    card = registry.card(slot.result.model)
     return f"""<figure><figcaption>{slot.letter}: {escape(card.title)} <small>{_settings(slot.result)}</small></figcaption>
 <div class="picture" role="img" aria-label="{slot.letter}, {escape(card.title)}: {escape(view.summary(slot.result))}">
 <div class="zoomed">{drawing.layer(slot.result.labels)}</div></div></figure>"""
@@ -241,7 +242,7 @@ def _compared(slots: Sequence[Slot]) -> str:
         f"<li>{view.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
         for count in range(2, len(slots) + 1)
     )
-    first, second = (f"{slot.letter}: {escape(zoo.card(slot.result.model).title)}" for slot in slots[:2])
+    first, second = (f"{slot.letter}: {escape(registry.card(slot.result.model).title)}" for slot in slots[:2])
     return f"""<div class="zooming">{_range("Zoom", "--zoom", 1, 8, 1)}{_range("Across", "--x", 0, 100, 50)}{_range("Down", "--y", 0, 100, 50)}
 <span class="hint">Or point at a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
@@ -282,7 +283,7 @@ def table(slots: Sequence[Slot]) -> str:
 
 def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
     result = slot.result
-    card = zoo.card(result.model)
+    card = registry.card(result.model)
     width, height = result.working_size
     cost = memory.cost(card.name, height, width, result.output_stride)
     agreement = np.mean(result.labels == first.result.labels)

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels import zoo
-from segmodels.networks.backbones import OUTPUT_STRIDES
-from segmodels.zoo import DEFAULT_MODEL, Card
+from segmodels.models import registry
+from segmodels.models.backbones import OUTPUT_STRIDES
+from segmodels.models.registry import DEFAULT_MODEL, Card
 
 from ..server import fetching
 from ..server.settings import chosen, updates, words
@@ -58,8 +58,8 @@ def controls(prefix: str, models: Sequence[str]) -> Controls:
 
     Another network brings its trained settings along, and its weights if they have to be fetched.
     """
-    card = zoo.card(DEFAULT_MODEL)
-    choices = [(_title(zoo.card(name)), name) for name in models]
+    card = registry.card(DEFAULT_MODEL)
+    choices = [(_title(registry.card(name)), name) for name in models]
     with gr.Row():
         model = gr.Dropdown(
             choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=170
@@ -102,7 +102,7 @@ def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
     What goes wrong here is said where the section shows its result.
     """
     try:
-        card = zoo.card(model)
+        card = registry.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), str(model)
     fetching.fetch_chosen(card, progress)
@@ -115,7 +115,7 @@ def checked(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settin
     Raises:
         ValueError: with a sentence, for one that cannot be, or a network that is none of ``models``.
     """
-    card = zoo.card(model)
+    card = registry.card(model)
     if card.name not in models:
         raise ValueError(f"the network {card.name} cannot be looked at here; choose one of {', '.join(models)}")
     settings = chosen(card, rate, stride)

@@ -11,8 +11,9 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from segmodels import Card, Segmentation, zoo
+from segmodels import Card, Segmentation
 from segmodels.insight.receptive_field import share_of_taps_inside
+from segmodels.models import registry
 
 from .. import drawing, view
 from ..events import COMPUTES
@@ -53,7 +54,9 @@ class Column:
 
 def networks() -> list[tuple[str, str]]:
     """The networks with an ASPP whose weights are on this machine."""
-    return [(card.title, card.name) for card in zoo.CARDS.values() if card.atrous_rate is not None and card.at_hand]
+    return [
+        (card.title, card.name) for card in registry.CARDS.values() if card.atrous_rate is not None and card.at_hand
+    ]
 
 
 def rates(card: Card) -> tuple[int, ...]:
@@ -127,7 +130,7 @@ def show(upload: Upload, model: str) -> Iterator[str]:
 def _filling(path: str, model: str) -> Iterator[str]:
     """The grid's pages, from empty to full. A full one is remembered, so that coming back to it shows it at once."""
     photo = _checked(path, model)
-    over = drawing.over(path, memory.display(path), zoo.card(model).class_list)
+    over = drawing.over(path, memory.display(path), registry.card(model).class_list)
     done: dict[int, Column] = {}
     if (path, model) not in _pages:
         yield page(over, model, done)
@@ -159,7 +162,7 @@ def write_sheet(path: str, file: Path, model: Any) -> None:
     """The grid of the photo at ``path`` as one PNG. Raises ValueError as ``_checked``."""
     photo = _checked(path, model)
     done = _all_columns(path, model, photo)
-    card = zoo.card(model)
+    card = registry.card(model)
     trained = trained_cell(card, done)
     assert trained is not None
     pictures = [
@@ -218,7 +221,7 @@ def page(over: str, model: str, done: Mapping[int, Column]) -> str:
 
     ``over`` is ``drawing.over`` of the photo.
     """
-    card = zoo.card(model)
+    card = registry.card(model)
     trained = trained_cell(card, done)
     heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
     rows = "".join(

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from segmodels import Segmenter, zoo
+from segmodels import Segmenter
 from segmodels.inference.label_map import nearest_cells
-from segmodels.insight.parts import parts
 from segmodels.insight.receptive_field import Reach, effective_receptive_field, largest_field, reach, taps
-from segmodels.networks.layers import Grid, resize_logits
-from segmodels.networks.pooling import ASPP
-from segmodels.settings import apply
+from segmodels.models import registry
+from segmodels.models.ablation import parts
+from segmodels.models.base import configure
+from segmodels.models.heads import ASPP
+from segmodels.models.layers import resize_logits
 
 from ..server import memory
 from .controls import Settings
@@ -61,7 +62,7 @@ class Look:
     """(width, height) of the backbone's last map, in cells."""
     branches: tuple[Branch, ...]
     """Of the ASPP; empty without one."""
-    grid: Grid
+    align_corners: bool
     """Where the cells of the map lie."""
     probabilities: tuple[float, ...]
     followed: int
@@ -75,12 +76,12 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
     width, height = features.working_size
     row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
     logits = memory.segmenter(card.name).logits(features, settings.rate)
-    scores = resize_logits(logits[None], (height, width), features.grid)[0, :, row, column]
+    scores = resize_logits(logits[None], (height, width), features.align_corners)[0, :, row, column]
     probabilities = tuple(scores.softmax(0).tolist())
     rows, columns = features.maps[-1].shape[-2:]
     reaches = _reaches(card.name, height, width, settings.rate, settings.stride)
     boxes = {name: _box(each, row, column) for name, each in reaches.items()}
-    seen = features.corners or (None, None)
+    seen = features.aligned_size or (None, None)
     cell = int(nearest_cells(rows, height, seen[0])[row]), int(nearest_cells(columns, width, seen[1])[column])
     return Look(
         size=(width, height),
@@ -89,7 +90,7 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
         box=boxes.pop(""),
         map_size=(columns, rows),
         branches=tuple(_branch(name, settings.rate, box, cell, (rows, columns)) for name, box in boxes.items()),
-        grid=features.grid,
+        align_corners=features.align_corners,
         probabilities=probabilities,
         followed=int(np.argmax(probabilities)) if followed is None else followed,
     )
@@ -98,8 +99,8 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
 @functools.lru_cache(maxsize=64)
 def _reaches(model: str, height: int, width: int, rate: int | None, stride: int | None) -> dict[str, Reach]:
     """The reach of every pixel without image pooling, under ``""``, and through each of the ASPP's branches alone."""
-    network = zoo.skeleton(model)
-    apply(network, rate, stride)
+    network = registry.skeleton(model)
+    configure(network, rate, stride)
     aspp = next((module for module in network.decoder.modules() if isinstance(module, ASPP)), None)
     branches = list(parts(network))[: len(aspp.convs)] if aspp is not None else []
     offs = {"": [name for name in branches if name == "image pooling"]}
@@ -167,6 +168,6 @@ def share_that_matters(heat: Values, part: float) -> float:
 @functools.lru_cache(maxsize=256)
 def field_size(model: str, rate: int | None, stride: int | None) -> float:
     """How many pixels a pixel depends on, along an edge, at most, without image pooling; infinite if on all."""
-    network = zoo.skeleton(model)
-    apply(network, rate, stride)
+    network = registry.skeleton(model)
+    configure(network, rate, stride)
     return largest_field(network, [name for name in parts(network) if name == "image pooling"])

@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels import Features, zoo
+from segmodels import Features
 from segmodels.inference.label_map import label_map
-from segmodels.insight.parts import Part, parts
 from segmodels.labels import read_label_map
-from segmodels.networks.fcn import FCN
+from segmodels.models import registry
+from segmodels.models.ablation import Part, parts
+from segmodels.models.fcn import FCN
+from segmodels.models.registry import DEFAULT_MODEL, Card
 from segmodels.training.metrics import Scores, confusion_matrix
-from segmodels.zoo import DEFAULT_MODEL, Card
 
 from .. import drawing, view
 from ..events import COMPUTES, NOW
@@ -47,7 +48,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     with gr.Row():
         with gr.Column(scale=9, min_width=300):
             model = gr.Radio(
-                [(zoo.card(name).title, name) for name in zoo.bundled_models()],
+                [(registry.card(name).title, name) for name in registry.bundled_models()],
                 value=DEFAULT_MODEL,
                 label="Network",
                 elem_id="parts-model",
@@ -99,14 +100,14 @@ def adapt(model: Any) -> tuple[Any, str]:
 
 
 def _choices(model: str) -> dict[str, Any]:
-    card = zoo.card(model)
+    card = registry.card(model)
     names = list(_parts(card))
     return {"choices": [(title(card, name), name) for name in names], "value": names}
 
 
 def _parts(card: Card) -> dict[str, Part]:
     """The parts of a network, read off it without its weights."""
-    return parts(zoo.skeleton(card.name))
+    return parts(registry.skeleton(card.name))
 
 
 def title(card: Card, name: str) -> str:
@@ -158,7 +159,7 @@ def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int,
     def make() -> Labels:
         features = _features(path, card)
         logits = memory.segmenter(card.name).logits(features, off=off)
-        return label_map(logits, (size[1], size[0]), corners=features.corners)
+        return label_map(logits, (size[1], size[0]), aligned_size=features.aligned_size)
 
     return _labels.get((path, card.name, frozenset(off), size), make)
 
@@ -179,7 +180,8 @@ def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, L
         predictions = {f"FCN-{stride}s": logits[0].float().cpu() for stride, logits in found.items()}
         del predictions[f"FCN-{network.decoder.strides[-1]}s"]
     return {
-        name: label_map(logits, (size[1], size[0]), corners=features.corners) for name, logits in predictions.items()
+        name: label_map(logits, (size[1], size[0]), aligned_size=features.aligned_size)
+        for name, logits in predictions.items()
     }
 
 
@@ -217,9 +219,11 @@ def show_each(upload: Upload, model: Any, truth: Upload) -> str:
 
 
 def _card(model: Any) -> Card:
-    card = zoo.card(model)
-    if card.name not in zoo.bundled_models():
-        raise ValueError(f"{card.name} cannot be taken apart here; choose one of {', '.join(zoo.bundled_models())}")
+    card = registry.card(model)
+    if card.name not in registry.bundled_models():
+        raise ValueError(
+            f"{card.name} cannot be taken apart here; choose one of {', '.join(registry.bundled_models())}"
+        )
     return card
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels import zoo
+from segmodels.models import registry
 
 from .. import view
 from ..events import AT_ONCE, BESIDE, COMPUTES
@@ -39,11 +39,11 @@ def section(photo: gr.Image, tab: Shown) -> None:
         with gr.Column(scale=6, min_width=300):
             picture = gr.HTML(view.empty(), elem_id="pixel", js_on_load=SAVE_PNG + CLICK)
         with gr.Column(scale=6, min_width=300):
-            chosen = controls("pixel", zoo.bundled_models())
+            chosen = controls("pixel", registry.bundled_models())
             with gr.Row():
                 x, y = _slider("Across, %", "pixel-x"), _slider("Down, %", "pixel-y")
                 followed = gr.Dropdown(
-                    [WINNER, *zoo.card(zoo.bundled_models()[0]).classes],
+                    [WINNER, *registry.card(registry.bundled_models()[0]).classes],
                     value=WINNER,
                     label="Score followed",
                     filterable=False,
@@ -111,7 +111,7 @@ def show(
         yield view.empty(), ""
         return
     try:
-        path, settings = upload["path"], checked(model, rate, stride, zoo.bundled_models())
+        path, settings = upload["path"], checked(model, rate, stride, registry.bundled_models())
         looked = look(path, settings, _percent("across", x), _percent("down", y), _class(settings, followed))
         photo = memory.display(path)
         if not has_effective(path, settings, looked):
@@ -131,9 +131,9 @@ def _percent(name: str, value: Any) -> float:
 
 def classes_of(model: Any, followed: Any) -> Any:
     """The scores that can be followed in a network: the one that was, if it has it."""
-    if model not in zoo.bundled_models():
+    if model not in registry.bundled_models():
         return gr.skip()  # where the picture would be, it is said what is wrong
-    classes = zoo.card(model).classes
+    classes = registry.card(model).classes
     return gr.update(choices=[WINNER, *classes], value=followed if followed in classes else WINNER)
 
 
@@ -145,7 +145,7 @@ def _class(settings: Settings, followed: Any) -> int | None:
     if followed == WINNER:
         return None
     if followed not in settings.card.classes:
-        if any(followed in card.classes for card in zoo.CARDS.values()):
+        if any(followed in card.classes for card in registry.CARDS.values()):
             return None
         raise ValueError(f"there is no class called {str(followed)[:40]!r}; choose one of the list")
     return settings.card.classes.index(followed)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import ImageEnhance
 
-from segmodels.networks.layers import Grid, factor_between
+from segmodels.models.layers import factor_between
 
 from .. import view
 from ..figures import save_button
@@ -122,15 +122,15 @@ def _dots(branch: Branch, place: int, looked: Look, border: float, unit: float) 
     for tap, (row, column, inside) in enumerate(branch.taps):
         if tap == len(branch.taps) // 2 and place:
             continue  # the middle tap is drawn once, as the 1x1 convolution's
-        x = min(max(middle(column, columns, width, looked.grid), -edge), width + edge)
-        y = min(max(middle(row, rows, height, looked.grid), -edge), height + edge)
+        x = min(max(middle(column, columns, width, looked.align_corners), -edge), width + edge)
+        y = min(max(middle(row, rows, height, looked.align_corners), -edge), height + edge)
         drawn.append(mark(shape, x, y, 1.3 * unit, colour, inside))
     return f'<g data-branch="{escape(branch.name)}">{"".join(drawn)}</g>'
 
 
-def middle(cell: int, cells: int, pixels: int, grid: Grid) -> float:
+def middle(cell: int, cells: int, pixels: int, align_corners: bool) -> float:
     """Where the middle of a cell of a map ``cells`` long lies along an edge of ``pixels``; on or off the map."""
-    if grid == "corner":
+    if align_corners:
         return cell * factor_between(cells, pixels) + 0.5
     return (cell + 0.5) * pixels / cells
 

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels import fit_head, zoo
-from segmodels.files import EXAMPLES
-from segmodels.inference.segmentation import Features
-from segmodels.insight.certainty import margin, probabilities
+from segmodels import fit_head
+from segmodels.checkpoints.paths import EXAMPLES
+from segmodels.inference.certainty import margin, probabilities
+from segmodels.inference.result import Features
 from segmodels.labels import ClassList, Colour
+from segmodels.models import registry
+from segmodels.models.taught import COARSEST
 from segmodels.teaching.fit_head import Taught
-from segmodels.teaching.network import COARSEST
 from segmodels.training.metrics import Scores, confusion_matrix
 
 from .. import view
@@ -46,7 +47,7 @@ RGB: tuple[Colour, ...] = tuple(
     (red, green, blue) for red, green, blue in map(bytes.fromhex, (name[1:] for name in COLOURS))
 )
 
-COMPACT = zoo.DEFAULT_MODEL
+COMPACT = registry.DEFAULT_MODEL
 BACKBONES = {
     "compact": "The compact zoo's",
     "scratch": "Trained from scratch",
@@ -294,7 +295,7 @@ def label_picture(labels: Labels, mask: bool) -> Image.Image:
 def _margins(layer: Taught, path: str, choice: Choice) -> Image.Image:
     features = seen(path, choice.backbone)
     width, height = features.working_size
-    ahead = margin(probabilities(layer.logits(features), (height, width), features.corners)).numpy(force=True)
+    ahead = margin(probabilities(layer.logits(features), (height, width), features.aligned_size)).numpy(force=True)
     return map_image(ahead, 1, "inferno_r")
 
 

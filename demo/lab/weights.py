@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from segmodels import Segmentation, zoo
+from segmodels import Segmentation
+from segmodels.models import registry
 from segmodels.training import rates
 
 from .. import drawing, figures, view
@@ -24,7 +25,7 @@ ABOUT = (
     "Weights moved to another rate meet features they never met in training. These decoders were trained alike on DeepLab v3's "
     "frozen backbone, each at its rate: does that bring back what moving loses?"
 )
-TAUGHT = zoo.card(rates.NETWORK).title
+TAUGHT = registry.card(rates.NETWORK).title
 KINDS = (
     ("Side by side", "both"),
     ("Rate 6's weights, run here", "moved"),

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from segmodels.inference.settings import check_integer
 from segmodels.labels import VOC_CLASSES
-from segmodels.networks.deeplab import DeepLabV3Decoder
-from segmodels.networks.network import SegmentationNetwork
+from segmodels.models.base import SegmentationNetwork
+from segmodels.models.deeplab import DeepLabV3Decoder
 
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
 from ..server import memory
 from ..server.memory import Remembered
-from ..server.settings import whole
 from ..view import colour_style
 from .lesson import Lesson, See, slider
 
@@ -96,7 +96,7 @@ def run(layer: nn.Module, x: Tensor) -> tuple[Tensor | None, str]:
 
 def draw(photo: str, side: Any) -> str:
     """The photo at the chosen size, through the classifier and through its convolution."""
-    side = whole("the photo's side", side, *SIDES)
+    side = check_integer("the photo's side", side, *SIDES)
     shown, x = square(photo, side), last_map(photo, side)
     linear = trained_classifier()
     answer, error = run(nn.Sequential(nn.Flatten(), linear), x)

@@ -7,15 +7,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segmodels import zoo
 from segmodels.inference.label_map import label_map
+from segmodels.inference.settings import check_integer
 from segmodels.insight.receptive_field import share_of_taps_inside, taps
-from segmodels.networks.deeplab import DeepLabV3Decoder
+from segmodels.models import registry
+from segmodels.models.deeplab import DeepLabV3Decoder
 
 from .. import drawing
 from ..figures import PANEL, Grid, contents, figure, panel, photograph, svg
 from ..server import memory
-from ..server.settings import whole
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
 
 MODEL = "deeplabv3_mobilenetv2"
@@ -38,7 +38,7 @@ def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
 
 def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     """The taps on the photo, what the branches make of it, and the label map."""
-    rate = whole("the atrous rate", rate, *RATES)
+    rate = check_integer("the atrous rate", rate, *RATES)
     shown = small_photo(photo)
     maps, logits = run(photo, rate)
     _, height, width = maps[0].shape
@@ -53,8 +53,10 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     small = [
         panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
     ]
-    labels = label_map(logits, (shown.height, shown.width), corners=memory.features(photo, MODEL, None).corners)
-    classes = zoo.card(MODEL).class_list
+    labels = label_map(
+        logits, (shown.height, shown.width), aligned_size=memory.features(photo, MODEL, None).aligned_size
+    )
+    classes = registry.card(MODEL).class_list
     found = contents(labels, classes.names)
     answer = drawing.picture(f"The photo segmented: {found}", drawing.layer(labels))
     panels = [

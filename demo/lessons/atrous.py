@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segmodels.inference.settings import check_integer
 from segmodels.insight.receptive_field import share_of_taps_inside, taps
-from segmodels.networks.layers import AtrousConv
+from segmodels.models.layers import AtrousConv
 
 from ..figures import PANEL, Grid, figure, panel, svg
-from ..server.settings import whole
 from .lesson import Lesson, See, cell_at, place, slider
 
 RATES = (1, 36)
@@ -40,7 +40,7 @@ def difference(rate: int, side: int) -> float:
 
 def draw(rate: Any, side: Any, across: Any, down: Any) -> str:
     """The taps on the map, and the kernel with the zeros that nobody computes."""
-    rate, side = whole("the rate", rate, *RATES), whole("the side of the map", side, *SIDES)
+    rate, side = check_integer("the rate", rate, *RATES), check_integer("the side of the map", side, *SIDES)
     found = taps(*cell_at(across, down, side, side), rate, side, side)
     landed = sum(inside for *_, inside in found)
     view = 2 * rate + 1

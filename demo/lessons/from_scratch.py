@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from segmodels import Segmentation, zoo
+from segmodels import Segmentation
 from segmodels.labels import VOC
+from segmodels.models import registry
 
 from .. import drawing
 from ..figures import PANEL, contents, figure, panel, rect, svg, text
@@ -23,7 +24,7 @@ LEFT, RIGHT, BAR, ROW = 76, 74, 16, 70
 
 def sizes() -> dict[str, int | None]:
     """The working sizes to choose from; None is each network's own."""
-    found = sorted({zoo.card(name).working_size for name in NETWORKS.values()})
+    found = sorted({registry.card(name).working_size for name in NETWORKS.values()})
     return {OWN: None} | {f"both at {size} pixels": size for size in found}
 
 
@@ -62,14 +63,14 @@ def _moved(photo: str, result: Segmentation) -> str:
     if own.working_size == result.working_size:
         return ""
     differs = (own.labels != result.labels).mean()
-    name = zoo.card(result.model).title
+    name = registry.card(result.model).title
     return (
         f". {escape(name)} labels {differs:.1%} otherwise than at its own {own.working_size[0]} × {own.working_size[1]}"
     )
 
 
 def _picture(result: Segmentation) -> str:
-    card = zoo.card(result.model)
+    card = registry.card(result.model)
     training = card.measured["training"]
     found = contents(result.labels, result.classes)
     drawn = drawing.picture(f"The photo segmented by {card.title}: {found}", drawing.layer(result.labels))
@@ -81,15 +82,15 @@ def _picture(result: Segmentation) -> str:
 
 def _start(start: str) -> str:
     """What weights began as: a network of the zoo and what that had seen before, or anything else as the card says it."""
-    if start not in zoo.CARDS:
+    if start not in registry.CARDS:
         return "random weights" if start == "random" else start
-    *_, seen = zoo.card(start).measured["training"]["summary"].split("; ")
-    return f"{zoo.card(start).title}, which had seen {seen}"
+    *_, seen = registry.card(start).measured["training"]["summary"].split("; ")
+    return f"{registry.card(start).title}, which had seen {seen}"
 
 
 def facts(name: str) -> tuple[tuple[float, str], ...]:
     """What the card of a network says of each of ``FACTS``: a number, and how it is written."""
-    measured = zoo.card(name).measured
+    measured = registry.card(name).measured
     miou7, crops = measured["scores"]["miou7"], measured["training"]["crops"]
     return (
         (miou7, f"{miou7:.3f}"),

@@ -7,16 +7,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.networks.layers import ConvBNReLU, Grid, resize_logits
+from segmodels.inference.settings import check_integer
+from segmodels.models.layers import ConvBNReLU, resize_logits
 
 from ..figures import PANEL, figure, panel, photograph, rect, svg, text
-from ..server.settings import whole
 from .lesson import Lesson, See, chosen, radio, slider
 
 STRIDE = 16
 SIZES = {"129 = 16 · 8 + 1": 129, "128 = 16 · 8": 128}
 CORNER, CENTRE = "corner to corner", "half-pixel"
-GRIDS: dict[str, Grid] = {CORNER: "corner", CENTRE: "centre"}
+ALIGN_CORNERS: dict[str, bool] = {CORNER: True, CENTRE: False}
 CELLS = (1, 6)
 """Where the dot may stand: cells so far from the edge that the whole of what becomes of it is on the map."""
 
@@ -31,17 +31,17 @@ def backbone() -> nn.Module:
     return layers
 
 
-def enlarged(size: int, cell: int, grid: Grid) -> Tensor:
+def enlarged(size: int, cell: int, align_corners: bool) -> Tensor:
     """What becomes of a dot at pixel (16 cell, 16 cell) of an input of ``size`` pixels a side: (size, size)."""
     x = torch.zeros(1, 1, size, size)
     x[..., STRIDE * cell, STRIDE * cell] = 1
     with torch.no_grad():
-        return resize_logits(backbone()(x), (size, size), grid)[0, 0]
+        return resize_logits(backbone()(x), (size, size), align_corners)[0, 0]
 
 
-def shift(size: int, cell: int, grid: Grid) -> float:
+def shift(size: int, cell: int, align_corners: bool) -> float:
     """How many pixels right of the dot, and below it, the middle of what becomes of it lies."""
-    across = enlarged(size, cell, grid).sum(0)
+    across = enlarged(size, cell, align_corners).sum(0)
     middle = (across * torch.arange(size)).sum() / across.sum()
     return float(middle) - STRIDE * cell
 
@@ -55,15 +55,17 @@ NAMES = 48
 def draw(size: Any, enlarging: Any, cell: Any) -> str:
     """The dot and the cells that will stand for their pixels, what becomes of it, and the shift of all cells."""
     size = SIZES[chosen("the size of the input", size, tuple(SIZES))]
-    enlarging = chosen("the enlarging", enlarging, tuple(GRIDS))
-    cell = whole("the cell of the dot", cell, *CELLS)
-    grid = GRIDS[enlarging]
-    off = shift(size, cell, grid)
-    shifts = [shift(size, each, grid) for each in range(CELLS[0], CELLS[1] + 1)]
+    enlarging = chosen("the enlarging", enlarging, tuple(ALIGN_CORNERS))
+    cell = check_integer("the cell of the dot", cell, *CELLS)
+    align_corners = ALIGN_CORNERS[enlarging]
+    off = shift(size, cell, align_corners)
+    shifts = [shift(size, each, align_corners) for each in range(CELLS[0], CELLS[1] + 1)]
     panels = [
         panel(f"Input: dot at pixel {STRIDE * cell}", _input(size, cell)),
         panel(
-            f"Enlarged {enlarging}", _output(size, cell, grid, off), "Ring: where the dot was. Cross: its middle now."
+            f"Enlarged {enlarging}",
+            _output(size, cell, align_corners, off),
+            "Ring: where the dot was. Cross: its middle now.",
         ),
         panel(
             "Shift at each cell, in pixels",
@@ -75,7 +77,7 @@ def draw(size: Any, enlarging: Any, cell: Any) -> str:
     words = (
         f"Cell {cell} lies at pixel {STRIDE} · {cell} = {STRIDE * cell}. Enlarged {enlarging}, the dot ends up {where}"
     )
-    return figure(f"lesson-10-geometry-{size}-{grid}", panels, words)
+    return figure(f"lesson-10-geometry-{size}-{align_corners}", panels, words)
 
 
 def _way(off: float) -> str:
@@ -95,11 +97,11 @@ def _frame() -> str:
     return rect(EDGE, EDGE, PANEL - 2 * EDGE, PANEL - 2 * EDGE, "frame")
 
 
-def _output(size: int, cell: int, grid: Grid, off: float) -> str:
+def _output(size: int, cell: int, align_corners: bool, off: float) -> str:
     """What became of the dot, with where it was and where its middle is now."""
     side = PANEL - 2 * EDGE
     scale = side / size
-    map_ = enlarged(size, cell, grid)
+    map_ = enlarged(size, cell, align_corners)
     grey = (255 * (1 - 0.8 * map_ / map_.max())).round().to(torch.uint8).numpy()
     was, now = (EDGE + (STRIDE * cell + step + 0.5) * scale for step in (0.0, off))
     ring = f'<circle class="was" cx="{was:.4g}" cy="{was:.4g}" r="11"/>'

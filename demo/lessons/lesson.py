@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segmodels.inference.settings import check_integer
+
 from .. import drawing
 from ..figures import Cell
 from ..server import memory
-from ..server.settings import whole
 
 Control = gr.Slider | gr.Radio
 OtherTab = Literal["lab", "anatomy"]
@@ -102,7 +103,7 @@ def cell_at(across: Any, down: Any, height: int, width: int) -> Cell:
     Raises:
         ValueError: if they are no whole percentages.
     """
-    across, down = whole("the place across", across, 0, 100), whole("the place down", down, 0, 100)
+    across, down = check_integer("the place across", across, 0, 100), check_integer("the place down", down, 0, 100)
     return round(down * (height - 1) / 100), round(across * (width - 1) / 100)
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from segmodels.networks.pooling import SpatialPyramidPooling
+from segmodels.inference.settings import check_integer
+from segmodels.models.heads import SpatialPyramidPooling
 
 from ..figures import PANEL, Grid, figure, panel, svg
-from ..server.settings import whole
 from .connections import connections
 from .lesson import Lesson, See, slider
 
@@ -18,8 +18,8 @@ HEIGHT = 250
 
 def draw(height: Any, width: Any, channels: Any) -> str:
     """The map under each of the three grids, and how many numbers come out."""
-    height, width = whole("the height", height, *SIDES), whole("the width", width, *SIDES)
-    channels = whole("the channels", channels, 1, 512)
+    height, width = check_integer("the height", height, *SIDES), check_integer("the width", width, *SIDES)
+    channels = check_integer("the channels", channels, 1, 512)
     pooling = SpatialPyramidPooling(BINS)
     with torch.no_grad():
         numbers = pooling(torch.zeros(1, channels, height, width)).shape[1]

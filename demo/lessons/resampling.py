@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from segmodels.inference.settings import check_integer
+
 from ..figures import Cell, Grid, figure, panel, svg
-from ..server.settings import whole
 from .connections import connections, ones_everywhere
 from .lesson import Lesson, See, chosen, radio, slider
 
@@ -77,8 +78,8 @@ def steps(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any) -> int:
 def _made(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any) -> Tensor:
     """The connections of the layer with these settings, checked: (h, w, H, W)."""
     kind = chosen("the kind", kind, (DOWN, UP))
-    kernel, stride = whole("the kernel", kernel, 1, 5), whole("the stride", stride, 1, 4)
-    padding, side = whole("the padding", padding, 0, 2), whole("the side of the map", side, 2, 8)
+    kernel, stride = check_integer("the kernel", kernel, 1, 5), check_integer("the stride", stride, 1, 4)
+    padding, side = check_integer("the padding", padding, 0, 2), check_integer("the side of the map", side, 2, 8)
     return connections(build(kind, kernel, stride, padding), side, side)[:, :, 0]
 
 
@@ -88,7 +89,7 @@ def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any
     kernel, stride, padding, side = int(kernel), int(stride), int(padding), int(side)
     size = made.shape[-1]
     last = steps(kind, kernel, stride, padding, side)
-    step = min(whole("the step", step, 1, MOST_STEPS), last)
+    step = min(check_integer("the step", step, 1, MOST_STEPS), last)
     now = moment(kind, made, step)
     corner = (now.at[0] * stride - padding, now.at[1] * stride - padding)
     dashed = Dashed(padding, corner, kernel)

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from segmodels.inference.settings import check_integer
 from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
 
 from ..figures import PANEL, arrow, figure, panel, rect, svg, text
-from ..server.settings import whole
 from .lesson import Lesson, See, slider
 
 
@@ -26,9 +26,9 @@ def parameters(in_channels: int, out_channels: int, kernel: int) -> tuple[int, i
 
 def draw(side: Any, in_channels: Any, out_channels: Any, kernel: Any) -> str:
     """Both ways to the same output, their products with the numbers filled in, and bars to scale."""
-    side, kernel = whole("the output's side", side, 1, 64), whole("the kernel", kernel, 1, 7)
-    in_channels = whole("the input's channels", in_channels, 1, 512)
-    out_channels = whole("the output's channels", out_channels, 1, 512)
+    side, kernel = check_integer("the output's side", side, 1, 64), check_integer("the kernel", kernel, 1, 7)
+    in_channels = check_integer("the input's channels", in_channels, 1, 512)
+    out_channels = check_integer("the output's channels", out_channels, 1, 512)
     sizes = (side, side, in_channels, out_channels, kernel)
     plain, separable = convolution_multiplications(*sizes), separable_multiplications(*sizes)
     weights = parameters(in_channels, out_channels, kernel)

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels import zoo
 from segmodels.inference.label_map import label_map
-from segmodels.networks.fcn import FCNDecoder
+from segmodels.inference.settings import check_integer
+from segmodels.models import registry
+from segmodels.models.fcn import FCNDecoder
 
 from .. import drawing
 from ..figures import contents, figure, panel
 from ..server import memory
-from ..server.settings import whole
 from .lesson import Lesson, See, chosen, close_up, radio, slider, small_photo
 
 CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"
@@ -35,12 +35,12 @@ def predictions(photo: str) -> dict[int, Tensor]:
 
 def draw(photo: str, enlarged: Any, zoom: Any) -> str:
     """The three label maps side by side over the photo, and how far the first two are from the last."""
-    enlarged, zoom = chosen("the enlarging", enlarged, (CELLS, SMOOTH)), whole("the zoom", zoom, 1, 6)
+    enlarged, zoom = chosen("the enlarging", enlarged, (CELLS, SMOOTH)), check_integer("the zoom", zoom, 1, 6)
     shown = small_photo(photo)
     size = (shown.height, shown.width)
     found = predictions(photo)
-    corners = memory.features(photo, MODEL, None).corners
-    maps = {stride: label_map(logits, size, corners=corners) for stride, logits in found.items()}
+    corners = memory.features(photo, MODEL, None).aligned_size
+    maps = {stride: label_map(logits, size, aligned_size=corners) for stride, logits in found.items()}
     finest = min(found)
     panels = []
     for stride, logits in found.items():
@@ -48,7 +48,7 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
         note = _changed(maps[stride], maps[finest], finest) if stride > finest else "both skips added"
         shape = f"{logits.shape[2]} × {logits.shape[1]} cells"
         panels.append(panel(f"FCN-{stride}s: {shape}", _picture(labels, zoom, f"FCN-{stride}s"), note))
-    classes = zoo.card(MODEL).class_list
+    classes = registry.card(MODEL).class_list
     words = "; ".join(f"{stride}s finds {contents(map_, classes.names)}" for stride, map_ in maps.items())
     return figure("lesson-3-skips", panels, words, drawing.over(photo, memory.display(photo), classes))
 

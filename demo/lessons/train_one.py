@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segmodels import fit_head, read_photo, zoo
-from segmodels.files import EXAMPLES
+from segmodels import fit_head, read_photo
+from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.labels import ClassList
+from segmodels.models import registry
 
 from .. import drawing
 from ..figures import figure, panel
@@ -76,7 +77,7 @@ def outcome(strides: str, backbone: str) -> Outcome:
 
 
 def _fitted(strides: str, backbone: str) -> Outcome:
-    base = memory.untrained() if backbone == RANDOM else memory.segmenter(zoo.DEFAULT_MODEL)
+    base = memory.untrained() if backbone == RANDOM else memory.segmenter(registry.DEFAULT_MODEL)
     photo, drawn = read_photo(PHOTO).image, strokes()
     layer = fit_head(base, [(photo, drawn.on(0, photo.size))], drawn.classes, STRIDES[strides])
     labels = layer(photo).labels

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segmodels.networks.unet import Padding, unet
+from segmodels.inference.settings import check_integer
+from segmodels.models.unet import Padding, unet
 
 from ..figures import PANEL, arrow, figure, panel, photograph, rect, svg, text
 from ..server import memory
-from ..server.settings import whole
 from .lesson import Lesson, See, chosen, radio, slider
 
 TILE, PHOTO = "a square tile of it", "the whole photo"
@@ -72,7 +72,7 @@ def draw(photo: str, padding: Any, source: Any, side: Any) -> str:
     """The U with its shapes, and the part of the photo that gets a label."""
     padding = cast(Padding, chosen("the padding", padding, PADDINGS))
     source = chosen("the input", source, (TILE, PHOTO))
-    side = whole("the tile's side", side, *TILES)
+    side = check_integer("the tile's side", side, *TILES)
     display = memory.display(photo)
     width, height = display.size if source == PHOTO else (side, side)
     found = path(height, width, padding)

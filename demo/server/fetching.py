@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 from segmodels import Card
-from segmodels.weights import CacheError, FetchError, Progress
+from segmodels.checkpoints.download import CacheError, FetchError, Progress
 
 from . import limits
 

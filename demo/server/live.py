@@ -16,7 +16,8 @@ import gradio as gr
 from gradio.context import LocalContext
 from PIL import Image
 
-from segmodels import Segmentation, zoo
+from segmodels import Segmentation
+from segmodels.models import registry
 
 from ..drawing import drawn
 from . import memory
@@ -76,7 +77,7 @@ def _segmented(request: Any) -> Segmentation:
     if not isinstance(request, dict):
         raise ValueError("this is no frame of a camera")
     image = read_frame(request.get("frame"))
-    card = zoo.card(str(request.get("model")))
+    card = registry.card(str(request.get("model")))
     settings = chosen(card, request.get("rate"), request.get("stride"))
     stride = settings.output_stride if card.chooses_stride else None
     segmenter = memory.segmenter(card.name)

@@ -20,14 +20,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segmodels import Features, Segmenter, load, read_photo, zoo
+from segmodels import Features, Segmenter, load, read_photo
+from segmodels.files import display_path
 from segmodels.inference.photo import Photo
+from segmodels.inference.settings import check_settings
 from segmodels.insight.cost import Cost, count
-from segmodels.settings import apply, check_settings
-from segmodels.speed import heap
+from segmodels.kernels import malloc
+from segmodels.models import registry
+from segmodels.models.base import configure
 from segmodels.teaching.backbones import random_backbone
 from segmodels.training import rates
-from segmodels.weights import shown
 
 from . import fetching, limits
 
@@ -60,7 +62,7 @@ async def trimmed() -> AsyncIterator[None]:
 async def _keep_trimming() -> None:
     while True:
         await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(heap.trim)
+        await asyncio.to_thread(malloc.release_freed_memory)
 
 
 class _Making:
@@ -144,7 +146,7 @@ def photo(path: str) -> Photo:
     """The photo at ``path`` at its own size.
 
     Raises:
-        PhotoError: if it is no photo that can be shown.
+        PhotoError: if it is no photo that can be display_path.
     """
     photos = _decoded.get()
     if photos is None:
@@ -162,7 +164,7 @@ def segmenter(model: str) -> Segmenter:
         OSError: if they cannot be read.
     """
     if model not in _segmenters:
-        card = zoo.card(model)
+        card = registry.card(model)
         fetching.check_at_hand(card)
         card.weights_file(lambda done, total: limits.check())  # a damaged file is fetched again
     limits.check()
@@ -179,8 +181,8 @@ def loaded(model: str, precision: str | None = None) -> Segmenter:
     try:
         return load(model, precision=precision)
     except (ValueError, FileNotFoundError) as error:
-        file = zoo.card(model).weights_file()
-        raise ValueError(str(error).replace(shown(file), file.name)) from error
+        file = registry.card(model).weights_file()
+        raise ValueError(str(error).replace(display_path(file), file.name)) from error
 
 
 def fitted(rate: int, stride: int) -> Segmenter:
@@ -195,14 +197,14 @@ def fitted(rate: int, stride: int) -> Segmenter:
 
 def untrained() -> Segmenter:
     """The default network with random weights in its backbone, made when it is first asked for, once for all visitors."""
-    return _untrained.get(zoo.DEFAULT_MODEL, lambda: random_backbone(zoo.DEFAULT_MODEL))
+    return _untrained.get(registry.DEFAULT_MODEL, lambda: random_backbone(registry.DEFAULT_MODEL))
 
 
 def display(path: str) -> Display:
     """The photo at ``path`` at display size.
 
     Raises:
-        PhotoError: if it is no photo that can be shown.
+        PhotoError: if it is no photo that can be display_path.
     """
 
     def make() -> Display:
@@ -229,15 +231,15 @@ def has_features(path: str, model: str, output_stride: int | None) -> bool:
 
 def _features_key(path: str, model: str, output_stride: int | None, working_size: int | None = None) -> tuple[Any, ...]:
     """The same, whether a setting is left to the network or asked for by its number."""
-    settings = check_settings(zoo.card(model), None, output_stride, working_size)
+    settings = check_settings(registry.card(model), None, output_stride, working_size)
     return path, model, settings.output_stride, settings.working_size
 
 
 @functools.lru_cache(maxsize=256)
 def cost(model: str, height: int, width: int, output_stride: int | None) -> Cost:
     """What the network called ``model`` costs on an input of that size, in pixels, at that output stride."""
-    network = zoo.skeleton(model)
-    apply(network, output_stride=output_stride)
+    network = registry.skeleton(model)
+    configure(network, output_stride=output_stride)
     return count(network, height, width)
 
 
@@ -245,7 +247,7 @@ def features(path: str, model: str, output_stride: int | None, working_size: int
     """What the backbone of ``model`` sees of the photo at ``path``; computed once for all atrous rates.
 
     Raises:
-        PhotoError: if it is no photo that can be shown.
+        PhotoError: if it is no photo that can be display_path.
         ValueError: for a setting that the network does not have.
     """
     chosen = segmenter(model)

@@ -4,9 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels.settings import Settings, check_settings
-from segmodels.settings import whole as whole  # the page's own numbers are checked as the library's are
-from segmodels.zoo import Card
+from segmodels.inference.settings import Settings, check_settings
+from segmodels.models.registry import Card
 
 
 def chosen(card: Card, rate: Any, stride: Any) -> Settings:

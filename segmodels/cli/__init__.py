@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..speed import heap
+from ..kernels import malloc
 from . import bench, check, evaluate, export, fetch, listing, segment, train
 from .options import Parser
 
@@ -25,7 +25,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; what goes wrong on the user's side is one line on stderr and exit status 2."""
     arguments = parser().parse_args(argv)
-    heap.keep_freed()
+    malloc.keep_freed_memory()
     try:
         arguments.run(arguments)
     except (ValueError, OSError, ModuleNotFoundError) as error:

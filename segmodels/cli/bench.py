@@ -20,8 +20,8 @@ def add(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure."""
-    from ..speed.bench import bench
-    from ..speed.tables import markdown
+    from ..benchmark.speed import bench
+    from ..benchmark.tables import markdown
 
     report = bench(arguments.model, arguments.quick, lambda line: print(f"measuring {line}", file=sys.stderr))
     print(json.dumps(report) if arguments.json else markdown(report))

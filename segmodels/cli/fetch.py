@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from .. import zoo
-from ..weights import shown
+from ..files import display_path
+from ..models import registry
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -19,5 +19,5 @@ def add(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch what is not here yet, and say where everything lies."""
-    for card in [zoo.card(name) for name in arguments.models]:  # all names are checked before anything is fetched
-        print(f"{card.name}: {shown(card.weights_file())}")
+    for card in [registry.card(name) for name in arguments.models]:  # all names are checked before anything is fetched
+        print(f"{card.name}: {display_path(card.weights_file())}")

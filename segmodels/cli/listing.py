@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from .. import zoo
+from ..models import registry
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..insight.facts import facts
     from ..labels import VOC_CLASSES
 
-    rows = [facts(zoo.card(name)) for name in zoo.list_models()]
+    rows = [facts(registry.card(name)) for name in registry.list_models()]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
-from .. import zoo
-from ..loading import load, named
-from ..segmenter import Segmenter
-from ..settings import check_settings
-from ..speed.precision import PRECISIONS
+from ..inference.loading import load, resolve_name
+from ..inference.segmenter import Segmenter
+from ..inference.settings import check_settings
+from ..kernels.precision import PRECISIONS
+from ..models import registry
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
@@ -52,7 +52,7 @@ def choose(arguments: argparse.Namespace) -> None:
         ValueError: if the file does not say which network it is for.
         FileNotFoundError: if there is no such file.
     """
-    arguments.model, arguments.weights = named(arguments.model, arguments.weights)
+    arguments.model, arguments.weights = resolve_name(arguments.model, arguments.weights)
 
 
 def loaded(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
@@ -68,7 +68,7 @@ def checked_settings(arguments: argparse.Namespace) -> Settings:
         ValueError: if the network cannot have them, or there is no such network.
     """
     settings = (arguments.atrous_rate, arguments.output_stride, arguments.working_size)
-    check_settings(zoo.card(arguments.model), *settings)
+    check_settings(registry.card(arguments.model), *settings)
     return settings
 
 

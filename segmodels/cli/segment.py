@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..many.job import PICTURES, Job, Outcome, sweep
-from ..many.local_engine import photos_in, segment_many
-from ..many.ray_engine import segment_on_ray
+from ..batch.job import PICTURES, Job, Outcome, sweep
+from ..batch.local_engine import photos_in, segment_many
+from ..batch.ray_engine import segment_on_ray
 from .options import add_model, checked_settings, choose
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import zoo
+from ..models import registry
 from ..training.recipe import Recipe
 from .options import positive
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     folders = [SegmentationFolder(root, "train") for root in arguments.data]
     validated = [root for root in arguments.data if (root / "val.txt").exists()]
     train(
-        zoo.card(arguments.model),
+        registry.card(arguments.model),
         folders,
         arguments.out,
         recipe,

@@ -12,14 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..loading import opened
-from ..networks.layers import Grid
-from ..networks.network import SegmentationNetwork
-from ..networks.pooling import ASPP
-from ..settings import apply
-from ..weights import whole_file
-from ..zoo import Card
-from .moving_taps import MovingConv, Rate
+from ..files import atomic_write
+from ..inference.loading import load_network
+from ..models.base import SegmentationNetwork, configure
+from ..models.heads import ASPP
+from ..models.registry import Card
+from .atrous_rate_input import MovingConv, Rate
 
 if TYPE_CHECKING:
     import onnx
@@ -83,9 +81,9 @@ def export_model(name: str, out: Path, weights: Path | None = None) -> Card:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"export needs {error.name}: pip install onnx onnxscript") from None
-    network, card = opened(name, weights)
+    network, card = load_network(name, weights)
     model = to_onnx(network, card)
-    with whole_file(out) as partial:
+    with atomic_write(out) as partial:
         onnx.save(model, str(partial))
     return card
 
@@ -95,11 +93,11 @@ def to_onnx(network: SegmentationNetwork, card: Card) -> "onnx.ModelProto":
     from onnx import helper
 
     network.eval().requires_grad_(False)
-    apply(network, card.atrous_rate, card.output_stride)
+    configure(network, card.atrous_rate, card.output_stride)
     rated = card.atrous_rate is not None
     graph = RatedGraph(network) if rated else Graph(network)
     example: tuple[Tensor, ...] = (torch.zeros(1, 3, 193, 257),)
-    sides = {axis: _side(name, network.grid) for axis, name in ((2, "rows"), (3, "columns"))}
+    sides = {axis: _side(name, network.align_corners) for axis, name in ((2, "rows"), (3, "columns"))}
     shapes: tuple[Any, ...] = (sides,)
     if rated:
         example, shapes = (*example, torch.tensor(card.atrous_rate)), (*shapes, None)
@@ -116,18 +114,18 @@ def to_onnx(network: SegmentationNetwork, card: Card) -> "onnx.ModelProto":
         )
     assert program is not None
     model = program.model_proto
-    helper.set_model_props(model, metadata(card, network.grid))
+    helper.set_model_props(model, metadata(card, network.align_corners))
     return model
 
 
-def _side(name: str, grid: Grid) -> Any:
-    """The lengths that a side of the input may have: on a grid of corners 16 k + 1 pixels, as a Segmenter has it, else any."""
-    if grid == "centre":
+def _side(name: str, align_corners: bool) -> Any:
+    """The lengths that a side of the input may have: with ``align_corners`` 16 k + 1 pixels, as a Segmenter has it, else any."""
+    if not align_corners:
         return torch.export.Dim(name, min=LEAST_SIDE, max=MOST_SIDE)
     return 16 * torch.export.Dim(name, min=LEAST_SIDE // 16, max=MOST_SIDE // 16) + 1
 
 
-def metadata(card: Card, grid: Grid) -> dict[str, str]:
+def metadata(card: Card, align_corners: bool) -> dict[str, str]:
     """What goes with the graph; all but the texts as JSON."""
     training = card.measured.get("training", {})
     facts = {
@@ -136,7 +134,7 @@ def metadata(card: Card, grid: Grid) -> dict[str, str]:
         "colours": card.class_list.colours,
         "mean": card.mean,
         "std": card.std,
-        "grid": grid,
+        "align_corners": str(align_corners).lower(),
         "working_size": card.working_size,
         "short_side": card.short_side,
         "atrous_rate": card.atrous_rate,

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..networks.layers import factor_between
+from ..models.layers import factor_between
 
 STRIP_VALUES = 4_000_000
 """Logits that are held at once while a label map is made at the photo's size: 16 MB in float32."""
@@ -22,12 +22,12 @@ def best_cells(logits: Tensor) -> Tensor:
     return logits.max(0).indices
 
 
-Corners = tuple[int, int]
+Size = tuple[int, int]
 """(height, width), in pixels, of a network's input whose cells lie on corners: cell i at pixel ``stride * i``."""
 
 
 def label_map(
-    logits: Tensor, size: tuple[int, int], winners: Tensor | None = None, corners: Corners | None = None
+    logits: Tensor, size: tuple[int, int], winners: Tensor | None = None, aligned_size: Size | None = None
 ) -> NDArray[np.uint8]:
     """The best class of every pixel of a photo of ``size`` (height, width), from (C, h, w) logits.
 
@@ -36,8 +36,8 @@ def label_map(
     wins there too, since interpolation is a weighted mean, so only pixels along borders are interpolated. It is done in
     strips, so that memory does not grow with the number of classes times the size of the photo.
 
-    ``winners`` are the ``best_cells``, if they are known already. ``corners`` is the size at which the network saw the
-    photo, if its cells lie on corners; without it they lie in the middle of what they cover.
+    ``winners`` are the ``best_cells``, if they are known already. ``aligned_size`` is the size at which the network saw the
+    photo, where ``align_corners`` is set; without it they lie in the middle of what they cover.
     """
     logits = logits.cpu()  # a few megabytes, whatever the photo's size
     winners = best_cells(logits) if winners is None else winners.cpu()
@@ -46,7 +46,7 @@ def label_map(
         return np.full(size, present.item(), dtype=np.uint8)
     height, width = size
     names = present.to(torch.uint8)
-    rows, columns = _between(logits, size, corners)
+    rows, columns = _between(logits, size, aligned_size)
     cells = winners.to(torch.uint8).numpy()
     labels = cells[:, columns.first.numpy()].take(rows.first.numpy(), 0)  # five times as fast as indexing
     borders = _borders(cells)[:, columns.first.numpy()]
@@ -75,7 +75,7 @@ class _Between:
 
     @classmethod
     def cells(cls, count: int, pixels: int, seen: int | None = None) -> "_Between":
-        """``count`` cells spread over ``pixels`` pixels, which the network saw as ``seen`` if they lie on corners.
+        """``count`` cells spread over ``pixels`` pixels, which the network saw as ``seen`` where ``align_corners`` is set.
 
         A pixel's middle lies where resizing the photo put it, whatever the grid; a cell, where convolutions left it.
         """
@@ -91,22 +91,22 @@ class _Between:
 def nearest_cells(count: int, pixels: int, seen: int | None = None) -> NDArray[np.int64]:
     """Which of ``count`` cells spread over ``pixels`` pixels lies nearest to each of these, along an edge.
 
-    ``seen`` is that edge as the network saw it, if cells lie on corners.
+    ``seen`` is that edge as the network saw it, where ``align_corners`` is set.
     """
     between = _Between.cells(count, pixels, seen)
     nearest: NDArray[np.int64] = torch.where(between.share < 0.5, between.first, between.second).numpy()
     return nearest
 
 
-def _between(logits: Tensor, size: tuple[int, int], corners: Corners | None) -> tuple[_Between, _Between]:
+def _between(logits: Tensor, size: tuple[int, int], aligned_size: Size | None) -> tuple[_Between, _Between]:
     """Between which rows and which columns of (C, h, w) logits the pixels of a photo of ``size`` (height, width) lie."""
-    seen = corners or (None, None)
+    seen = aligned_size or (None, None)
     return _Between.cells(logits.shape[1], size[0], seen[0]), _Between.cells(logits.shape[2], size[1], seen[1])
 
 
-def spread(logits: Tensor, size: tuple[int, int], corners: Corners | None = None) -> Tensor:
+def spread(logits: Tensor, size: tuple[int, int], aligned_size: Size | None = None) -> Tensor:
     """(C, h, w) logits interpolated to a photo of ``size`` (height, width), just as ``label_map`` does: (C, height, width)."""
-    rows, columns = _between(logits, size, corners)
+    rows, columns = _between(logits, size, aligned_size)
     down = torch.lerp(logits[:, rows.first], logits[:, rows.second], rows.share[:, None])
     return torch.lerp(down[..., columns.first], down[..., columns.second], columns.share)
 

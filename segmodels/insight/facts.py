@@ -3,13 +3,13 @@
 from functools import cache
 from typing import Any
 
-from .. import zoo
-from ..segmenter import seen_size
-from ..settings import apply
+from ..inference.sizes import network_input_size
+from ..models import registry
+from ..models.base import configure
 from .cost import Cost, count
 
 
-def facts(card: zoo.Card) -> dict[str, Any]:
+def facts(card: registry.Card) -> dict[str, Any]:
     """A card as JSON, with the parameters and the multiply-accumulates at the working size (4:3, landscape)."""
     cost = network_cost(card.name)
     return {
@@ -37,12 +37,12 @@ def facts(card: zoo.Card) -> dict[str, Any]:
 @cache
 def network_cost(name: str) -> Cost:
     """What the network called ``name`` costs on a landscape 4:3 photo at its working size, set as it was trained."""
-    card, network = zoo.card(name), zoo.skeleton(name)
-    apply(network, card.atrous_rate, card.output_stride)
+    card, network = registry.card(name), registry.skeleton(name)
+    configure(network, card.atrous_rate, card.output_stride)
     width, height = counted_at(name)
     return count(network, height, width)
 
 
 def counted_at(name: str) -> tuple[int, int]:
     """The (width, height) at which the network called ``name`` sees a landscape 4:3 photo."""
-    return seen_size(zoo.card(name), zoo.skeleton(name).grid, (4, 3))
+    return network_input_size(registry.card(name), registry.skeleton(name).align_corners, (4, 3))

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..networks.layers import resize_logits
-from ..networks.network import SegmentationNetwork
-from .parts import without
+from ..models.ablation import disabled_parts
+from ..models.base import SegmentationNetwork
+from ..models.layers import resize_logits
 
 Field = TypeVar("Field")
 
@@ -204,7 +204,7 @@ def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collecti
     """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``offs``.
 
     ``offs`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
-    whole network and that of the same without image pooling. Nothing is computed for a network on torch's meta device.
+    whole network and that of the same disabled_parts image pooling. Nothing is computed for a network on torch's meta device.
 
     Raises:
         ValueError: for a name that is no part of the network, and if the network does something unknown to a map.
@@ -215,8 +215,8 @@ def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collecti
     with torch.no_grad(), tracer:
         features = network.encode(x)
         for off in offs:
-            with without(network, off):
-                found.append(tracer.of(resize_logits(network.decode(features), (height, width), network.grid)))
+            with disabled_parts(network, off):
+                found.append(tracer.of(resize_logits(network.decode(features), (height, width), network.align_corners)))
     return [each or Reach(_nothing(height), _nothing(width)) for each in found]
 
 
@@ -225,7 +225,7 @@ PERIOD = 64
 
 
 def largest_field(network: SegmentationNetwork, off: Collection[str] = ()) -> float:
-    """How many pixels a pixel's class depends on, along an edge, at most, without the parts ``off``; infinite if on all.
+    """How many pixels a pixel's class depends on, along an edge, at most, disabled_parts the parts ``off``; infinite if on all.
 
     It is exact, and of a photo that is large enough. Where maps are interpolated, neighbours see by up to a cell more or
     less, of which the closed form is the mean.
@@ -235,11 +235,11 @@ def largest_field(network: SegmentationNetwork, off: Collection[str] = ()) -> fl
     """
     x = next(network.parameters()).new_empty(1, 3, PERIOD, PERIOD)
     tracer = FieldTracer(x)
-    with torch.no_grad(), tracer, without(network, off):
+    with torch.no_grad(), tracer, disabled_parts(network, off):
         mean = tracer.of(network(x))
     if mean is None or mean.size == torch.inf:
         return 0 if mean is None else torch.inf
-    corner = int(network.grid == "corner")  # where cells lie on corners, this many pixels more leave none beside them
+    corner = int(network.align_corners)  # where cells lie on corners, this many pixels more leave none beside them
     side = 2 * PERIOD + 32 * math.ceil(mean.size / 32)
     while True:
         (found,) = reach(network, 32 + corner, side + corner, off)
@@ -274,7 +274,7 @@ def _span_behind(operation: Any, args: tuple[Any, ...], out: Tensor, spans: list
         kernel, stride, padding, *_ = (*args[1:], 0)
         return _read(span, _window(size, _along(kernel, axis), _along(stride, axis), _along(padding, axis), 1))
     if operation is aten.upsample_bilinear2d:
-        return _read(span, _between(len(span), size, on_corners=args[2]))
+        return _read(span, _between(len(span), size, align_corners=args[2]))
     if operation is aten.replication_pad2d:
         before = args[1][0 if axis == -1 else 2]
         return span[np.clip(np.arange(size) - before, 0, len(span) - 1)]
@@ -320,9 +320,9 @@ def _transposed(size: int, kernel: int, stride: int, padding: int, dilation: int
     return np.where(spread % stride == 0, spread // stride, -1)
 
 
-def _between(size: int, new_size: int, on_corners: bool) -> NDArray[np.int64]:
+def _between(size: int, new_size: int, align_corners: bool) -> NDArray[np.int64]:
     """The two positions of ``size`` that bilinear interpolation mixes for each of ``new_size``; one where it hits it."""
-    if on_corners:
+    if align_corners:
         position = np.arange(new_size) * (size - 1) / max(new_size - 1, 1)
     else:
         position = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)

@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .. import zoo
-from ..segmenter import Segmenter
+from ..inference.segmenter import Segmenter
+from ..models import registry
 
 SEED = 0
 NOISE_SIDE = 128
@@ -23,7 +23,7 @@ def random_backbone(name: str, precision: str | None = None) -> Segmenter:
     Raises:
         ValueError: for an unknown name, with the near ones.
     """
-    card = zoo.card(name)
+    card = registry.card(name)
     numbers = torch.Generator().manual_seed(SEED)  # torch's own is every thread's: another may draw from it meanwhile
     rescale = partial(_rescale, numbers)
     with torch.no_grad():

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..inference.segmentation import Features
+from ..checkpoints.files import save_state
+from ..inference.loading import load
+from ..inference.result import Features
+from ..inference.segmenter import Segmenter
 from ..labels import VOC_COLOURS, ClassList
-from ..loading import load
-from ..networks.score_layers import ScoreLayers
-from ..record import Record
-from ..segmenter import Segmenter
-from ..weights import save_state
-from ..zoo import Card
-from .network import maps_of, taught_card
+from ..models.registry import Card
+from ..models.score_layers import ScoreLayers
+from ..models.taught import maps_of, taught_card
 from .regression import solve
 from .strokes import cells_under, check_strokes
 
@@ -68,7 +67,7 @@ class Taught(Segmenter):
         """
         start = f"strokes, on the backbone of {self.card.network}"
         cells = {"cells under strokes": sum(self.fit.cells.values())}
-        record = Record.of(self.card, start, cells, self._backbone if self._bundled else None, self._strides)
+        record = self.card.metadata(start, cells, self._backbone if self._bundled else None, self._strides)
         with self.turn() as network:
             with torch.device("meta"):
                 plain = self.card.builder(len(self.card.classes))
@@ -141,7 +140,7 @@ def _training_cells(
         check_strokes(painted, seen.photo_size, num_classes)
         with torch.inference_mode():
             joined = decoder.joined(taught.maps(seen))[0].cpu()
-            cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes, seen.corners)
+            cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes, seen.aligned_size)
             found.append(joined.flatten(1)[:, torch.from_numpy(cells)].T.contiguous())
         targets.append(torch.from_numpy(classes))
     if not any(len(classes) for classes in targets):

@@ -6,7 +6,7 @@ Strokes are an (H, W) uint8 array of the photo's size: a class's index where it 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inference.label_map import Corners, nearest_cells
+from ..inference.label_map import Size, nearest_cells
 
 UNPAINTED = 255
 """The value of a pixel that nothing was painted on; as in label maps, where it is void."""
@@ -35,16 +35,16 @@ def check_strokes(strokes: NDArray[np.uint8], size: tuple[int, int], num_classes
 
 
 def cells_under(
-    strokes: NDArray[np.uint8], shape: tuple[int, int], num_classes: int, corners: Corners | None = None
+    strokes: NDArray[np.uint8], shape: tuple[int, int], num_classes: int, aligned_size: Size | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The cells of a map of ``shape`` (height, width) that have a painted pixel, and the class of each.
 
     A pixel belongs to the cell whose middle is nearest. Cells are counted row by row and come in that order; where several
     classes were painted on one, it has the one that covers most of it, of two equals the first. ``corners`` is the size
-    at which the network saw the photo, if cells lie on corners.
+    at which the network saw the photo, where ``align_corners`` is set.
     """
     height, width = shape
-    seen = corners or (None, None)
+    seen = aligned_size or (None, None)
     rows, columns = (nearest_cells(*each) for each in zip(shape, strokes.shape, seen, strict=True))
     counts = np.zeros(height * width * num_classes, dtype=np.int64)
     strip = max(STRIP_PIXELS // strokes.shape[1], 1)

@@ -11,12 +11,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..networks.deeplab import DeepLabV3Decoder, DeepLabV3PlusDecoder
-from ..networks.fcn import FCNDecoder
-from ..networks.layers import bilinear_kernel
-from ..networks.network import SegmentationNetwork
-from ..networks.pooling import ASPP
-from ..networks.unet import UNetDecoder
+from ..models.base import SegmentationNetwork
+from ..models.deeplab import DeepLabV3Decoder, DeepLabV3PlusDecoder
+from ..models.fcn import FCNDecoder
+from ..models.heads import ASPP
+from ..models.layers import bilinear_kernel
+from ..models.unet import UNetDecoder
 
 Kept = dict[nn.BatchNorm2d, Tensor]
 """For batch norms, what each channel that has to pass unchanged gets added, (C,); NaN for the others."""
@@ -149,7 +149,7 @@ def _expanding_path(decoder: UNetDecoder, classifier: nn.Conv2d, kept: Kept) -> 
     """The first up-convolution scores what comes from the bottom; the scores pass all blocks, interpolated."""
     weight, bias = _signed(classifier)
     scores = len(weight)
-    between = bilinear_kernel(2, "corner")
+    between = bilinear_kernel(2, True)
     for block in decoder.blocks:
         up = cast(nn.ConvTranspose2d, block.up)
         up.weight.copy_(

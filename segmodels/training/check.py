@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ..files import atomic_write
 from ..inference.pictures import label_image
 from ..inference.upright import SIDEWAYS, turn_of
 from ..labels import VOID, ClassList
-from ..weights import whole_file
 from .data import PHOTO_SUFFIXES, folder_classes, read_stems
 
 SHOWN = 5
@@ -195,7 +195,7 @@ def convert(paths: Sequence[Path], classes: ClassList) -> int:
         _indices(path, table)
     for path in paths:
         labels = _indices(path, table)
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             label_image(labels, classes).save(partial, "PNG")
     return len(paths)
 

@@ -6,9 +6,9 @@ import time
 import torch
 from torch import Tensor
 
-from ..speed.device import synchronise
-from ..speed.precision import memory_format
-from ..zoo import Card
+from ..kernels.device import synchronise
+from ..kernels.precision import memory_format
+from ..models.registry import Card
 from .data import SegmentationFolder
 from .loss import segmentation_loss
 from .run import Run, Supervised

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..networks.pooling import ASPP
+from ..models.heads import ASPP
 
 RAREST = 12.0
 """At most so many times as much as one of the most frequent class does a cell count."""

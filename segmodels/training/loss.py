@@ -4,14 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from ..labels import VOID
-from ..networks.layers import Grid, resize_logits
+from ..models.layers import resize_logits
 
 LABEL_STRIDE = 4
 """Logits coarser than this are upsampled to it before the loss, and labels are sampled at it."""
 
 
 def segmentation_loss(
-    logits: Tensor, labels: Tensor, smoothing: float, lovasz_weight: float, grid: Grid = "centre"
+    logits: Tensor, labels: Tensor, smoothing: float, lovasz_weight: float, align_corners: bool = False
 ) -> Tensor:
     """How wrong (N, C, h, w) logits are for (N, H, W) labels: cross entropy, plus ``lovasz_weight`` times the Lovász loss.
 
@@ -19,15 +19,15 @@ def segmentation_loss(
     logits' own stride, at most 4; the Lovász loss, which sorts them, at stride 4.
     """
     stride = min(round(labels.shape[-1] / logits.shape[-1]), LABEL_STRIDE)
-    cells = cells_at(labels, stride, grid)
-    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]), grid)
+    cells = cells_at(labels, stride, align_corners)
+    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]), align_corners)
     summed = nn.functional.cross_entropy(fine, cells, ignore_index=VOID, label_smoothing=smoothing, reduction="sum")
     loss = summed / (cells != VOID).sum().clamp(min=1)  # a batch may be void everywhere
     if lovasz_weight:
-        coarse_cells = cells_at(labels, LABEL_STRIDE, grid)
+        coarse_cells = cells_at(labels, LABEL_STRIDE, align_corners)
         coarse = fine
         if coarse_cells.shape != cells.shape:
-            if grid == "corner":  # every cell of the coarser map is one of the finer
+            if align_corners:  # every cell of the coarser map is one of the finer
                 step = LABEL_STRIDE // stride
                 coarse = fine[..., ::step, ::step]
             else:
@@ -36,9 +36,9 @@ def segmentation_loss(
     return loss
 
 
-def cells_at(labels: Tensor, stride: int, grid: Grid = "centre") -> Tensor:
+def cells_at(labels: Tensor, stride: int, align_corners: bool = False) -> Tensor:
     """(N, H, W) labels sampled where the cells of a map of ``stride`` lie."""
-    first = stride // 2 if grid == "centre" else 0
+    first = stride // 2 if not align_corners else 0
     return labels[:, first::stride, first::stride].long()
 
 
@@ -60,7 +60,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor, weight: Tensor | None = N
     """The Kullback-Leibler divergence of (N, C, h, w) logits from the ``teacher``'s (N, C, H, W), a mean over its cells,
     each counting as much as ``weight``, (N, H, W), says.
 
-    Both on the grid of corners, where every cell of the coarser map is one of the finer: they are compared there, so
+    With ``align_corners``, where every cell of the coarser map is one of the finer: they are compared there, so
     the borders between the teacher's cells are left to the labels (Hinton et al. 2015: arXiv 1503.02531, section 2).
     """
     step = -(-logits.shape[-1] // teacher.shape[-1])

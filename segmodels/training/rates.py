@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .. import zoo
-from ..loading import assemble
-from ..segmenter import Segmenter
-from ..weights import read_state
+from ..checkpoints.files import read_state
+from ..inference.loading import assemble
+from ..inference.segmenter import Segmenter
+from ..models import registry
 
 NETWORK = "deeplabv3_mobilenetv2"
 """The network whose backbone the decoders share."""
@@ -23,7 +23,7 @@ FITTED = ((1, 16), (3, 16), (6, 16), (12, 16), (12, 8))
 HOME = (6, 16)
 """Those whose decoder is also run at other rates, to compare."""
 
-FACTS = zoo.WEIGHTS / f"{NETWORK}.rates.json"
+FACTS = registry.WEIGHTS / f"{NETWORK}.rates.json"
 """What was measured of them by ``tools/rates.py``."""
 
 
@@ -36,7 +36,7 @@ def weights_file(rate: int, stride: int) -> Path:
     if (rate, stride) not in FITTED:
         trained = ", ".join(f"{rate} at stride {stride}" for rate, stride in FITTED)
         raise ValueError(f"no weights were trained at atrous rate {rate} and stride {stride}, only at {trained}")
-    return zoo.WEIGHTS / f"{NETWORK}.rate{rate}_stride{stride}.safetensors"
+    return registry.WEIGHTS / f"{NETWORK}.rate{rate}_stride{stride}.safetensors"
 
 
 def load_fitted(rate: int, stride: int, precision: str | None = None) -> Segmenter:
@@ -47,7 +47,7 @@ def load_fitted(rate: int, stride: int, precision: str | None = None) -> Segment
         FileNotFoundError: if its file is missing.
     """
     decoder = read_state(weights_file(rate, stride), measured()["files"][f"{rate}/{stride}"]["sha256"])
-    card = zoo.card(NETWORK)
+    card = registry.card(NETWORK)
     return Segmenter(
         assemble(card, decoder), replace(card, atrous_rate=rate, output_stride=stride), precision=precision
     )

@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files import atomic_write
 from ..inference.pictures import overlay
 from ..labels import VOID, ClassList
-from ..weights import whole_file
 from .data import SegmentationFolder
 from .metrics import Scores
 
@@ -29,7 +29,7 @@ def results_folder(out: Path) -> Path:
 
 def write_log(out: Path, log: dict[str, Any]) -> None:
     """``log.json``: everything that made the weights."""
-    with whole_file(results_folder(out) / "log.json") as partial:
+    with atomic_write(results_folder(out) / "log.json") as partial:
         partial.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 
@@ -48,7 +48,7 @@ def write_scores(out: Path, scores: Scores, classes: ClassList, data: str) -> No
         f"# {out.name} on {data}\n\n{scores.summary(classes.names)}\n\n"
         "| class | IoU | pixels |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     )
-    with whole_file(results_folder(out) / "scores.md") as partial:
+    with atomic_write(results_folder(out) / "scores.md") as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -100,5 +100,5 @@ def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
 
 
 def _save(drawing: Figure, file: Path) -> None:
-    with whole_file(file) as partial:
+    with atomic_write(file) as partial:
         drawing.savefig(partial, format="png")

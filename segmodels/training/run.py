@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from ..networks.network import SegmentationNetwork
-from ..networks.pooling import ASPP
-from ..speed.precision import keep_depthwise_in_float32, memory_format, training_precision
-from ..weights import shown, whole_file
+from ..files import atomic_write, display_path
+from ..kernels.precision import keep_depthwise_in_float32, memory_format, training_precision
+from ..models.base import SegmentationNetwork
+from ..models.heads import ASPP
+from ..models.pretrained import PRETRAINED
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
 from .loss import distillation_loss, segmentation_loss, trusted_labels
+from .process_group import Team
 from .recipe import Recipe
-from .start import PRETRAINED
-from .team import Team
 
 
 def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
@@ -118,12 +118,14 @@ class Run:
             outputs = self.supervised(x)
         labels = labels.to(device)
         smoothing, lovasz_weight = self.recipe.label_smoothing, self.recipe.lovasz_weight
-        grid = self.network.grid
+        align_corners = self.network.align_corners
         if self.teacher is not None:
             with torch.no_grad():
                 taught = self.teacher.decode(self.teacher.encode(x))
             labels = trusted_labels(labels, taught) if self.recipe.trusted else labels
-        losses = [segmentation_loss(logits.float(), labels, smoothing, lovasz_weight, grid) for logits in outputs]
+        losses = [
+            segmentation_loss(logits.float(), labels, smoothing, lovasz_weight, align_corners) for logits in outputs
+        ]
         if self.teacher is not None:
             divergences = [distillation_loss(logits.float(), taught) for logits in outputs]
             losses = [loss + self.recipe.teacher_weight * far for loss, far in zip(losses, divergences, strict=True)]
@@ -151,7 +153,7 @@ class Run:
             "random": torch.get_rng_state(),
             **self.identity,
         }
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
@@ -164,11 +166,13 @@ class Run:
             state = torch.load(path, map_location=self.team.device, weights_only=True)
             found = {name: state[name] for name in self.identity}
         except Exception as error:  # what a broken file does to a decoder has many names
-            raise ValueError(f"{shown(path)} is no checkpoint that can be read; delete it to start anew") from error
+            raise ValueError(
+                f"{display_path(path)} is no checkpoint that can be read; delete it to start anew"
+            ) from error
         for name, what in (("shapes", "network"), ("recipe", "recipe"), ("data", "data set"), ("start", "start")):
             if found.get(name) != self.identity.get(name):
                 told = f": {found[name]}" if name in ("recipe", "start") else ""
-                raise ValueError(f"{shown(path)} belongs to another {what}{told}; delete it to start anew")
+                raise ValueError(f"{display_path(path)} belongs to another {what}{told}; delete it to start anew")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])

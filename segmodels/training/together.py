@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from .. import zoo
 from ..labels import VOID
-from ..networks.network import SegmentationNetwork
+from ..models import registry
+from ..models.base import SegmentationNetwork
 from .data import SegmentationFolder
 
 
@@ -64,7 +64,7 @@ CALIBRATED_BY = 24
 """Photos on which the statistics of batch norms are set."""
 
 
-def photos_to_calibrate_by(folder: SegmentationFolder, card: zoo.Card) -> Tensor:
+def photos_to_calibrate_by(folder: SegmentationFolder, card: registry.Card) -> Tensor:
     """(24, 3, h, w) normalised photos, evenly out of ``folder``, squeezed into squares of three quarters of the working size."""
     side = card.working_size * 3 // 4 // 16 * 16 + 1
     evenly = range(0, len(folder), len(folder) // CALIBRATED_BY)[:CALIBRATED_BY]

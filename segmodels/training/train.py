@@ -19,22 +19,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from .. import zoo
-from ..loading import bundled_backbone
-from ..networks.network import SegmentationNetwork
-from ..record import Record, backbone_hash
-from ..segmenter import Segmenter
-from ..weights import save_state, shown
-from ..zoo import Card
+from ..checkpoints.files import save_state
+from ..checkpoints.metadata import backbone_hash
+from ..files import display_path
+from ..inference.loading import bundled_backbone
+from ..inference.segmenter import Segmenter
+from ..models import registry
+from ..models.base import SegmentationNetwork
+from ..models.pretrained import start_from
+from ..models.registry import Card
 from .data import SegmentationFolder, common_classes, photos_by_folder, usual_side
 from .evaluate import evaluate
 from .forecast import forecast
 from .metrics import Scores
+from .process_group import joined_team
 from .recipe import Recipe
 from .results import results_folder, write_curve, write_log, write_predictions, write_scores
 from .run import Run
-from .start import as_trained, fitted_to, normaliser, prepare, start_from
-from .team import joined_team
+from .start import as_trained, fitted_to, normaliser, prepare
 
 CHECKPOINT_STEPS = 200
 
@@ -166,15 +168,15 @@ def _write(
             write_scores(out, scores, card.class_list, f"{validation.name}/{validation.split}")
             write_predictions(out, labeller(run, card), validation)
     except OSError as error:
-        raise OSError(f"{error}; the weights are there, in {shown(out)}") from error
+        raise OSError(f"{error}; the weights are there, in {display_path(out)}") from error
 
 
 def write_weights(run: Run, card: Card, out: Path, start: str, data: Mapping[str, int]) -> None:
     """Write the averaged weights with their record: the decoder alone if its backbone is the bundled one."""
     network = cast(SegmentationNetwork, run.averaged.module)
     part, backbone = "", None
-    if not run.recipe.backbone_rate and zoo.card(card.name).source == "bundled":
+    if not run.recipe.backbone_rate and registry.card(card.name).source == "bundled":
         own = backbone_hash(network.state_dict())
-        if own == backbone_hash(bundled_backbone(zoo.card(card.name))):
+        if own == backbone_hash(bundled_backbone(registry.card(card.name))):
             part, backbone = "decoder.", own
-    save_state(network, out, part, Record.of(card, start, data, backbone))
+    save_state(network, out, part, card.metadata(start, data, backbone))

@@ -1,0 +1,352 @@
+"""How fast this is on the machine at hand, beside what people would otherwise run for the same picture.
+
+Every row compares two sides measured in turn, so that whatever else the machine does slows both alike, and gives
+medians. Times are in milliseconds and run from a decoded photo to a label map at the photo's own size.
+"""
+
+import io
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..checkpoints.files import load_state, read_state
+from ..checkpoints.paths import EXAMPLES
+from ..inference.loading import load
+from ..inference.result import Features
+from ..inference.segmenter import Segmenter
+from ..insight.cost import count
+from ..kernels.precision import best_precision
+from ..models import registry
+from ..models import torchvision as published
+from .tables import Row
+
+PUBLISHED = ("deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet50", "deeplabv3_mobilenet_v3_large")
+"""torchvision's networks that are measured if none are named."""
+
+RIVAL = "lraspp_mobilenet_v3_large"
+"""torchvision's smallest segmentation network: what one would take for speed."""
+
+MEGAPIXELS = (0.25, 1.0, 4.0, 12.0, 40.0)
+
+Way = Callable[[Image.Image], NDArray[np.uint8]]
+"""From a decoded photo to its label map."""
+
+
+def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], None] = lambda line: None) -> Row:
+    """All measurements, as printed by ``python -m segmodels bench --json``.
+
+    Args:
+        names: the networks to measure; the bundled ones and ``PUBLISHED`` if there are none. LRASPP, which is taken for
+            speed, is beside the compact zoo alone: a U-Net from scratch was made for something else.
+        quick: small pictures and a single turn: whether all of this runs, not how fast.
+        say: is told what is being measured.
+
+    Raises:
+        ValueError: for a name that is unknown or has neither bundled nor published weights.
+    """
+    cards = [registry.card(name) for name in names or (*registry.bundled_models(), *PUBLISHED)]
+    for card in cards:
+        if not card.trained:
+            card.weights_file()  # which says what to do
+    turns = 1 if quick else 5
+    compact_zoo = [card.name for card in cards if card.name in registry.compact_models()]
+    report: Row = {"machine": machine(), "same_network": [], "compact_zoo": [], "atrous_rate": [], "peak": []}
+    for card in cards:
+        say(card.name)
+        if card.published:
+            report["same_network"].append(same_network(card.name, turns, quick))
+        elif card.name in compact_zoo:
+            report["compact_zoo"].append(compact(card.name, turns, quick))
+        segmenter = load(card.name) if card.at_hand else untrained(card.name)[0]
+        if card.atrous_rate is not None:
+            report["atrous_rate"].append(moving_the_rate(segmenter, turns, quick))
+        report["peak"].append(share_of_peak(segmenter, turns, quick))
+    if compact_zoo:
+        say("growth")
+        report["growth"] = growth(compact_zoo[-1], MEGAPIXELS[:2] if quick else MEGAPIXELS)
+    return report
+
+
+def machine() -> Row:
+    """The processor and what it can do: the rate of a product of two 2048 x 2048 matrices, in GFLOP/s."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "precision": best_precision(torch.device("cpu")),
+        "gflops": {name: matrix_rate(name) for name in ("float32", "bfloat16")},
+    }
+
+
+def _processor() -> str:
+    """The processor's name, with the instructions that matter here, as far as Linux tells."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    name = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), "")
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag} " in text]
+    return f"{name or platform.processor()} ({', '.join(flags) or 'flags unknown'})"
+
+
+def matrix_rate(precision: str) -> float:
+    """Billions of floating-point operations a second of a product of two 2048 x 2048 matrices, at the best of ten."""
+    side = 2048
+    matrix = torch.randn(side, side).to(getattr(torch, precision))
+    return round(2 * side**3 / min(_times(lambda: matrix @ matrix, 10)) / 1e6, 1)
+
+
+def same_network(name: str, turns: int, quick: bool = False) -> Row:
+    """The same network with the same weights, here and in torchvision's own way (target: 2.2 times, MobileNet 3).
+
+    ``agreement`` is at the network's input size. With weights that were never fetched both run random ones; then what
+    bfloat16 does to the label map says nothing, and agreement is that of float32.
+    """
+    segmenter, theirs = untrained(name)
+    photo = _photo(1440, 1080, quick)
+    size = segmenter.input_size(photo.size, 128 if quick else None)
+    reference = torchvision_way(theirs, size)
+    row = _in_turns(name, _ours(segmenter, 128 if quick else None), reference, photo, turns)
+    trained = registry.card(name).at_hand
+    exact = segmenter if trained else Segmenter(_same_weights(name, theirs), segmenter.card, "cpu", "float32")
+    return {
+        **row,
+        "input": list(size),
+        "precision": segmenter.precision,
+        "agreement": _agreement(_ours(exact, max(size)), reference, [photo.resize(size)]),
+        "agreement_of": exact.precision,
+        "weights": "published" if trained else "random",
+        "target": 3.0 if "mobilenet" in name else 2.2,
+    }
+
+
+def compact(name: str, turns: int, quick: bool = False) -> Row:
+    """One of the compact zoo beside torchvision's LRASPP on the same photo at the same size (target: 1 / 0.55 times).
+
+    ``agreement`` is that of the precision in use with float32, on three photos.
+    """
+    segmenter, exact = load(name), load(name, precision="float32")
+    photo = _photo(1155, 866, quick)
+    size = segmenter.input_size(photo.size, 128 if quick else None)
+    rival = torchvision_way(_torchvision(RIVAL), size)
+    row = _in_turns(name, _ours(segmenter, 128 if quick else None), rival, photo, turns)
+    photos = [Image.open(EXAMPLES / f"{title}.jpg").convert("RGB") for title in ("cat", "astronaut", "grace_hopper")]
+    return {
+        **row,
+        "input": list(size),
+        "precision": segmenter.precision,
+        "agreement": _agreement(_ours(segmenter), _ours(exact), photos),
+        "target": 1.82,
+    }
+
+
+def moving_the_rate(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
+    """Another atrous rate on the features of a photo just seen, beside the run from the file that saw it (target: at
+    most 0.25 of that).
+
+    With weights that were never fetched both end at the logits: the label map of a random network is noise, in which
+    every pixel is a border, and takes ten times as long as one of a trained network.
+    """
+    trained = segmenter.card.at_hand
+    decode = segmenter.decode if trained else segmenter.logits
+    photo = _photo(1155, 866, quick)
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=90)
+    rate = segmenter.card.atrous_rate or 1
+    features: list[Features] = []
+
+    def whole() -> None:
+        with Image.open(file) as opened:
+            features[:] = [segmenter.encode(opened)]
+        decode(features[0], rate)
+
+    def again() -> None:
+        decode(features[0], rate // 2)
+
+    whole()
+    again()
+    pairs = [(_times(whole, 1)[0], _times(again, 1)[0]) for _ in range(turns)]
+    first, second = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return {
+        "model": segmenter.card.name,
+        "whole": round(first, 1),
+        "moved": round(second, 1),
+        "share": round(second / first, 3),
+        "up_to": "label map" if trained else "logits",
+        "target": 0.25,
+    }
+
+
+def share_of_peak(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
+    """The network alone: operations a second, and beside those of a product of matrices measured in turn with it."""
+    photo = _photo(1440, 1080, quick)
+    pixels = segmenter.pixels(photo, 128 if quick else None)
+    macs = count(registry.build(segmenter.card.name), *pixels.shape[-2:]).macs
+
+    def run() -> None:
+        with segmenter.turn() as network, torch.inference_mode():
+            network.decode(network.encode(pixels))
+
+    run()
+    runs, rates = [], []
+    for _ in range(turns):
+        runs += _times(run, 1)
+        rates.append(matrix_rate(segmenter.precision))
+    rate = 2 * macs / statistics.median(runs) / 1e6
+    peak = statistics.median(rates)
+    return {
+        "model": segmenter.card.name,
+        "precision": segmenter.precision,
+        "milliseconds": round(statistics.median(runs), 1),
+        "gmacs": round(macs / 1e9, 2),
+        "gflops": round(rate, 1),
+        "peak_gflops": peak,
+        "share": round(rate / peak, 3),
+        "target": 0.8,
+    }
+
+
+def growth(name: str, megapixels: Sequence[float]) -> list[Row]:
+    """Time after decoding, and peak memory over that of the idle process, by the photo's size; one process each."""
+    rows = []
+    for size in megapixels:
+        width = round((size * 1e6 * 4 / 3) ** 0.5)
+        command = [sys.executable, "-c", _GROWTH, name, str(EXAMPLES / "cat.jpg"), str(width), str(width * 3 // 4)]
+        root = str(Path(__file__).resolve().parents[2])
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+        milliseconds, memory = map(float, done.stdout.split())
+        rows.append(
+            {"model": name, "megapixels": size, "milliseconds": round(milliseconds, 1), "gigabytes": round(memory, 3)}
+        )
+    return rows
+
+
+_GROWTH = """
+import statistics, sys, time
+from PIL import Image
+import segmodels
+from segmodels.kernels.bench import peak_gigabytes
+
+name, file, width, height = sys.argv[1:]
+segmenter = segmodels.load(name)
+photo = Image.open(file).convert("RGB")
+segmenter(photo)
+idle = peak_gigabytes()
+photo = photo.resize((int(width), int(height)))
+times = []
+for _ in range(5):
+    started = time.perf_counter()
+    segmenter(photo)
+    times.append(1000 * (time.perf_counter() - started))
+print(statistics.median(times), peak_gigabytes() - idle)
+"""
+
+
+def peak_gigabytes() -> float:
+    """The most memory that this process has held so far.
+
+    Not what ``getrusage`` says: on Linux a process starts with the peak of the one that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**20
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+def torchvision_way(model: torch.nn.Module, size: tuple[int, int]) -> Way:
+    """torchvision's documented way with a model: ToTensor, Normalize, ``model(x)["out"]``, argmax, resize of the mask.
+
+    The photo is brought to ``size`` (width, height) first.
+    """
+    from torchvision.transforms import functional
+
+    mean, std = ([value / 255 for value in registry.IMAGENET[key]] for key in ("mean", "std"))
+
+    def run(photo: Image.Image) -> NDArray[np.uint8]:
+        x = functional.to_tensor(photo.resize(size, Image.Resampling.BILINEAR))
+        with torch.inference_mode():
+            out = model(functional.normalize(x, mean, std)[None])["out"]
+        mask = Image.fromarray(out.argmax(1)[0].byte().numpy())
+        return np.asarray(mask.resize(photo.size, Image.Resampling.NEAREST))
+
+    return run
+
+
+def untrained(name: str) -> tuple[Segmenter, torch.nn.Module]:
+    """torchvision's network called ``name``, and the same behind a Segmenter; with its weights if they are at hand."""
+    theirs = _torchvision(name)
+    return Segmenter(_same_weights(name, theirs), registry.card(name), "cpu"), theirs
+
+
+def _same_weights(name: str, theirs: torch.nn.Module) -> Any:
+    network = registry.build(name)
+    load_state(network, published.translate(name, theirs.state_dict()))
+    return network
+
+
+def _torchvision(name: str) -> torch.nn.Module:
+    """torchvision's own network in eval mode: as published if the weights are at hand, else with random ones.
+
+    Batch norms see a photo once, or the numbers would grow from layer to layer as they never do in a trained network.
+    """
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    options = {} if name == RIVAL else {"aux_loss": True}  # which published weights come with
+    model = get_model(name, weights=None, weights_backbone=None, num_classes=21, **options)
+    if name in registry.CARDS and registry.card(name).at_hand:
+        model.load_state_dict(read_state(registry.card(name).weights_file()))
+    else:
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # the plain mean
+        with torch.no_grad():
+            model.train()(torch.rand(2, 3, 128, 160))
+    return model.eval()
+
+
+def _ours(segmenter: Segmenter, working_size: int | None = None) -> Way:
+    return lambda photo: segmenter(photo, working_size=working_size).labels
+
+
+def _photo(width: int, height: int, quick: bool) -> Image.Image:
+    """A photo of that size in pixels, a small one if ``quick``."""
+    size = (160, 120) if quick else (width, height)
+    return Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize(size)
+
+
+def _in_turns(name: str, ours: Way, theirs: Way, photo: Image.Image, turns: int) -> Row:
+    """Medians of both sides, run in turn after one run each that does not count."""
+    ours(photo), theirs(photo)
+    pairs = [(_times(lambda: ours(photo), 1)[0], _times(lambda: theirs(photo), 1)[0]) for _ in range(turns)]
+    first, second = (statistics.median(times) for times in zip(*pairs, strict=True))
+    times = {"ours": round(first, 1), "theirs": round(second, 1), "times": round(second / first, 2)}
+    return {"model": name, "photo": list(photo.size), **times}
+
+
+def _times(run: Callable[[], object], repeats: int) -> list[float]:
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(1000 * (time.perf_counter() - started))
+    return times
+
+
+def _agreement(ours: Way, theirs: Way, photos: Sequence[Image.Image]) -> float:
+    """The part of all pixels that are given the same class."""
+    return round(float(np.mean([(ours(photo) == theirs(photo)).mean() for photo in photos])), 5)

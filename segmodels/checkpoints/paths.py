@@ -1,0 +1,13 @@
+"""Where the bundled files are: in the repository's ``assets/``, or in the installed package."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+ASSETS = next(folder for folder in (_PACKAGE / "assets", _PACKAGE.parent / "assets") if folder.is_dir())
+
+EXAMPLES = ASSETS / "examples"
+"""Photos, and ``credits.json``, which says whose they are."""
+
+WEIGHTS = ASSETS / "weights"
+"""``<name>.safetensors``, each beside ``<name>.json``, what was measured of it."""

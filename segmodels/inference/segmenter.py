@@ -1,0 +1,297 @@
+"""Photo in, segmentation out."""
+
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from ..checkpoints.metadata import backbone_hash
+from ..kernels.device import best_device, synchronise
+from ..kernels.fused import remembering
+from ..kernels.precision import best_precision, optimise
+from ..models.ablation import disabled_parts
+from ..models.base import SegmentationNetwork, configure
+from ..models.registry import Card
+from . import certainty
+from .label_map import best_cells, label_map, mean_confidence
+from .photo import as_photo
+from .result import Features, Segmentation
+from .settings import check_settings
+from .sizes import network_input_size, resize_photo
+
+Photo = Image.Image | NDArray[np.uint8]
+"""A PIL image or an (H, W, 3) array."""
+
+
+class Segmenter:
+    """A network with trained weights, ready for photos.
+
+    ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep the
+    features and decode again. One Segmenter may be used from several threads; they take turns. It has a network of its
+    own, a copy of the one it is given, which nobody else reaches but in a ``turn``.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        card: Card,
+        device: str | torch.device | None = None,
+        precision: str | None = None,
+    ) -> None:
+        self.card = card
+        self.device = torch.device(device) if device else best_device()
+        self.precision = precision or best_precision(self.device)
+        self._backbone = backbone_hash(network.state_dict())
+        self._network = optimise(network, self.device, self.precision)
+        self._turns = Turns()
+
+    def _share(self, base: "Segmenter", decoder: nn.Module, card: Card) -> None:
+        """Be ``base`` with another decoder, which is on its device and in its precision: one backbone, one turn."""
+        self.card = card
+        self.device, self.precision = base.device, base.precision
+        self._backbone, self._turns = base._backbone, base._turns
+        self._network = SegmentationNetwork(base._network.backbone, decoder)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision, as torch calls it."""
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
+
+    @overload
+    def __call__(
+        self,
+        photo: Photo,
+        atrous_rate: int | None = None,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+        probabilities: bool = False,
+    ) -> Segmentation: ...
+
+    @overload
+    def __call__(
+        self,
+        photo: Sequence[Photo],
+        atrous_rate: int | None = None,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+        probabilities: bool = False,
+    ) -> list[Segmentation]: ...
+
+    def __call__(
+        self,
+        photo: Photo | Sequence[Photo],
+        atrous_rate: int | None = None,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+        probabilities: bool = False,
+    ) -> Segmentation | list[Segmentation]:
+        """Segment a PIL image or an (H, W, 3) uint8 array; of a list or a tuple of photos, each, in their order.
+
+        Args:
+            atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); the trained field of view if None. For a network that
+                has an ASPP.
+            output_stride: 8, 16 or 32; the trained one if None. For a network whose backbone can be dilated.
+            working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
+            probabilities: whether the result has the probabilities of all classes too.
+
+        Raises:
+            ValueError: for a setting that the network does not have or that is out of range, and for an array of
+                another shape or type; of several photos, before any is segmented.
+        """
+        check_settings(self.card, atrous_rate, output_stride, working_size)
+        if isinstance(photo, list | tuple):
+            images = [as_photo(each) for each in photo]
+            return [self(each, atrous_rate, output_stride, working_size, probabilities) for each in images]
+        features = self.encode(cast("Photo", photo), output_stride, working_size)
+        return self.decode(features, atrous_rate, probabilities=probabilities)
+
+    def encode(
+        self,
+        photo: Photo,
+        output_stride: int | None = None,
+        working_size: int | None = None,
+    ) -> Features:
+        """Run the backbone. Arguments and errors as in a call."""
+        stride = check_settings(self.card, None, output_stride, working_size).output_stride
+        image = as_photo(photo)
+        pixels = self.pixels(image, working_size)
+        with self.turn(output_stride=output_stride) as network, torch.inference_mode():
+            started = time.perf_counter()
+            maps = network.encode(pixels)
+            synchronise(self.device)
+            milliseconds = 1000 * (time.perf_counter() - started)
+        size = (pixels.shape[-1], pixels.shape[-2])
+        return Features(maps, image.size, size, stride, milliseconds, self._backbone, self._network.align_corners)
+
+    def pixels(self, photo: Photo, working_size: int | None = None) -> Tensor:
+        """A photo as the network takes it: (1, 3, H, W), resize_photo and normalised. Arguments and errors as in a call."""
+        check_settings(self.card, working_size=working_size)
+        image = as_photo(photo)
+        return self._here(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
+
+    def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
+        """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
+        return network_input_size(self.card, self._network.align_corners, size, working_size)
+
+    def decode(
+        self,
+        features: Features,
+        atrous_rate: int | None = None,
+        size: tuple[int, int] | None = None,
+        probabilities: bool = False,
+    ) -> Segmentation:
+        """Run the decoder on features from ``encode``. Arguments and errors as in a call.
+
+        ``size`` is the (width, height) of the label map, the photo's own if None.
+
+        Raises:
+            ValueError: also for features of another backbone, or at an output stride that the decoder cannot have.
+        """
+        rate = self._rate(features, atrous_rate)
+        logits, milliseconds = self._scores(features, rate)
+        started = time.perf_counter()
+        width, height = size or features.photo_size
+        winners = best_cells(logits)
+        labels = label_map(logits, (height, width), winners, features.aligned_size)
+        confidence = mean_confidence(logits, self.card.classes, winners)
+        resizing = 1000 * (time.perf_counter() - started)
+        times = {"encode": features.milliseconds, "decode": milliseconds, "resize": resizing}
+        return Segmentation(
+            labels=labels,
+            class_list=self.card.class_list,
+            model=self.card.name,
+            atrous_rate=rate,
+            output_stride=features.output_stride if self.card.chooses_stride else None,
+            working_size=features.working_size,
+            precision=self.precision,
+            milliseconds=times | {"total": sum(times.values())},
+            confidence=confidence,
+            notes=self._notes(rate, features.output_stride),
+            probabilities=self._probabilities(logits, features) if probabilities else None,
+        )
+
+    def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
+        """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
+
+        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
+
+        Raises:
+            ValueError: also for a name that is no part of the network.
+        """
+        return self._scores(features, self._rate(features, atrous_rate), off)[0]
+
+    @contextmanager
+    def turn(
+        self, atrous_rate: int | None = None, output_stride: int | None = None, off: Collection[str] = ()
+    ) -> Iterator[SegmentationNetwork]:
+        """The network for oneself, at these settings and disabled_parts the parts ``off``; all others wait meanwhile.
+
+        This is the only way to the network, for the methods here too. What is handed out must not be used, nor anything
+        of it, when the turn is over. Features go in as ``maps`` gives them. Arguments and errors as in ``logits``.
+
+        Raises:
+            RuntimeError: for a turn inside a turn of the same thread, which would wait for itself.
+        """
+        settings = check_settings(self.card, atrous_rate, output_stride)
+        with self._turns.taken():
+            configure(self._network, settings.atrous_rate, settings.output_stride)
+            with disabled_parts(self._network, off):
+                yield self._network
+
+    def maps(self, features: Features) -> list[Tensor]:
+        """The maps of ``features`` as the network takes them: on its device and in its precision.
+
+        Raises:
+            ValueError: for features of another backbone, or at an output stride that the decoder cannot have.
+        """
+        if features.backbone != self._backbone:
+            raise ValueError(
+                f"these features are another network's: {self.card.name} decodes those of its own backbone alone"
+            )
+        if not self.card.chooses_stride and features.output_stride != self.card.output_stride:
+            raise ValueError(
+                f"these features end at stride {features.output_stride}, and {self.card.name} decodes those at "
+                f"{self.card.output_stride}: encode the photo at {self.card.output_stride}"
+            )
+        return [self._here(map_) for map_ in features.maps]
+
+    @property
+    def nbytes(self) -> int:
+        """What the weights take."""
+        return sum(weight.nbytes for weight in self._network.parameters())
+
+    def _rate(self, features: Features, atrous_rate: int | None) -> int | None:
+        stride = features.output_stride if self.card.chooses_stride else None
+        return check_settings(self.card, atrous_rate, stride).atrous_rate
+
+    def _scores(self, features: Features, rate: int | None, off: Collection[str] = ()) -> tuple[Tensor, float]:
+        """The logits in float32 and in the processor's memory, and how many milliseconds they took."""
+        maps = self.maps(features)
+        stride = features.output_stride if self.card.chooses_stride else None
+        with remembering(features.products), self.turn(rate, stride, off) as network, torch.inference_mode():
+            started = time.perf_counter()
+            logits = network.decode(maps)[0].contiguous().float().cpu()
+            return logits, 1000 * (time.perf_counter() - started)
+
+    def _probabilities(self, logits: Tensor, features: Features) -> NDArray[np.float32]:
+        width, height = features.working_size
+        return certainty.probabilities(logits, (height, width), features.aligned_size).numpy()
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        """On the network's device and in its precision: the one way in. The way out is in ``_scores``."""
+        return tensor.to(self.device, self.dtype)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """(H, W, 3) pixels as the (1, 3, H, W) input of the network."""
+        height, width, _ = pixels.shape
+        # Row by row: torch is slow at arithmetic with something as short as three numbers.
+        rows = pixels.reshape(height, width * 3).float()
+        rows.sub_(torch.tensor(self.card.mean * width))
+        rows.div_(torch.tensor(self.card.std * width))
+        return rows.view(1, height, width, 3).permute(0, 3, 1, 2)
+
+    def _notes(self, rate: int | None, stride: int) -> tuple[str, ...]:
+        trained_rate, trained_stride = self.card.atrous_rate, self.card.output_stride
+        if (rate, stride) == (trained_rate, trained_stride):
+            return ()
+        if rate is None or trained_rate is None:
+            return (
+                f"The weights were trained at output stride {trained_stride}; this ran at {stride}, "
+                "so the mask may be poorer.",
+            )
+        sentence = (
+            f"The weights were trained at atrous rate {trained_rate} and output stride {trained_stride}; "
+            f"this ran at {rate} and {stride}"
+        )
+        if rate * stride == trained_rate * trained_stride:
+            return (f"{sentence}, which covers the same field of view.",)
+        return (f"{sentence}, so the mask may be poorer.",)
+
+
+class Turns:
+    """One thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+        """The thread whose turn it is."""
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Wait for the turn, and have it inside. Raises RuntimeError where a thread would wait for itself."""
+        if self._holder == threading.get_ident():
+            raise RuntimeError("it is this thread's turn already: a turn must end before the next begins")
+        with self._lock:
+            self._holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holder = None

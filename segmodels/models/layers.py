@@ -1,0 +1,160 @@
+"""The article's building blocks, each a few lines of torch.
+
+Shapes are written (N, C, H, W). Everything here accepts any height and width.
+
+``align_corners`` means what it means in ``torch.nn.functional.interpolate``, and says where the cells of a feature map of
+stride s lie in the photo. After 3x3 convolutions of stride 2 with symmetric padding, cell i lies on pixel ``s * i``, so at
+sizes ``s * k + 1`` the first cell lies on the first pixel and the last cell on the last pixel (True). After 2x2 poolings a
+cell lies in the middle of its s pixels, at ``s * i + (s - 1) / 2`` (False).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvBNReLU(nn.Sequential):
+    """Convolution, batch norm, ReLU: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)).
+
+    The padding is ``dilation * (kernel - 1) / 2`` on each side, so that at stride 1 the size stays for any odd kernel.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(
+                in_channels,
+                out_channels,
+                kernel,
+                stride,
+                padding=dilation * (kernel - 1) // 2,
+                dilation=dilation,
+                groups=groups,
+                bias=False,
+            ),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class AtrousConv(ConvBNReLU):
+    """A 3x3 convolution whose taps stand ``rate`` cells apart (DeepLab v3, section 3.1): the size stays.
+
+    A rate changes where the nine taps lie, never how many weights there are: the same weights run at any rate.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, rate: int) -> None:
+        super().__init__(in_channels, out_channels, 3, dilation=rate)
+
+
+class DepthwiseSeparableConv(nn.Sequential):
+    """A depthwise 3x3 (one filter a channel, optionally atrous), then a pointwise 1x1 (DeepLab v3+, section 3.1).
+
+    Costs ``H * W * (9 * in + in * out)`` multiply-accumulates against the plain convolution's ``H * W * 9 * in * out``.
+    Batch norm and ReLU follow both parts, as in the paper's modified Xception (section 3.2).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, rate: int = 1) -> None:
+        super().__init__(
+            ConvBNReLU(in_channels, in_channels, 3, dilation=rate, groups=in_channels),
+            ConvBNReLU(in_channels, out_channels, 1),
+        )
+
+
+def bilinear_kernel(factor: int, align_corners: bool = False) -> Tensor:
+    """The square kernel that makes a transposed convolution of stride ``factor`` bilinear (FCN, section 3.3).
+
+    Where the cells lie decides its size: ``2 * factor`` between cell centres, with padding ``factor // 2``, and
+    ``2 * factor - 1`` with ``align_corners``, with padding ``factor - 1``, so that every cell keeps its own value.
+    """
+    size = 2 * factor - int(align_corners)
+    centre = (size - 1) / 2
+    ramp = 1 - (torch.arange(size) - centre).abs() / factor
+    return ramp[:, None] * ramp[None, :]
+
+
+class BilinearUpsampling(nn.ConvTranspose2d):
+    """Learned upsampling by ``factor``, starting as bilinear interpolation: one transposed convolution over all channels
+    (FCN, section 3.3). The kernel starts diagonal: each class is interpolated by itself, and training may mix them.
+
+    (N, C, H, W) -> (N, C, factor * H, factor * W) between cell centres, (N, C, factor * (H - 1) + 1, ...) with ``align_corners``;
+    ``to`` makes it fit a finer map.
+
+    Raises:
+        ValueError: if ``factor`` is odd and ``align_corners`` is False (the kernel would not be centred).
+    """
+
+    def __init__(self, channels: int, factor: int, align_corners: bool = False) -> None:
+        if factor % 2 and not align_corners:
+            raise ValueError(f"factor must be even to keep the map centred, got {factor}")
+        kernel = bilinear_kernel(factor, align_corners)
+        padding = factor // 2 if not align_corners else factor - 1
+        super().__init__(channels, channels, len(kernel), stride=factor, padding=padding, bias=False)
+        with torch.no_grad():
+            self.weight.zero_()
+            self.weight[range(channels), range(channels)] = kernel
+
+
+def least_size(conv: nn.ConvTranspose2d, size: Sequence[int]) -> list[int]:
+    """What a transposed convolution makes of a map of ``size``, (height, width), without the rows and columns that its kernel
+    reaches beyond the last cell.
+    """
+    along = zip(size, conv.kernel_size, conv.stride, cast("tuple[int, int]", conv.padding), strict=True)
+    return [(cells - 1) * stride - 2 * padding + kernel for cells, kernel, stride, padding in along]
+
+
+def upsample_like(upsampling: nn.ConvTranspose2d, x: Tensor, finer: Tensor) -> Tensor:
+    """``upsampling`` of ``x``, as high and wide as the ``finer`` map: cut where it is larger, grown by what its kernel
+    reaches beyond the last cell where it is smaller.
+    """
+    least = least_size(upsampling, x.shape[-2:])
+    wanted = [max(fewest, size) for fewest, size in zip(least, finer.shape[-2:], strict=True)]
+    return crop_like(upsampling(x, wanted), finer)
+
+
+def crop_like(x: Tensor, reference: Tensor) -> Tensor:
+    """Cut ``x`` at the bottom and right to the height and width of ``reference`` (never larger than ``x``)."""
+    return x[..., : reference.shape[-2], : reference.shape[-1]]
+
+
+def crop_centre(x: Tensor, reference: Tensor) -> Tensor:
+    """Cut the middle out of ``x``, as high and wide as ``reference`` (never larger than ``x``)."""
+    height, width = reference.shape[-2:]
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]
+
+
+def resize_logits(logits: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear interpolation to ``size`` (height, width), the last step of every network here.
+
+    With ``align_corners`` every cell keeps its place, ``factor`` pixels from its neighbour, whatever the size: beyond
+    the last cell, where the size is not ``factor * k + 1``, its value is repeated.
+    """
+    if not align_corners or logits.shape[-2:] == (1, 1):
+        return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    cells = (logits.shape[-2], logits.shape[-1])
+    reached = [factor_between(n, pixels) * (n - 1) + 1 for n, pixels in zip(cells, size, strict=True)]
+    fine = nn.functional.interpolate(logits, size=reached, mode="bilinear", align_corners=True)
+    bottom, right = size[0] - reached[0], size[1] - reached[1]
+    return nn.functional.pad(fine, (0, right, 0, bottom), mode="replicate") if bottom or right else fine
+
+
+def factor_between(cells: int, pixels: int) -> int:
+    """The power of two by which a map of ``pixels`` was halved to ``cells``, each time rounded up.
+
+    Raises:
+        ValueError: if it was not.
+    """
+    factor = 1
+    while -(-pixels // factor) > cells:
+        factor *= 2
+    if -(-pixels // factor) != cells:
+        raise ValueError(f"no halving leads from {pixels} pixels to {cells} cells")
+    return factor
+
+
+SeparableOrAtrous = Callable[[int, int, int], nn.Module]
+"""Builds a 3x3 convolution from (in_channels, out_channels, rate): ``AtrousConv`` or ``DepthwiseSeparableConv``."""

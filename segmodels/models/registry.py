@@ -1,0 +1,428 @@
+"""The cards, the one place that the page, the command line and the README read: what each network is, where its weights
+are, what they were trained on, how they score, what they cost.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..checkpoints import paths
+from ..checkpoints.download import FetchError, Progress, cached_file
+from ..checkpoints.metadata import Metadata
+from ..files import display_path
+from ..labels import CAMVID, VOC, ClassList
+from . import torchvision as published
+from .base import SegmentationNetwork
+from .deeplab import (
+    deeplabv3_mobilenetv2,
+    deeplabv3_mobilenetv2_google,
+    deeplabv3plus_mobilenetv2,
+    deeplabv3plus_xception65,
+)
+from .fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_mobilenetv2
+from .torchvision import IMAGENET_MEAN, IMAGENET_STD
+from .unet import unet, unet_mobilenetv2, unet_resnet18
+
+WEIGHTS = paths.WEIGHTS
+"""The bundled weights, ``<name>.safetensors``, each beside ``<name>.json``, what was measured of it."""
+
+Builder = Callable[[int], SegmentationNetwork]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts about one network. Sizes are in pixels."""
+
+    name: str
+    title: str
+    summary: str
+    """One sentence: what it is."""
+    builder: Builder
+    """Makes the bare network from a number of classes."""
+    atrous_rate: int | None = None
+    """The rate the weights were trained with (6 means 6, 12, 18); None where there is no ASPP."""
+    output_stride: int = 32
+    """The backbone's, as trained."""
+    chooses_stride: bool = False
+    """Whether it runs at other output strides too: the backbone can be dilated and the decoder does not mind."""
+    class_list: ClassList = VOC
+    mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
+    """Subtracted from the pixels, 0 to 255, before the network sees them."""
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    """Divides the pixels after that."""
+    working_size: int = 512
+    """The longer side at which the network sees a photo by default, a 4:3 one if ``short_side`` is set."""
+    short_side: int | None = None
+    """Where set, the shorter side of a photo is this by default, whatever its shape."""
+    published: bool = False
+    """Whether torchvision publishes weights for it."""
+    classifier: str | None = None
+    """torchvision's classifier whose ImageNet weights training starts from."""
+    network: str | None = None
+    """For weights that know other classes, or are one's own: the network of the zoo that they are for."""
+    file: Path | None = None
+    sha256: str | None = None
+    """For weights of one's own: where they are, and the hash of that file when this card was read from it."""
+    origin: str | None = None
+    """For weights of one's own: what they were trained on, and from."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, by index."""
+        return self.class_list.names
+
+    def metadata(
+        self,
+        start: str,
+        data: Mapping[str, int],
+        backbone: str | None = None,
+        score_strides: tuple[int, ...] | None = None,
+    ) -> Metadata:
+        """Return what a file of weights trained with these facts says of itself.
+
+        Args:
+            start: what the training started from.
+            data: the folders it was trained on, and how many photos of each.
+            backbone: for a decoder alone, the ``backbone_hash`` of the backbone it was trained on.
+            score_strides: for layers that were fitted to strokes, the strides of the feature maps that they score.
+        """
+        return Metadata(
+            network=self.network or self.name,
+            class_list=self.class_list,
+            atrous_rate=self.atrous_rate,
+            output_stride=self.output_stride,
+            mean=self.mean,
+            std=self.std,
+            working_size=self.working_size,
+            short_side=self.short_side,
+            start=start,
+            data=data,
+            backbone=backbone,
+            score_strides=score_strides,
+        )
+
+    def weights_file(self, progress: Progress | None = None) -> Path:
+        """The bundled weights, or the published ones, which are fetched into torch's hub cache on first use.
+
+        ``progress`` is called with the bytes fetched and their total; without it, a terminal shows a bar.
+
+        Raises:
+            ValueError: if this network has no trained weights.
+            FetchError: a ValueError, if published ones cannot be fetched, with a sentence that says what to do.
+        """
+        if self.file is not None:
+            return self.file
+        if self.source is None:
+            raise ValueError(
+                f"{self.name} has no trained weights, so it can be built and trained but not used on photos; "
+                f"choose one of {', '.join(trained_models())}, or pass a weights file"
+            )
+        if self.source == "bundled":
+            return WEIGHTS / f"{self.name}.safetensors"
+        try:
+            return published.weights_file(self.name, progress)
+        except FetchError as error:
+            raise FetchError(self._what_to_do(error)) from error
+
+    def _what_to_do(self, error: FetchError) -> str:
+        url = published.url(self.name)
+        return (
+            f"the weights of {self.name} ({self.measured['megabytes']:.0f} MB) are fetched on first use, but {error}; "
+            f"choose a bundled network ({', '.join(bundled_models())}), or fetch {url} elsewhere and put it into "
+            f"{display_path(cached_file(url).parent)}"
+        )
+
+    @property
+    def source(self) -> Literal["bundled", "published", "own"] | None:
+        """Where trained weights come from: this repository, torchvision, a file of one's own, or nowhere."""
+        if self.file is not None:
+            return "own"
+        if self.published:
+            return "published"
+        return "bundled" if (WEIGHTS / f"{self.name}.json").is_file() else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are weights to segment with."""
+        return self.source is not None
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the weights are on this machine already."""
+        return self.trained and (not self.published or cached_file(published.url(self.name)).is_file())
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What is known about the weights: ``training``, ``scores``, ``licence``, ``limits`` and more.
+
+        Bundled weights have all that ``tools/cards.py`` measured, ``sha256`` included. Published ones have what
+        torchvision says, such as ``url`` and ``megabytes``; their scores have no ``iou`` of single classes. Empty for a
+        network without trained weights.
+        """
+        if self.source in (None, "own"):
+            return {}
+        return published.facts(self.name) if self.published else _measured(self.name)
+
+
+@cache
+def _measured(name: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    return facts
+
+
+IMAGENET: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+
+
+def _published(name: str, title: str, summary: str, output_stride: int, atrous_rate: int | None = None) -> Card:
+    return Card(
+        name,
+        title,
+        summary,
+        partial(published.build, name),
+        atrous_rate,
+        output_stride,
+        chooses_stride=True,
+        working_size=published.SHORT_SIDE * 4 // 3,
+        short_side=published.SHORT_SIDE,
+        published=True,
+        classifier=name.partition("_")[2],
+        **IMAGENET,
+    )
+
+
+MOBILENET: dict[str, Any] = {
+    "mean": (128.0,) * 3,
+    "std": (128.0,) * 3,
+    "output_stride": 16,
+    "working_size": 513,
+    "classifier": "mobilenet_v2",
+}
+"""What the networks on Google's MobileNet v2 have in common: ``pixel / 128 - 1``, and sizes ``16 k + 1``, at which the last
+cell of a map lies on the last pixel."""
+
+_CARDS = (
+    Card(
+        "fcn_mobilenetv2",
+        "FCN",
+        "Scores every cell of three feature maps with 1x1 convolutions and adds them from coarse to fine.",
+        fcn_mobilenetv2,
+        **MOBILENET,
+    ),
+    Card(
+        "unet_mobilenetv2",
+        "U-Net",
+        "Climbs back to stride 4 step by step and at each step is handed the features it had on the way down.",
+        unet_mobilenetv2,
+        **MOBILENET,
+    ),
+    Card(
+        "deeplabv3_mobilenetv2",
+        "DeepLab v3",
+        "Looks at one map with convolutions at several atrous rates side by side, then upsamples by 16.",
+        deeplabv3_mobilenetv2,
+        atrous_rate=6,
+        chooses_stride=True,
+        **MOBILENET,
+    ),
+    Card(
+        "deeplabv3plus_mobilenetv2",
+        "DeepLab v3+",
+        "DeepLab v3 with separable convolutions, and a decoder that sharpens the edges with features at stride 4.",
+        deeplabv3plus_mobilenetv2,
+        atrous_rate=6,
+        chooses_stride=True,
+        **MOBILENET,
+    ),
+    Card(
+        "deeplabv3_mobilenetv2_google",
+        "DeepLab v3 by Google",
+        "The published DeepLab v3 on MobileNet v2 from which the compact zoo began: no atrous branches, no skip.",
+        deeplabv3_mobilenetv2_google,
+        chooses_stride=True,
+        **MOBILENET,
+    ),
+    Card(
+        "deeplabv3plus_mobilenetv2_streets",
+        "Streets (DeepLab v3+)",
+        "DeepLab v3+ trained on CamVid's street scenes: eleven classes from sky to bicyclist, and no background. CC BY-NC 4.0.",
+        deeplabv3plus_mobilenetv2,
+        atrous_rate=6,
+        chooses_stride=True,
+        class_list=CAMVID,
+        network="deeplabv3plus_mobilenetv2",
+        **MOBILENET | {"working_size": 641},
+    ),
+    Card(
+        "fcn32s_vgg16",
+        "FCN-32s, VGG16",
+        "VGG16 with its fully connected layers as convolutions: one coarse map of scores, upsampled by 32.",
+        fcn32s_vgg16,
+        classifier="vgg16",
+        **IMAGENET,
+    ),
+    Card(
+        "fcn16s_vgg16",
+        "FCN-16s, VGG16",
+        "FCN-32s with the scores of pool4 added at stride 16.",
+        fcn16s_vgg16,
+        classifier="vgg16",
+        **IMAGENET,
+    ),
+    Card(
+        "fcn8s_vgg16",
+        "FCN-8s, VGG16",
+        "FCN-16s with the scores of pool3 added at stride 8: the paper's best.",
+        fcn8s_vgg16,
+        classifier="vgg16",
+        **IMAGENET,
+    ),
+    Card(
+        "unet",
+        "U-Net",
+        "The paper's 64 to 1024 maps down and up again, here padded and with batch norm: to be trained from scratch.",
+        unet,
+        output_stride=16,
+    ),
+    Card(
+        "unet_width24",
+        "U-Net from scratch",
+        "The paper's U-Net at 24 to 384 maps, trained from random weights: it scores lower, and shows what a "
+        "trained start is worth.",
+        partial(unet, width=24),
+        output_stride=16,
+        working_size=256,
+    ),
+    Card(
+        "unet_resnet18",
+        "U-Net, ResNet-18",
+        "A U-Net whose contracting path is ResNet-18.",
+        unet_resnet18,
+        classifier="resnet18",
+        **IMAGENET,
+    ),
+    Card(
+        "deeplabv3plus_xception65",
+        "DeepLab v3+, Xception-65",
+        "The paper's own: modified aligned Xception, depthwise separable convolutions throughout.",
+        deeplabv3plus_xception65,
+        atrous_rate=6,
+        output_stride=16,
+        chooses_stride=True,
+    ),
+    _published(
+        "fcn_resnet50",
+        "FCN, ResNet-50",
+        "torchvision's: a small head on a ResNet-50 dilated to stride 8, without the skips of the FCN paper.",
+        8,
+    ),
+    _published("fcn_resnet101", "FCN, ResNet-101", "torchvision's: the same head on a ResNet-101.", 8),
+    _published(
+        "deeplabv3_mobilenet_v3_large",
+        "DeepLab v3, MobileNetV3",
+        "torchvision's: the ASPP on a MobileNetV3-Large, the lightest of the published networks.",
+        16,
+        published.ATROUS_RATES[0],
+    ),
+    _published(
+        "deeplabv3_resnet50",
+        "DeepLab v3, ResNet-50",
+        "torchvision's: the ASPP on a ResNet-50 dilated to stride 8.",
+        8,
+        published.ATROUS_RATES[0],
+    ),
+    _published(
+        "deeplabv3_resnet101",
+        "DeepLab v3, ResNet-101",
+        "torchvision's best: the ASPP on a ResNet-101 dilated to stride 8.",
+        8,
+        published.ATROUS_RATES[0],
+    ),
+)
+
+DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
+"""The network for whoever names none: bundled, with an ASPP and a skip, so that there is most to move."""
+
+CARDS: dict[str, Card] = {
+    card.name: card for card in _CARDS if not card.network or (WEIGHTS / f"{card.name}.safetensors").is_file()
+}
+"""By name. Weights with other classes, for a network that is here already, are listed once they are there."""
+
+
+def list_models() -> list[str]:
+    """The names of all networks, those without trained weights too."""
+    return list(CARDS)
+
+
+def trained_models() -> list[str]:
+    """The names of the networks that can segment a photo; published weights are fetched on first use."""
+    return [name for name, card in CARDS.items() if card.trained]
+
+
+def bundled_models() -> list[str]:
+    """The names of the networks that segment without a connection: their weights are in this repository, or one's own."""
+    return [name for name, card in CARDS.items() if card.source in ("bundled", "own")]
+
+
+COMPACT = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
+
+SUCCESSORS = {name.replace("mobilenetv2", "lite0"): name for name in COMPACT}
+"""Names of earlier networks, and what stands in their place."""
+
+
+def compact_models() -> list[str]:
+    """The compact zoo: the bundled networks on one backbone and from one start, so that what differs is the decoder."""
+    return [name for name in COMPACT if CARDS[name].source == "bundled"]
+
+
+def offer(card: Card) -> None:
+    """List ``card``, of weights of one's own, with the networks of the zoo, until the process ends.
+
+    Raises:
+        ValueError: if there is one of that name.
+    """
+    if card.name in CARDS:
+        raise ValueError(f"there is a model called {card.name} already: give the weights file another name")
+    CARDS[card.name] = card
+
+
+def card(name: str) -> Card:
+    """What is known of the network called ``name``.
+
+    Raises:
+        ValueError: for an unknown name, with the near ones, or that of an earlier network, with its successor.
+    """
+    try:
+        return CARDS[name]
+    except (KeyError, TypeError):
+        if str(name) in SUCCESSORS:
+            raise ValueError(f"{name} was replaced by {SUCCESSORS[name]}") from None
+        near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or list_models()
+        raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
+
+
+def build(name: str, num_classes: int | None = None) -> SegmentationNetwork:
+    """The bare network with random weights: normalised pixels (N, 3, H, W) -> logits (N, num_classes or the card's, H, W).
+
+    Raises:
+        ValueError: for an unknown name, with the near ones, or fewer than one class.
+    """
+    found = card(name)
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    return found.builder(len(found.classes) if num_classes is None else num_classes)
+
+
+def skeleton(name: str) -> SegmentationNetwork:
+    """The network called ``name`` for its own classes, in eval mode and without numbers: on torch's meta device.
+
+    Raises:
+        ValueError: for an unknown name, with the near ones.
+    """
+    with torch.device("meta"):
+        return build(name).eval()
