@@ -34,7 +34,7 @@ JOBS = {
             ["-m", "pytest", "-q", *TWO_AT_ONCE],
         ],
     ),
-    "lock": ("requirements-dev.txt", [["-m", "tools.lock"]]),
+    "lock": ("requirements-dev.txt", [["-m", "tools.repository.lock"]]),
 }
 """What can be asked for: what it needs, and the steps that it takes; further arguments go to the last."""
 

@@ -40,7 +40,7 @@ LONGEST = (
     "test_faults",
     "test_own_classes",
     "test_lessons_browser",
-    "test_published",
+    "test_torchvision",
     "test_segmenter",
 )
 """The files that take longest."""

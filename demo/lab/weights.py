@@ -204,7 +204,7 @@ def table(measured: dict[str, Any]) -> str:
         for stride, rate in settings
     )
     return f"""<div class="wide" tabindex="0"><table class="classes"><caption>mIoU-7 on {escape(measured["data"])},
-{measured["images"]} photos, made by tools/rates.py</caption><thead><tr><th scope="col">Atrous rate</th>
+{measured["images"]} photos, made by tools/weights/rates.py</caption><thead><tr><th scope="col">Atrous rate</th>
 <th scope="col">Weights of rate 6, run there</th><th scope="col">Weights trained there</th></tr></thead>
 <tbody>{rows}</tbody></table></div>"""
 

@@ -146,7 +146,7 @@ def photo(path: str) -> Photo:
     """The photo at ``path`` at its own size.
 
     Raises:
-        PhotoError: if it is no photo that can be display_path.
+        PhotoError: if it is no photo that can be shown.
     """
     photos = _decoded.get()
     if photos is None:
@@ -204,7 +204,7 @@ def display(path: str) -> Display:
     """The photo at ``path`` at display size.
 
     Raises:
-        PhotoError: if it is no photo that can be display_path.
+        PhotoError: if it is no photo that can be shown.
     """
 
     def make() -> Display:
@@ -247,7 +247,7 @@ def features(path: str, model: str, output_stride: int | None, working_size: int
     """What the backbone of ``model`` sees of the photo at ``path``; computed once for all atrous rates.
 
     Raises:
-        PhotoError: if it is no photo that can be display_path.
+        PhotoError: if it is no photo that can be shown.
         ValueError: for a setting that the network does not have.
     """
     chosen = segmenter(model)

@@ -85,7 +85,7 @@ def resolve_name(model: str | Path, weights: str | Path | None = None) -> tuple[
 
 
 def card_from_file(file: Path) -> Card:
-    """The card of a weights file that says which network it belongs to, resolve_name after the file.
+    """The card of a weights file that says which network it belongs to, named after the file.
 
     Weights that are written there later are not loaded by it: classes and settings may be others.
 

@@ -132,7 +132,7 @@ class Segmenter:
         return Features(maps, image.size, size, stride, milliseconds, self._backbone, self._network.align_corners)
 
     def pixels(self, photo: Photo, working_size: int | None = None) -> Tensor:
-        """A photo as the network takes it: (1, 3, H, W), resize_photo and normalised. Arguments and errors as in a call."""
+        """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
         return self._here(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
@@ -192,7 +192,7 @@ class Segmenter:
     def turn(
         self, atrous_rate: int | None = None, output_stride: int | None = None, off: Collection[str] = ()
     ) -> Iterator[SegmentationNetwork]:
-        """The network for oneself, at these settings and disabled_parts the parts ``off``; all others wait meanwhile.
+        """The network for oneself, at these settings and without the parts ``off``; all others wait meanwhile.
 
         This is the only way to the network, for the methods here too. What is handed out must not be used, nor anything
         of it, when the turn is over. Features go in as ``maps`` gives them. Arguments and errors as in ``logits``.

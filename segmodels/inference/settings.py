@@ -64,19 +64,19 @@ def equivalent_atrous_rate(card: Card, output_stride: int) -> int | None:
 
 
 def check_integer(name: str, value: Any, least: int, most: int) -> int:
-    """A check_integer number that may have arrived as a float, as JSON's numbers do.
+    """A whole number that may have arrived as a float, as JSON's numbers do.
 
     Raises:
         ValueError: for anything else, or beyond ``least`` and ``most``.
     """
     number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
     if not number or not least <= value <= most or value != int(value):
-        raise ValueError(f"{name} must be a check_integer number from {least} to {most}, not {str(value)[:40]!r}")
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
     return int(value)
 
 
 def check_choice(name: str, value: Any, choices: tuple[int, ...]) -> int:
-    """A check_integer number out of a few. Raises ValueError for anything else."""
+    """A whole number out of a few. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value not in choices:
         *first, last = map(str, choices)
         raise ValueError(f"{name} must be {', '.join(first)} or {last}, not {str(value)[:40]!r}")

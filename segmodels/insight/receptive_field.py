@@ -204,7 +204,7 @@ def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collecti
     """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``offs``.
 
     ``offs`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
-    whole network and that of the same disabled_parts image pooling. Nothing is computed for a network on torch's meta device.
+    whole network and that of the same without image pooling. Nothing is computed for a network on torch's meta device.
 
     Raises:
         ValueError: for a name that is no part of the network, and if the network does something unknown to a map.
@@ -225,7 +225,7 @@ PERIOD = 64
 
 
 def largest_field(network: SegmentationNetwork, off: Collection[str] = ()) -> float:
-    """How many pixels a pixel's class depends on, along an edge, at most, disabled_parts the parts ``off``; infinite if on all.
+    """How many pixels a pixel's class depends on, along an edge, at most, without the parts ``off``; infinite if on all.
 
     It is exact, and of a photo that is large enough. Where maps are interpolated, neighbours see by up to a cell more or
     less, of which the closed form is the mean.

@@ -22,7 +22,7 @@ from .unet import UNetDecoder
 
 @dataclass(frozen=True)
 class Part:
-    """Something that a decoder adds or concatenates, and can do disabled_parts."""
+    """Something that a decoder adds or concatenates, and can do without."""
 
     name: str
     """As in the papers; ``r`` stands for the atrous rate that is set."""

@@ -161,7 +161,7 @@ class Card:
     def measured(self) -> dict[str, Any]:
         """What is known about the weights: ``training``, ``scores``, ``licence``, ``limits`` and more.
 
-        Bundled weights have all that ``tools/cards.py`` measured, ``sha256`` included. Published ones have what
+        Bundled weights have all that ``tools/weights/cards.py`` measured, ``sha256`` included. Published ones have what
         torchvision says, such as ``url`` and ``megabytes``; their scores have no ``iou`` of single classes. Empty for a
         network without trained weights.
         """

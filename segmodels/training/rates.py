@@ -24,7 +24,7 @@ HOME = (6, 16)
 """Those whose decoder is also run at other rates, to compare."""
 
 FACTS = registry.WEIGHTS / f"{NETWORK}.rates.json"
-"""What was measured of them by ``tools/rates.py``."""
+"""What was measured of them by ``tools/weights/rates.py``."""
 
 
 def weights_file(rate: int, stride: int) -> Path:

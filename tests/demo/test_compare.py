@@ -1,0 +1,102 @@
+"""Compare: counts of different answers against numpy, and answers to settings that cannot be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.lab import compare
+from demo.segment_tab import segmented
+from demo.server import memory
+from segmodels.inference.pictures import overlay
+
+from ..conftest import EXAMPLES
+
+CAT = {"path": str(EXAMPLES / "cat.jpg")}
+FCN = ("fcn_mobilenetv2", 6, 16)
+DEEPLAB = ("deeplabv3_mobilenetv2", 6, 16)
+NONE = ("", 6, 16)
+
+
+def last(*slots: tuple[Any, ...]) -> str:
+    *_, answer = compare.show(CAT, *(value for slot in slots for value in slot))
+    return answer
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_answers_are_the_different_labels_of_each_pixel(number: int) -> None:
+    maps = [np.random.default_rng(seed).integers(0, 4, (17, 23), dtype=np.uint8) for seed in range(number)]
+    expected = [[len({int(labels[row, column]) for labels in maps}) for column in range(23)] for row in range(17)]
+    np.testing.assert_array_equal(compare.answers(maps), expected)
+
+
+def test_agreement_is_the_share_of_equal_pixels() -> None:
+    answer = last(FCN, DEEPLAB, NONE, NONE)
+    size = memory.display(CAT["path"]).photo.size
+    fcn, deeplab = (segmented(CAT["path"], *slot, size).labels for slot in (FCN, DEEPLAB))
+    agreement = np.count_nonzero(fcn == deeplab) / fcn.size
+    assert 0.5 < agreement < 1
+    assert f"All 2 agree on {agreement:.1%} of the pixels" in answer
+    assert f"<td>{agreement:.1%}</td>" in answer
+    assert f"2 different answers <small>{1 - agreement:.1%}</small>" in answer
+
+
+def test_the_same_setting_twice_agrees_everywhere() -> None:
+    assert "All 2 agree on 100.0% of the pixels" in last(DEEPLAB, DEEPLAB, NONE, NONE)
+
+
+def test_slots_keep_their_letters_and_settings() -> None:
+    answer = last(DEEPLAB, ("deeplabv3_mobilenetv2", 1, 32), NONE, FCN)
+    assert "B: DeepLab v3 <small>rate 1, stride 32</small>" in answer
+    assert "D: FCN" in answer
+    assert "C: " not in answer
+
+
+def test_one_network_alone_is_not_compared() -> None:
+    assert "at least two" in last(DEEPLAB, NONE, NONE, NONE)
+
+
+def test_no_photo_is_no_error() -> None:
+    (answer,) = compare.show(None, *DEEPLAB, *FCN)
+    assert "Drop in a photo" in answer
+
+
+@pytest.mark.parametrize(
+    ("slot", "sentence"),
+    [
+        (("no_such", 6, 16), "There is no model called"),
+        ((None, 6, 16), "There is no model called"),
+        (("unet", 6, 16), "not at hand"),
+        (("deeplabv3_mobilenetv2", 0, 16), "The atrous rate must be a whole number from 1 to 64"),
+        (("deeplabv3_mobilenetv2", 6, [8]), "The output stride must be 8, 16 or 32"),
+        (("deeplabv3_mobilenetv2", 6, 9), "The output stride must be 8, 16 or 32"),
+        (("deeplabv3_mobilenetv2", "<b>", 16), "&lt;b&gt;"),
+    ],
+)
+def test_wrong_settings_are_answered_with_a_sentence(slot: tuple[Any, ...], sentence: str) -> None:
+    answer = last(DEEPLAB, slot)
+    assert sentence in answer
+    assert 'role="alert"' in answer
+
+
+def test_a_bad_photo_is_answered_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("no photo")
+    (answer,) = compare.show({"path": str(tmp_path / "bad.jpg")}, *DEEPLAB, *FCN)
+    assert 'role="alert"' in answer
+
+
+def test_the_sheet_has_every_network_side_by_side(tmp_path: Path) -> None:
+    path, file = str(EXAMPLES / "cat.jpg"), tmp_path / "compared.png"
+    slots: list[Any] = ["fcn_mobilenetv2", 6, 16, "deeplabv3_mobilenetv2", 6, 16, "", 6, 16]
+    compare.write_sheet(path, file, *slots)
+    two = Image.open(file).convert("RGB")
+    compare.write_sheet(path, file, *slots, "unet_mobilenetv2", 6, 16)
+    three = Image.open(file)
+    assert three.height == two.height
+    assert three.width > 1.4 * two.width > two.height
+    fcn = overlay(memory.display(path).photo, segmented(path, "fcn_mobilenetv2", None, None, (451, 300)).labels)
+    colours = np.asarray(two)
+    top = next(row for row in range(200) if (colours[row, 16 : 16 + 451] == np.asarray(fcn)[0]).all())
+    assert (colours[top : top + 300, 16 : 16 + 451] == np.asarray(fcn)).all()

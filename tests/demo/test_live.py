@@ -1,0 +1,101 @@
+"""The camera's frames: what is answered, what is refused, and who goes first."""
+
+import asyncio
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from demo.server import live
+from demo.server.line import Line
+from segmodels.models import registry
+
+from ..conftest import EXAMPLES
+
+MODEL = registry.compact_models()[0]
+
+
+def jpeg(size: tuple[int, int] = (320, 212), kind: str = "JPEG") -> str:
+    buffer = io.BytesIO()
+    Image.open(EXAMPLES / "rider.jpg").resize(size).save(buffer, kind)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def ask(**changed: Any) -> dict[str, Any]:
+    answer = asyncio.run(live.frames(Line())({"frame": jpeg(), "model": MODEL, "rate": 6, "stride": 16} | changed))
+    assert answer is not None
+    return answer
+
+
+def test_a_frame_is_answered_with_its_label_map_and_nothing_is_kept() -> None:
+    before = set(Path(get_upload_folder()).rglob("*"))
+    answer = ask()
+    assert {"horse", "person"} <= {one["name"] for one in answer["classes"]}
+    data = base64.b64decode(answer["labels"].removeprefix("data:image/png;base64,"))
+    labels = Image.open(io.BytesIO(data))
+    assert labels.size == (320, 212)
+    assert set(np.unique(np.asarray(labels.convert("RGB")))) == {one["index"] for one in answer["classes"]}
+    assert set(Path(get_upload_folder()).rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"frame": None},
+        {"frame": "no base64!"},
+        {"frame": base64.b64encode(b"no picture").decode()},
+        {"frame": jpeg((1000, 700))},
+        {"frame": jpeg((16, 16))},
+        {"frame": jpeg(kind="PNG")},
+        {"frame": "A" * 10**6},
+        {"frame": {"path": "/etc/passwd"}},
+        {"model": "nonesuch"},
+        {"model": "deeplabv3plus_xception65"},
+        {"model": registry.compact_models()[-1], "rate": 1000},
+        {"model": registry.compact_models()[-1], "stride": "7"},
+    ],
+)
+def test_what_is_no_frame_is_a_sentence(changed: dict[str, Any]) -> None:
+    sentence = ask(**changed)["problem"]
+    assert sentence.endswith((".", "?"))
+    assert "Traceback" not in sentence
+
+
+@pytest.mark.parametrize("request_", [None, [], "frame", 3])
+def test_what_is_no_request_is_a_sentence(request_: Any) -> None:
+    answer = asyncio.run(live.frames(Line())(request_))
+    assert answer is not None
+    assert answer["problem"]
+
+
+def test_photos_go_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(live, "_answer", lambda request: {"answered": True})
+    working = True
+    monkeypatch.setattr(live, "_events_in_work", lambda blocks: working)
+
+    async def visit() -> tuple[bool, Any]:
+        nonlocal working
+        task = asyncio.ensure_future(live.frames(Line())({}))
+        await asyncio.sleep(0.2)
+        early = task.done()
+        return early, await asyncio.wait_for(task, 5)
+
+    assert asyncio.run(visit()) == (False, {"answered": True})
+
+
+def test_a_crowd_of_frames_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_answer", lambda request: {"answered": True})
+
+    async def crowd() -> list[Any]:
+        frame = live.frames(Line())
+        return await asyncio.gather(*(frame({}) for _ in range(3 * live.MOST_WAITING)))
+
+    answers = asyncio.run(crowd())
+    assert answers.count({"answered": True}) == live.MOST_WAITING
+    assert answers.count(live.LATE) == 2 * live.MOST_WAITING

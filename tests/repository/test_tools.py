@@ -1,0 +1,58 @@
+"""The tools: what they say of themselves, and what the cards say of runs."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from segmodels.models import registry
+from tools.stress.running import ROOT
+from tools.weights import cards
+
+COMMANDS = sorted(
+    ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    for file in (ROOT / "tools").rglob("*.py")
+    if "__main__" in file.read_text("utf-8")
+)
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_printed_and_nothing_is_done(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.endswith("_google"):
+        for needed in ("tflite", "ai_edge_litert"):
+            pytest.importorskip(needed, reason="needs TFLite, which nothing else here does")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module(name, run_name="__main__")
+    assert caught.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_photos_that_two_runs_took_are_counted_once() -> None:
+    command = "python -m tools.weights.train_zoo voc out --unlabelled teacher"
+    runs = [
+        {"command": f"{command} --every 7 --set epochs=2", "data": {"voc": 30, "teacher": 4}},  # 0, 7, 14, 21
+        {"command": command, "data": {"voc": 30, "teacher": 8}},  # every third: 0, 3, 6, ..., 21
+    ]
+    assert cards.photos_of(runs) == {"voc": 30, "teacher": 10}
+
+
+@pytest.mark.parametrize("name", registry.COMPACT)
+def test_the_cards_are_what_the_tool_makes_of_the_log(name: str) -> None:
+    measured = registry.card(name).measured
+    assert json.loads(json.dumps(cards.training(registry.card(name)))) == measured["training"]
+    assert (registry.WEIGHTS / f"{name}.md").read_text(encoding="utf-8") == cards.markdown(
+        registry.card(name), measured
+    )
+
+
+def test_the_readme_has_the_table_of_the_cards() -> None:
+    _, _, rest = cards.README.read_text(encoding="utf-8").partition(cards.MARKS[0])
+    assert rest.partition(cards.MARKS[1])[0].strip() == cards.table().strip()

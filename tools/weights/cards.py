@@ -1,0 +1,320 @@
+"""Score the bundled weights and write down what was measured: ``python -m tools.weights.cards DATA...``.
+
+DATA are folders with a ``val`` list. For every network with weights in ``assets/weights`` whose classes one of them has,
+this writes the card (``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README. Bundled
+weights that have seen the ``val`` list cannot be scored on it: ``--held-out FILE`` scores those of the same recipe that have
+not, and the card says so.
+"""
+
+import argparse
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segmodels.inference.loading import load_network
+from segmodels.inference.segmenter import Segmenter
+from segmodels.insight.facts import counted_at, network_cost
+from segmodels.labels import CAMVID, VOC, VOC_CLASSES
+from segmodels.models import registry
+from segmodels.training.data import SegmentationFolder, folder_classes
+from segmodels.training.evaluate import evaluate
+from segmodels.training.metrics import SCORED_CLASSES
+from segmodels.training.recipe import Recipe
+
+from .train_zoo import options_of
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+MARKS = ("<!-- zoo table: written by tools/weights/cards.py -->", "<!-- end of the zoo table -->")
+TORCHVISIONS = """¹ As published by torchvision, on COCO photos with the same classes: not comparable with the column's other numbers. These
+weights are fetched on first use and need a network connection once."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is to be said of all weights that know its classes."""
+
+    photos: str
+    """What their training photos are."""
+    licence: str
+    limits: str
+
+
+DATA_SETS = {
+    VOC: DataSet(
+        "photos with Pascal VOC's classes",
+        "Apache-2.0 for the weights and the code. The photos and label maps they were trained on belong to their makers "
+        "and were published for research, so check before commercial use.",
+        "Knows the twenty Pascal VOC classes and nothing else. Scored on 225 photos with many pixels of only seven "
+        "classes. Not for decisions about people.",
+    ),
+    CAMVID: DataSet(
+        "street photos of CamVid",
+        "CC BY-NC 4.0 for the weights: one redistribution of CamVid, whose photos and label maps they were trained on, is "
+        "under that licence, so not for commercial use. Apache-2.0 for the code.",
+        "Knows CamVid's eleven classes and calls everything by one of them, indoors and in the country too. All its "
+        "photos were taken from one car in Cambridge, by day and at dusk. Not for driving, nor for decisions about people.",
+    ),
+}
+PUBLISHED = {
+    "summary": "Published by Google with the Coral test data; ImageNet, 118,000 COCO photos and Pascal VOC 2012",
+    "data": {"ImageNet": None, "COCO 2017": 118_000, "Pascal VOC 2012 (train with SBD)": None},
+    "start": "deeplabv3_mnv2_pascal_quant.tflite",
+    "commands": ["python -m tools.weights.convert_google deeplabv3_mnv2_pascal_quant.tflite"],
+    "note": "These are the 8-bit weights of quantisation-aware training, multiplied by their scales.",
+}
+"""What is known of the network that was not trained here."""
+OF_HELD_OUT = "of the same recipe without these photos, which the bundled weights have learned from too"
+"""Whose scores those are that were not measured of the bundled weights."""
+
+
+def measure(card: registry.Card, folder: SegmentationFolder, split: str, held_out: Path | None) -> dict[str, Any]:
+    """Scores of the bundled weights, or of ``held_out``, in float32, at the working size at which they are loaded."""
+    network, card = load_network(card.name, held_out or registry.WEIGHTS / f"{card.name}.safetensors")
+    segmenter = Segmenter(network, card, "cpu", "float32")
+    scores = evaluate(lambda photo: segmenter(photo).labels, folder, len(card.classes))
+    iou = {
+        name: None if value is None else round(value, 4) for name, value in zip(card.classes, scores.iou, strict=True)
+    }
+    return {
+        "data": f"{folder.name}/{split}",
+        "images": len(folder),
+        "working_size": card.working_size,
+        "precision": "float32",
+        **({"of": OF_HELD_OUT} if held_out else {}),
+        **{name: round(value, 4) for name, value in scores.measures(card.classes).items()},
+        "iou": iou,
+        "pixels": dict(zip(card.classes, scores.pixels, strict=True)),
+    }
+
+
+def facts(card: registry.Card, folder: SegmentationFolder, split: str, held_out: Path | None = None) -> dict[str, Any]:
+    """The whole card of one network."""
+    file = registry.WEIGHTS / f"{card.name}.safetensors"
+    cost = network_cost(card.name)
+    return {
+        "name": card.name,
+        "file": file.name,
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "macs_at": "{} x {} pixels".format(*counted_at(card.name)),
+        "training": training(card),
+        "scores": measure(card, folder, split, held_out),
+        "licence": DATA_SETS[card.class_list].licence,
+        "limits": DATA_SETS[card.class_list].limits,
+    }
+
+
+def training(card: registry.Card) -> dict[str, Any]:
+    """What the logs of the run, and of the run it started from, say."""
+    if card.name.endswith("_google"):
+        return PUBLISHED
+    if card.name in registry.COMPACT:
+        return trained_together(card.name)
+    log = json.loads((registry.WEIGHTS / f"{card.name}.log.json").read_text(encoding="utf-8"))
+    logs = [log]
+    while logs[0]["start"].endswith(".safetensors"):
+        before = registry.WEIGHTS / Path(logs[0]["start"]).with_suffix(".log.json")
+        logs.insert(0, json.loads(before.read_text(encoding="utf-8")))
+    start = logs[0]["start"]
+    origin = start.replace("random", "random weights")
+    if start.startswith("ImageNet"):
+        origin = "ImageNet weights of the backbone"
+    photos = f"{sum(log['data'].values()):,} {DATA_SETS[card.class_list].photos}"
+    crops = sum(entry["history"][-1]["step"] * entry["recipe"]["batch"] for entry in logs)
+    return {
+        "summary": f"{photos}, {crops:,} crops in all, from {origin}",
+        "data": log["data"],
+        "crops": crops,
+        "start": start,
+        "commands": [command(entry) for entry in logs],
+        "note": log.get("note"),
+        "recipe": log["recipe"],
+        "history": log["history"],
+    }
+
+
+def trained_together(name: str) -> dict[str, Any]:
+    """What the log of the compact zoo's runs says of one of its networks."""
+    log = json.loads((registry.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
+    crops = sum(run["steps"] * run["recipe"]["batch"] for run in log["runs"])
+    data = photos_of(log["runs"])
+    handed_over = log["handed_over"] if name in log["handed_over"]["networks"] else None
+    if handed_over:
+        crops += handed_over["crops"]
+        data |= handed_over["data"]
+    return {
+        "summary": f"{sum(data.values()):,} {DATA_SETS[VOC].photos}, {crops:,} crops in all, from Google's published DeepLab v3",
+        "data": data,
+        "crops": crops,
+        "start": log["runs"][0]["start"],
+        "commands": [
+            *(run["command"] for run in log["runs"]),
+            log["command"],
+            *([handed_over["command"]] if handed_over else []),
+        ],
+        "note": log["note"],
+        "recipe": log["runs"][-1]["recipe"],
+    }
+
+
+def photos_of(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many photos of each folder runs of ``tools.weights.train_zoo`` took together: of one without labels, each every so many."""
+    taken: dict[str, set[int]] = {}
+    for run in runs:
+        options = options_of(shlex.split(run["command"].partition("tools.weights.train_zoo")[2]))
+        steps = {folder.name: options.every for folder in options.unlabelled}
+        for name, count in run["data"].items():
+            step = steps.get(name, 1)
+            taken.setdefault(name, set()).update(range(0, count * step, step))
+    return {name: len(photos) for name, photos in taken.items()}
+
+
+def command(log: dict[str, Any]) -> str:
+    """What was typed to make the run that ``log`` is of."""
+    start = f" --start {log['start']}" if log["start"].endswith(".safetensors") else ""
+    out = log["out"]
+    changed = {name: value for name, value in log["recipe"].items() if value != getattr(Recipe, name)}
+    settings = "".join(f" --set {name}={value}" for name, value in changed.items())
+    return f"python -m segmodels train {' '.join(log['data'])} --model {log['model']} --out {out}{start}{settings}"
+
+
+def markdown(card: registry.Card, measured: dict[str, Any]) -> str:
+    """The card for people."""
+    scores, trained = measured["scores"], measured["training"]
+    rows = "\n".join(
+        f"| {name} | {'-' if value is None else f'{value:.3f}'} | {scores['pixels'][name]:,} |"
+        for name, value in scores["iou"].items()
+    )
+    recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in trained.get("recipe", {}).items())
+    plot = f"![Loss and validation scores over the run]({card.name}.png)" if "history" in trained else ""
+    crops = f": {trained['crops']:,} crops" if "crops" in trained else ""
+    commands = "\n".join(trained["commands"])
+    data = ", ".join(name if count is None else f"{name} {count:,} photos" for name, count in trained["data"].items())
+    return f"""# {card.title}: `{card.name}`
+
+{card.summary}
+
+| | |
+|---|---|
+| File | `{measured["file"]}`, {measured["bytes"] / 1e6:.1f} MB, half precision, SHA-256 `{measured["sha256"]}` |
+| Parameters | {measured["parameters"]:,} |
+| Multiply-accumulates | {measured["macs"] / 1e9:.2f} G at {measured["macs_at"]} |
+| Trained on | {data}{crops} |
+| Started from | {trained["start"]} |
+| Settings | {recipe or "those of the published network"} |
+| Atrous rate, output stride | {card.atrous_rate or "none"}, {card.output_stride} |
+
+Made by
+
+```
+{commands}
+```
+{f"{chr(10)}{trained['note']}{chr(10)}" if trained["note"] else ""}
+{plot}
+
+## Scores
+On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}){_whose(scores)}:
+{_seven(scores)}mIoU {scores["miou"]:.3f},
+pixel accuracy {scores["pixel_accuracy"]:.3f}.
+A class with few pixels there has a score that says little.
+
+| class | IoU | pixels |
+|---|---|---|
+{rows}
+
+## Licence
+{measured["licence"]}
+
+## Limits
+{measured["limits"]}
+"""
+
+
+def _whose(scores: dict[str, Any]) -> str:
+    return f", {scores['of']}" if "of" in scores else ""
+
+
+def _seven(scores: dict[str, Any]) -> str:
+    """The mean over the classes with enough pixels, and which those are; nothing where the classes are others."""
+    if "miou7" not in scores:
+        return ""
+    classes = ", ".join(VOC_CLASSES[index] for index in SCORED_CLASSES)
+    return f"mIoU-7 **{scores['miou7']:.3f}** ({classes}), "
+
+
+def table() -> str:
+    """The README's table of all networks."""
+    lines = [
+        "| network | mIoU-7 | mIoU | pixel accuracy | parameters | MACs | file |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in registry.list_models():
+        card, cost = registry.card(name), network_cost(name)
+        measured = card.measured
+        scores = measured.get("scores", {})
+        mark = " ¹" if card.source == "published" else "" if card.class_list == VOC else " ²"
+        columns = [f"{scores[key]:.3f}{mark}" if key in scores else "-" for key in ("miou7", "miou", "pixel_accuracy")]
+        size = "-"
+        if card.source == "bundled":
+            size = f"[{measured['bytes'] / 1e6:.1f} MB](assets/weights/{name}.md)"
+        elif card.source == "published":
+            size = f"{measured['megabytes']:.0f} MB, fetched"
+        row = [f"`{name}` ({card.title})", *columns, f"{cost.parameters / 1e6:.2f} M", f"{cost.macs / 1e9:.1f} G", size]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, "", TORCHVISIONS, *_other_classes()])
+
+
+def _other_classes() -> list[str]:
+    """The footnote on scores over other classes than Pascal VOC's, where there are such."""
+    scored = {
+        card.class_list: card.measured["scores"] | {"licence": card.measured["licence"]}
+        for card in map(registry.card, registry.bundled_models())
+        if card.class_list != VOC
+    }
+    return [
+        f"\n² Over the {len(classes.names)} classes of {scores['data']} ({scores['images']} photos, working size "
+        f"{scores['working_size']}{_whose(scores)}): not comparable with the columns' other numbers. {scores['licence']}"
+        for classes, scores in scored.items()
+    ]
+
+
+def update_readme() -> None:
+    """Put the table between its marks."""
+    before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    README.write_text(f"{before}{MARKS[0]}\n{table()}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=list(registry.CARDS), help="measure these alone")
+    parser.add_argument("--held-out", type=Path, metavar="FILE", help="score this in place of the one of --only")
+    arguments = parser.parse_args()
+    if arguments.held_out and len(arguments.only) != 1:
+        parser.error("--held-out is about one network: name it with --only")
+    folders = {folder_classes(root): SegmentationFolder(root, arguments.split) for root in arguments.data}
+    for name, card in registry.CARDS.items():
+        if name not in arguments.only or not (registry.WEIGHTS / f"{name}.safetensors").exists():
+            continue
+        if card.class_list not in folders:
+            print(f"{name}: left as it is, since no folder has its classes")
+            continue
+        measured = facts(card, folders[card.class_list], arguments.split, arguments.held_out)
+        (registry.WEIGHTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        (registry.WEIGHTS / f"{name}.md").write_text(markdown(card, measured), encoding="utf-8")
+        scores = measured["scores"]
+        print(f"{name}: mIoU {scores['miou']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f}")
+    registry._measured.cache_clear()
+    update_readme()
+
+
+if __name__ == "__main__":
+    main()
