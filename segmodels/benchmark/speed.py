@@ -26,7 +26,8 @@ from ..inference.loading import load
 from ..inference.result import Features
 from ..inference.segmenter import Segmenter
 from ..insight.cost import count
-from ..kernels.precision import best_precision
+from ..kernels import openmp
+from ..kernels.precision import choose_precision
 from ..models import registry
 from ..models import torchvision as published
 from .tables import Row
@@ -80,12 +81,15 @@ def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], N
 
 def machine() -> Row:
     """The processor and what it can do: the rate of a product of two 2048 x 2048 matrices, in GFLOP/s."""
+    choice = choose_precision(torch.device("cpu"))
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "precision": best_precision(torch.device("cpu")),
+        "precision": choice.precision,
+        "reason": choice.reason,
+        "waiting": openmp.waiting(),
         "gflops": {name: matrix_rate(name) for name in ("float32", "bfloat16")},
     }
 

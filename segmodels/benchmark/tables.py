@@ -15,7 +15,8 @@ def _about(facts: Row) -> str:
     rates = ", ".join(f"{rate:,.0f} GFLOP/s in {name}" for name, rate in facts["gflops"].items())
     return (
         f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}; "
-        f"2048 x 2048 matrix product: {rates}."
+        f"2048 x 2048 matrix product: {rates}. Precision: {facts['precision']}, since {facts['reason']}. "
+        f"Threads wait with {facts['waiting']}."
     )
 
 
