@@ -28,7 +28,7 @@ malloc.limit_arenas()
 uploads.use_own_folder()
 try:
     for file in own_weights():
-        registry.offer(card_from_file(file))
+        registry.register(card_from_file(file))
 except (ValueError, OSError) as error:
     sys.exit(f"app.py: {error}")
 demo = build()

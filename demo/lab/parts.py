@@ -107,7 +107,7 @@ def _choices(model: str) -> dict[str, Any]:
 
 def _parts(card: Card) -> dict[str, Part]:
     """The parts of a network, read off it without its weights."""
-    return parts(registry.skeleton(card.name))
+    return parts(registry.build_meta(card.name))
 
 
 def title(card: Card, name: str) -> str:
@@ -158,7 +158,7 @@ def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int,
 
     def make() -> Labels:
         features = _features(path, card)
-        logits = memory.segmenter(card.name).logits(features, off=off)
+        logits = memory.segmenter(card.name).logits(features, disabled=off)
         return label_map(logits, (size[1], size[0]), aligned_size=features.aligned_size)
 
     return _labels.get((path, card.name, frozenset(off), size), make)
@@ -172,8 +172,8 @@ def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, L
     """What an FCN says on the way: ``{"FCN-32s": ..., "FCN-16s": ...}``; empty for other networks."""
     segmenter = memory.segmenter(card.name)
     features = _features(path, card)
-    maps = segmenter.maps(features)
-    with segmenter.turn() as network, torch.inference_mode():
+    maps = segmenter.feature_maps(features)
+    with segmenter.exclusive() as network, torch.inference_mode():
         if not isinstance(network, FCN):
             return {}
         found = network.decoder.all_strides(maps)

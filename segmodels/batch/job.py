@@ -84,11 +84,11 @@ class Outcome:
     problem: str | None = None
 
 
-class Taken(ValueError):
+class ForeignFileError(ValueError):
     """A picture would overwrite a file that is not one of ours; the message says which."""
 
 
-class Maker:
+class PhotoWriter:
     """A job with its Segmenter: knows what pictures of a photo would be made from, and makes them."""
 
     def __init__(self, job: Job, segmenter: Segmenter) -> None:
@@ -109,12 +109,12 @@ class Maker:
         stamp = path.stat()
         return {"photo": [str(path.absolute()), stamp.st_size, stamp.st_mtime_ns], **self._settings}
 
-    def done_before(self, path: Path) -> Report | None:
+    def earlier_report(self, path: Path) -> Report | None:
         """The report of an earlier run, if all pictures are there and were made from the same."""
         if self.job.force:
             return None
         with suppress(OSError):
-            records = [record_of(file) for file in self.job.files(path).values()]
+            records = [read_record(file) for file in self.job.files(path).values()]
             identity = self.identity(path)
             if all(record is not None and record["identity"] == identity for record in records):
                 return self.job.with_path(records[0]["report"], path) if records[0] else None
@@ -126,7 +126,7 @@ class Maker:
         ``identity`` is the photo's as it was before it was read.
 
         Raises:
-            Taken: if a file of such a name is somebody's own.
+            ForeignFileError: if a file of such a name is somebody's own.
         """
         report = self.job.with_path(result.report(), path)
         report["notes"] += photo.notes
@@ -156,7 +156,7 @@ def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str
             drawn.savefig(file, format="png", metadata={RECORD: record})
 
 
-def record_of(file: Path) -> dict[str, Any] | None:
+def read_record(file: Path) -> dict[str, Any] | None:
     """How a picture was made; None if there is none, or it was not made here."""
     try:
         with Image.open(file, formats=["PNG"]) as picture:
@@ -170,17 +170,19 @@ def record_of(file: Path) -> dict[str, Any] | None:
 
 def is_result(file: Path) -> bool:
     """Whether a file is a picture that was made here."""
-    return file.stem.endswith(tuple(f"_{name}" for name in PICTURES)) and record_of(file) is not None
+    return file.stem.endswith(tuple(f"_{name}" for name in PICTURES)) and read_record(file) is not None
 
 
 def check_free(files: Iterable[Path]) -> None:
-    """Raise Taken for the first of ``files`` that is there, and not a picture that was made here."""
+    """Raise ForeignFileError for the first of ``files`` that is there, and not a picture that was made here."""
     for file in files:
-        if os.path.lexists(file) and record_of(file) is None:
-            raise Taken(f"{file} is there already and was not made here, so it is left alone: choose another folder")
+        if os.path.lexists(file) and read_record(file) is None:
+            raise ForeignFileError(
+                f"{file} is there already and was not made here, so it is left alone: choose another folder"
+            )
 
 
-def sweep(out: Path) -> None:
+def delete_partial(out: Path) -> None:
     """Delete what runs left that were killed while they wrote, a day ago or longer."""
     for folder in out.glob(f"{PARTIAL}*"):
         with suppress(OSError):

@@ -198,7 +198,7 @@ def share_of_peak(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
     macs = count(registry.build(segmenter.card.name), *pixels.shape[-2:]).macs
 
     def run() -> None:
-        with segmenter.turn() as network, torch.inference_mode():
+        with segmenter.exclusive() as network, torch.inference_mode():
             network.decode(network.encode(pixels))
 
     run()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import add_model, choose, loaded
+from .options import add_model, load_segmenter, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ..training.evaluate import evaluate
 
     folder = SegmentationFolder(arguments.data, arguments.split)
-    choose(arguments)
-    segmenter, settings = loaded(arguments)
+    resolve_model(arguments)
+    segmenter, settings = load_segmenter(arguments)
     if folder.class_list.names != segmenter.card.classes:
         known, given = (_some(names) for names in (segmenter.card.classes, folder.class_list.names))
         raise ValueError(f"these weights know {known}; {folder.root} has {given} (in classes.txt, else Pascal VOC's)")

@@ -45,7 +45,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
     )
 
 
-def choose(arguments: argparse.Namespace) -> None:
+def resolve_model(arguments: argparse.Namespace) -> None:
     """Where a weights file stands for its network, name both.
 
     Raises:
@@ -55,7 +55,7 @@ def choose(arguments: argparse.Namespace) -> None:
     arguments.model, arguments.weights = resolve_name(arguments.model, arguments.weights)
 
 
-def loaded(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
+def load_segmenter(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
     """The network and its settings, which are checked first: weights may have to be fetched."""
     settings = checked_settings(arguments)
     return load(arguments.model, arguments.weights, arguments.device, arguments.precision), settings

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..batch.job import PICTURES, Job, Outcome, sweep
+from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
-from .options import add_model, checked_settings, choose
+from .options import add_model, checked_settings, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -51,7 +51,7 @@ def pictures(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
-    choose(arguments)
+    resolve_model(arguments)
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
     arguments.out.mkdir(parents=True, exist_ok=True)
-    sweep(arguments.out)
+    delete_partial(arguments.out)
     outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
     _tell(outcomes, len(photos), arguments.json)
 

@@ -17,7 +17,7 @@ MANY_BORDER_PIXELS = 0.25
 """The part of a strip from which on interpolating all of it is faster than picking out the pixels along borders."""
 
 
-def best_cells(logits: Tensor) -> Tensor:
+def argmax_classes(logits: Tensor) -> Tensor:
     """The (h, w) index of the best class of every cell of (C, h, w) logits. Much faster than ``argmax``, and the same."""
     return logits.max(0).indices
 
@@ -36,11 +36,11 @@ def label_map(
     wins there too, since interpolation is a weighted mean, so only pixels along borders are interpolated. It is done in
     strips, so that memory does not grow with the number of classes times the size of the photo.
 
-    ``winners`` are the ``best_cells``, if they are known already. ``aligned_size`` is the size at which the network saw the
+    ``winners`` are the ``argmax_classes``, if they are known already. ``aligned_size`` is the size at which the network saw the
     photo, where ``align_corners`` is set; without it they lie in the middle of what they cover.
     """
     logits = logits.cpu()  # a few megabytes, whatever the photo's size
-    winners = best_cells(logits) if winners is None else winners.cpu()
+    winners = argmax_classes(logits) if winners is None else winners.cpu()
     present = torch.bincount(winners.ravel(), minlength=len(logits)).nonzero().ravel()
     if len(present) == 1:
         return np.full(size, present.item(), dtype=np.uint8)
@@ -104,7 +104,7 @@ def _between(logits: Tensor, size: tuple[int, int], aligned_size: Size | None) -
     return _Between.cells(logits.shape[1], size[0], seen[0]), _Between.cells(logits.shape[2], size[1], seen[1])
 
 
-def spread(logits: Tensor, size: tuple[int, int], aligned_size: Size | None = None) -> Tensor:
+def upsample_logits(logits: Tensor, size: tuple[int, int], aligned_size: Size | None = None) -> Tensor:
     """(C, h, w) logits interpolated to a photo of ``size`` (height, width), just as ``label_map`` does: (C, height, width)."""
     rows, columns = _between(logits, size, aligned_size)
     down = torch.lerp(logits[:, rows.first], logits[:, rows.second], rows.share[:, None])
@@ -136,7 +136,7 @@ def _best_at(pixels: Tensor, down: Tensor, columns: _Between) -> Tensor:
 def mean_confidence(logits: Tensor, classes: Sequence[str], winners: Tensor | None = None) -> dict[str, float]:
     """The mean softmax probability of each class over the cells of (C, h, w) logits where it wins, surest first."""
     probability = logits.softmax(0).amax(0).ravel()
-    winner = (best_cells(logits) if winners is None else winners).ravel()
+    winner = (argmax_classes(logits) if winners is None else winners).ravel()
     cells = torch.bincount(winner, minlength=len(classes))
     sums = torch.zeros(len(classes), device=logits.device).index_add_(0, winner, probability)
     found = {classes[index]: float(sums[index] / cells[index]) for index in cells.nonzero().ravel().tolist()}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..kernels.fused import Products
+from ..kernels.fused import ProductCache
 from ..labels import ClassList
 from .label_map import Size
 from .photo import as_photo
@@ -34,7 +34,7 @@ class Features:
     """The hash of the backbone's weights: only a decoder that goes with it can read the maps."""
     align_corners: bool = False
     """Where the cells of the maps, and of the logits made of them, lie."""
-    products: Products = field(default_factory=Products, init=False, repr=False, compare=False)
+    products: ProductCache = field(default_factory=ProductCache, init=False, repr=False, compare=False)
     """What a decoder has made of the maps and will need again at another rate."""
 
     @property

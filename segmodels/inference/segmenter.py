@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from ..checkpoints.metadata import backbone_hash
 from ..kernels.device import best_device, synchronise
-from ..kernels.fused import remembering
+from ..kernels.fused import caching_products
 from ..kernels.precision import best_precision, optimise
 from ..models.ablation import disabled_parts
 from ..models.base import SegmentationNetwork, configure
 from ..models.registry import Card
 from . import certainty
-from .label_map import best_cells, label_map, mean_confidence
+from .label_map import argmax_classes, label_map, mean_confidence
 from .photo import as_photo
 from .result import Features, Segmentation
 from .settings import check_settings
@@ -35,7 +35,7 @@ class Segmenter:
 
     ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep the
     features and decode again. One Segmenter may be used from several threads; they take turns. It has a network of its
-    own, a copy of the one it is given, which nobody else reaches but in a ``turn``.
+    own, a copy of the one it is given, which others reach through ``exclusive`` alone.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Segmenter:
         self.precision = precision or best_precision(self.device)
         self._backbone = backbone_hash(network.state_dict())
         self._network = optimise(network, self.device, self.precision)
-        self._turns = Turns()
+        self._lock = ExclusiveLock()
 
     def _share(self, base: "Segmenter", decoder: nn.Module, card: Card) -> None:
         """Be ``base`` with another decoder, which is on its device and in its precision: one backbone, one turn."""
         self.card = card
         self.device, self.precision = base.device, base.precision
-        self._backbone, self._turns = base._backbone, base._turns
+        self._backbone, self._lock = base._backbone, base._lock
         self._network = SegmentationNetwork(base._network.backbone, decoder)
 
     @property
@@ -123,7 +123,7 @@ class Segmenter:
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
         pixels = self.pixels(image, working_size)
-        with self.turn(output_stride=output_stride) as network, torch.inference_mode():
+        with self.exclusive(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
             maps = network.encode(pixels)
             synchronise(self.device)
@@ -135,7 +135,7 @@ class Segmenter:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
-        return self._here(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
+        return self._to_device(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
@@ -159,7 +159,7 @@ class Segmenter:
         logits, milliseconds = self._scores(features, rate)
         started = time.perf_counter()
         width, height = size or features.photo_size
-        winners = best_cells(logits)
+        winners = argmax_classes(logits)
         labels = label_map(logits, (height, width), winners, features.aligned_size)
         confidence = mean_confidence(logits, self.card.classes, winners)
         resizing = 1000 * (time.perf_counter() - started)
@@ -178,35 +178,35 @@ class Segmenter:
             probabilities=self._probabilities(logits, features) if probabilities else None,
         )
 
-    def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
+    def logits(self, features: Features, atrous_rate: int | None = None, disabled: Collection[str] = ()) -> Tensor:
         """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
 
-        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
+        ``disabled`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
 
         Raises:
             ValueError: also for a name that is no part of the network.
         """
-        return self._scores(features, self._rate(features, atrous_rate), off)[0]
+        return self._scores(features, self._rate(features, atrous_rate), disabled)[0]
 
     @contextmanager
-    def turn(
-        self, atrous_rate: int | None = None, output_stride: int | None = None, off: Collection[str] = ()
+    def exclusive(
+        self, atrous_rate: int | None = None, output_stride: int | None = None, disabled: Collection[str] = ()
     ) -> Iterator[SegmentationNetwork]:
-        """The network for oneself, at these settings and without the parts ``off``; all others wait meanwhile.
+        """The network for this thread alone, at these settings and without the parts ``disabled``; all others wait meanwhile.
 
         This is the only way to the network, for the methods here too. What is handed out must not be used, nor anything
-        of it, when the turn is over. Features go in as ``maps`` gives them. Arguments and errors as in ``logits``.
+        of it, after the ``with`` block. Features go in as ``feature_maps`` gives them. Arguments and errors as in ``logits``.
 
         Raises:
-            RuntimeError: for a turn inside a turn of the same thread, which would wait for itself.
+            RuntimeError: if this thread holds the network already: it would wait for itself.
         """
         settings = check_settings(self.card, atrous_rate, output_stride)
-        with self._turns.taken():
+        with self._lock.held():
             configure(self._network, settings.atrous_rate, settings.output_stride)
-            with disabled_parts(self._network, off):
+            with disabled_parts(self._network, disabled):
                 yield self._network
 
-    def maps(self, features: Features) -> list[Tensor]:
+    def feature_maps(self, features: Features) -> list[Tensor]:
         """The maps of ``features`` as the network takes them: on its device and in its precision.
 
         Raises:
@@ -221,7 +221,7 @@ class Segmenter:
                 f"these features end at stride {features.output_stride}, and {self.card.name} decodes those at "
                 f"{self.card.output_stride}: encode the photo at {self.card.output_stride}"
             )
-        return [self._here(map_) for map_ in features.maps]
+        return [self._to_device(map_) for map_ in features.maps]
 
     @property
     def nbytes(self) -> int:
@@ -232,11 +232,15 @@ class Segmenter:
         stride = features.output_stride if self.card.chooses_stride else None
         return check_settings(self.card, atrous_rate, stride).atrous_rate
 
-    def _scores(self, features: Features, rate: int | None, off: Collection[str] = ()) -> tuple[Tensor, float]:
+    def _scores(self, features: Features, rate: int | None, disabled: Collection[str] = ()) -> tuple[Tensor, float]:
         """The logits in float32 and in the processor's memory, and how many milliseconds they took."""
-        maps = self.maps(features)
+        maps = self.feature_maps(features)
         stride = features.output_stride if self.card.chooses_stride else None
-        with remembering(features.products), self.turn(rate, stride, off) as network, torch.inference_mode():
+        with (
+            caching_products(features.products),
+            self.exclusive(rate, stride, disabled) as network,
+            torch.inference_mode(),
+        ):
             started = time.perf_counter()
             logits = network.decode(maps)[0].contiguous().float().cpu()
             return logits, 1000 * (time.perf_counter() - started)
@@ -245,7 +249,7 @@ class Segmenter:
         width, height = features.working_size
         return certainty.probabilities(logits, (height, width), features.aligned_size).numpy()
 
-    def _here(self, tensor: Tensor) -> Tensor:
+    def _to_device(self, tensor: Tensor) -> Tensor:
         """On the network's device and in its precision: the one way in. The way out is in ``_scores``."""
         return tensor.to(self.device, self.dtype)
 
@@ -276,19 +280,19 @@ class Segmenter:
         return (f"{sentence}, so the mask may be poorer.",)
 
 
-class Turns:
-    """One thread at a time."""
+class ExclusiveLock:
+    """A lock that refuses a thread that holds it already, instead of waiting for ever."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holder: int | None = None
-        """The thread whose turn it is."""
+        """The thread that holds it."""
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for the turn, and have it inside. Raises RuntimeError where a thread would wait for itself."""
+    def held(self) -> Iterator[None]:
+        """Hold the lock inside. Raises RuntimeError where a thread would wait for itself."""
         if self._holder == threading.get_ident():
-            raise RuntimeError("it is this thread's turn already: a turn must end before the next begins")
+            raise RuntimeError("this thread already holds the network: leave its `with` block before you ask again")
         with self._lock:
             self._holder = threading.get_ident()
             try:

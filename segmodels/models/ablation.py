@@ -28,7 +28,7 @@ class Part:
     """As in the papers; ``r`` stands for the atrous rate that is set."""
     zeroed: str
     """What becomes zero while it is off: a phrase."""
-    switch_off: Callable[[], Any]
+    disable: Callable[[], Any]
     """Puts the hook on the network that zeroes it, and returns the hook's handle."""
 
 
@@ -76,7 +76,7 @@ def disabled_parts(network: SegmentationNetwork, names: Collection[str]) -> Iter
                 raise ValueError(
                     f"there is no part called {str(name)[:40]!r} here; there are: {', '.join(known) or 'none'}"
                 )
-            hooks.enter_context(known[name].switch_off())
+            hooks.enter_context(known[name].disable())
         yield
 
 

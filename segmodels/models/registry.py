@@ -371,16 +371,13 @@ def bundled_models() -> list[str]:
 
 COMPACT = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
 
-SUCCESSORS = {name.replace("mobilenetv2", "lite0"): name for name in COMPACT}
-"""Names of earlier networks, and what stands in their place."""
-
 
 def compact_models() -> list[str]:
     """The compact zoo: the bundled networks on one backbone and from one start, so that what differs is the decoder."""
     return [name for name in COMPACT if CARDS[name].source == "bundled"]
 
 
-def offer(card: Card) -> None:
+def register(card: Card) -> None:
     """List ``card``, of weights of one's own, with the networks of the zoo, until the process ends.
 
     Raises:
@@ -395,13 +392,11 @@ def card(name: str) -> Card:
     """What is known of the network called ``name``.
 
     Raises:
-        ValueError: for an unknown name, with the near ones, or that of an earlier network, with its successor.
+        ValueError: for an unknown name, with the near ones.
     """
     try:
         return CARDS[name]
     except (KeyError, TypeError):
-        if str(name) in SUCCESSORS:
-            raise ValueError(f"{name} was replaced by {SUCCESSORS[name]}") from None
         near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or list_models()
         raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
 
@@ -418,7 +413,7 @@ def build(name: str, num_classes: int | None = None) -> SegmentationNetwork:
     return found.builder(len(found.classes) if num_classes is None else num_classes)
 
 
-def skeleton(name: str) -> SegmentationNetwork:
+def build_meta(name: str) -> SegmentationNetwork:
     """The network called ``name`` for its own classes, in eval mode and without numbers: on torch's meta device.
 
     Raises:

@@ -18,7 +18,7 @@ SIDE = 256
 
 
 @dataclass(frozen=True)
-class Maps:
+class BackboneMaps:
     """What a backbone hands out, from fine to coarse, without any dilation."""
 
     channels: tuple[int, ...]
@@ -31,12 +31,12 @@ class Maps:
 
 
 @lru_cache(maxsize=64)
-def maps_of(base: Card) -> Maps:
+def backbone_maps(base: Card) -> BackboneMaps:
     """The maps of the backbone of ``base``, found out without its weights."""
     with torch.device("meta"):
         backbone = _undilated(base, 2).backbone
         maps = backbone(torch.empty(1, 3, SIDE, SIDE))
-    return Maps(backbone.out_channels, tuple(SIDE // map_.shape[-1] for map_ in maps), backbone.align_corners)
+    return BackboneMaps(backbone.out_channels, tuple(SIDE // map_.shape[-1] for map_ in maps), backbone.align_corners)
 
 
 def taught_card(base: Card, class_list: ClassList, strides: Sequence[int]) -> Card:
@@ -45,7 +45,7 @@ def taught_card(base: Card, class_list: ClassList, strides: Sequence[int]) -> Ca
     Raises:
         ValueError: for strides that the backbone does not have.
     """
-    maps = maps_of(base)
+    maps = backbone_maps(base)
     with torch.device("meta"):
         maps.layers(strides, 2)
     network = base.network or base.name
@@ -68,7 +68,7 @@ def taught_card(base: Card, class_list: ClassList, strides: Sequence[int]) -> Ca
 
 def build_taught(base: Card, strides: tuple[int, ...], num_classes: int) -> SegmentationNetwork:
     """The bare network: the backbone of ``base`` and score layers at ``strides``, with random weights."""
-    return SegmentationNetwork(_undilated(base, num_classes).backbone, maps_of(base).layers(strides, num_classes))
+    return SegmentationNetwork(_undilated(base, num_classes).backbone, backbone_maps(base).layers(strides, num_classes))
 
 
 def _undilated(base: Card, num_classes: int) -> SegmentationNetwork:

@@ -163,10 +163,10 @@ def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Se
     photo = torch.randint(0, 256, (70, 101, 3), dtype=torch.uint8).numpy()
     seen = segmenter.encode(photo, working_size=128)
     for part in [*BRANCHES, "low-level path"]:
-        with segmenter.turn() as network, torch.inference_mode():
+        with segmenter.exclusive() as network, torch.inference_mode():
             expected = deafened(network, part).decode(list(seen.maps))[0]
-        torch.testing.assert_close(segmenter.logits(seen, off=[part]), expected, rtol=1e-4, atol=1e-4)
-    with segmenter.turn() as network, torch.inference_mode():
+        torch.testing.assert_close(segmenter.logits(seen, disabled=[part]), expected, rtol=1e-4, atol=1e-4)
+    with segmenter.exclusive() as network, torch.inference_mode():
         full = network.decode(list(seen.maps))[0]
     assert (segmenter.logits(seen).argmax(0) == full.argmax(0)).all()
 
@@ -174,7 +174,7 @@ def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Se
 def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
     seen = segmenter.encode(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
     with pytest.raises(ValueError, match="no part called 'skip 8'"):
-        segmenter.logits(seen, off=["skip 8"])
+        segmenter.logits(seen, disabled=["skip 8"])
 
 
 def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
@@ -182,7 +182,7 @@ def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
     usual = memory.segmenter(card.name)
     seen = usual.encode(read_photo(CAT).image)
     for off in ([], ["1x1"], ["low-level path", "rate r"]):
-        logits = usual.logits(seen, off=off)
+        logits = usual.logits(seen, disabled=off)
         expected = label_map(logits, (300, 451), aligned_size=seen.aligned_size)
         assert (page.labels_without(CAT, card, off, (451, 300)) == expected).all()
 
@@ -199,7 +199,7 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
     path, card = str(EXAMPLES / "astronaut.jpg"), registry.card("fcn_mobilenetv2")
     found = page.fcn_predictions(path, card, (512, 512))
     assert list(found) == ["FCN-16s", "FCN-8s"]
-    with segmenter.turn() as network:
+    with segmenter.exclusive() as network:
         decoder: Any = network.decoder
     for strides in ((16, 8), (16,)):
         decoder.strides, decoder.levels = strides, decoder.levels[: len(strides)]

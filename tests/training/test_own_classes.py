@@ -283,24 +283,24 @@ def test_the_zoos_weights_are_kept_but_for_the_last_layer(data: Path) -> None:
 
 def test_the_page_can_offer_it_beside_the_bundled_ones(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "CARDS", dict(registry.CARDS))
-    registry.offer(card_from_file(mine))
+    registry.register(card_from_file(mine))
     assert "mine" in registry.bundled_models()
     assert "mine" in segmodels.trained_models()
     assert "mine" not in registry.compact_models()
     assert segmodels.load("mine").card.classes == ("background", "disc", "box")
     with pytest.raises(ValueError, match="already"):
-        registry.offer(card_from_file(mine))
+        registry.register(card_from_file(mine))
 
 
 def test_the_lab_takes_label_maps_of_its_own_classes_alone(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "CARDS", dict(registry.CARDS))
-    registry.offer(card_from_file(mine))
+    registry.register(card_from_file(mine))
     photo = EXAMPLES / "cat.jpg"
     truth = Image.new("L", Image.open(photo).size, 7)
     truth.save(tmp_path / "truth.png")
-    names = list(parts(registry.skeleton("mine")))
+    names = list(parts(registry.build_meta("mine")))
     said = lab.show({"path": str(photo)}, "mine", names, {"path": str(tmp_path / "truth.png")})
     assert "classes go from 0 to 2" in said
 
