@@ -11,17 +11,25 @@ from gradio.routes import App
 from starlette.middleware import Middleware
 
 from .anatomy.tab import anatomy_tab
+from .components.url_state import follow, link_bar
 from .lab import lab_tab
 from .lessons import Ways, lessons_tab
-from .links import follow, link_bar
-from .segment_tab import segment_tab
-from .server import memory, uploads
+from .segment.tab import segment_tab
+from .server import cache, uploads
 from .server.answers import Answers
-from .server.door import MAX_UPLOAD, Doorkeeper
-from .server.guard import GuardedBlocks, Sessions, check_gradio
+from .server.checked_blocks import CheckedBlocks, Sessions, check_gradio
+from .server.route_filter import MAX_UPLOAD, RouteFilter
 
-SCRIPTS = ("drawing.js", "questions.js", "photo_input.js", "camera.js", "address.js", "controls.js")
-"""All that runs in the browser."""
+SCRIPTS = (
+    "photo_overlay/photo_overlay.js",
+    "viewer/questions.js",
+    "viewer/photo_input.js",
+    "viewer/camera.js",
+    "url_state/url_state.js",
+    "gradio_fixes.js",
+)
+"""The scripts of the page's head, in ``components``, in the order in which they need each other."""
+STYLES = ("style.css", "study.css", "components/brush/brush.css")
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
@@ -38,7 +46,7 @@ def build() -> gr.Blocks:
     """
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
-    with GuardedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
+    with CheckedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         gr.Markdown("# FCN, U-Net and DeepLab, side by side", elem_id="introduction")
         bar = link_bar()
         ways = Ways()
@@ -63,16 +71,15 @@ def build() -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """How the page is served, for ``Blocks.launch``."""
-    style, study, teach = map(_text, ("style.css", "study.css", "lab/teach.css"))
     return {
         "theme": _theme(),
-        "css": style + study + teach,
-        "head": "".join(f"<script>{_text(name)}</script>" for name in SCRIPTS),
+        "css": "".join(map(_text, STYLES)),
+        "head": "".join(f"<script>{_text(f'components/{name}')}</script>" for name in SCRIPTS),
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": SESSIONS,
         "allowed_paths": [],
         "blocked_paths": [str(ROOT)],
-        "app_kwargs": {"middleware": [Middleware(Doorkeeper)], "lifespan": _housekept},
+        "app_kwargs": {"middleware": [Middleware(RouteFilter)], "lifespan": _housekept},
         "enable_monitoring": False,
         "run_history": False,
         "footer_links": ["api"],
@@ -88,7 +95,7 @@ async def _housekept(app: App) -> AsyncIterator[None]:
     """While the app runs, sessions are lean, and files and memory that nobody needs any more go."""
     app.state_holder = Sessions()
     app.state_holder.set_blocks(app.get_blocks())
-    async with uploads.swept(app), memory.trimmed():
+    async with uploads.swept(app), cache.trimmed():
         yield
 
 

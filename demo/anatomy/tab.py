@@ -16,7 +16,7 @@ from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
 from ..events import AT_ONCE, BESIDE
-from ..server.settings import chosen, updates
+from ..server.settings import applicable_settings, control_updates
 from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
 
@@ -124,7 +124,7 @@ def adapt_settings(model: str) -> tuple[Any, Any, Any]:
         card = registry.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), gr.skip()  # what stands in place of the diagram says it
-    return _about(model), *updates(card)
+    return _about(model), *control_updates(card)
 
 
 def show(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> tuple[str, str, str]:
@@ -139,10 +139,13 @@ def show(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> tuple[s
 def compare(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> str:
     """All networks at the same size; nothing for a wrong setting, about which ``show`` has a sentence."""
     try:
-        chosen = looked_at(model, width, height, rate, stride)
+        applicable_settings = looked_at(model, width, height, rate, stride)
     except ValueError:
         return ""
-    return others_table(chosen, [anatomy(name, chosen.height, chosen.width) for name in registry.CARDS])
+    return others_table(
+        applicable_settings,
+        [anatomy(name, applicable_settings.height, applicable_settings.width) for name in registry.CARDS],
+    )
 
 
 def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> Anatomy:
@@ -153,7 +156,7 @@ def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> An
     """
     card = registry.card(model)
     size = check_integer("the photo's height", height, *SIDES), check_integer("the photo's width", width, *SIDES)
-    settings = chosen(card, rate, stride)
+    settings = applicable_settings(card, rate, stride)
     return anatomy(card.name, *size, settings.output_stride if card.chooses_stride else None, settings.atrous_rate)
 
 
@@ -185,21 +188,21 @@ def _part_row(part: Part, most: int) -> str:
     )
 
 
-def others_table(chosen: Anatomy, others: list[Anatomy]) -> str:
+def others_table(applicable_settings: Anatomy, others: list[Anatomy]) -> str:
     """Every network at the chosen one's size; the chosen one as it is set, the others as they were trained."""
-    networks = [chosen if other.name == chosen.name else other for other in others]
+    networks = [applicable_settings if other.name == applicable_settings.name else other for other in others]
     largest = max(network.cost.parameters for network in networks), max(network.cost.macs for network in networks)
-    rows = "".join(_network_row(network, network is chosen, *largest) for network in networks)
+    rows = "".join(_network_row(network, network is applicable_settings, *largest) for network in networks)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="All networks">
-<table class="classes anatomy"><caption>All networks on {chosen.width} × {chosen.height} pixels</caption>
+<table class="classes anatomy"><caption>All networks on {applicable_settings.width} × {applicable_settings.height} pixels</caption>
 <thead><tr><th scope="col">Network</th><th scope="col">Parameters</th><th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
 <p class="hint">The others run at their own stride and rates.</p>"""
 
 
-def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs: int) -> str:
+def _network_row(network: Anatomy, applicable_settings: bool, most_parameters: int, most_macs: int) -> str:
     return (
-        f'<tr{" class=chosen aria-current=true" * chosen}><th scope="row"><code>{escape(network.name)}</code></th>'
+        f'<tr{" class=applicable_settings aria-current=true" * applicable_settings}><th scope="row"><code>{escape(network.name)}</code></th>'
         f"<td>{_bar(network.cost.parameters, most_parameters)}{_short(network.cost.parameters)}</td>"
         f"<td>{_bar(network.cost.macs, most_macs)}{_short(network.cost.macs)}</td>"
         f"<td>{_field(network.receptive_field)}</td></tr>"

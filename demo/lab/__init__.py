@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from .. import examples, shown
+from .. import shown
+from ..components import examples
 from ..events import AT_ONCE
 
 
 @dataclass(frozen=True)
-class Shown:
+class SectionTab:
     """What a section is given as its tab."""
 
     select: Callable[..., Any]
@@ -24,31 +25,26 @@ class Shown:
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import certainty, compare, grid, parts, pixel, teach, weights
+    from . import ablation, certainty, compare, pixel, rate_weights, rates_by_stride, teach
 
-    return grid, weights, pixel, parts, certainty, compare, teach
+    return rates_by_stride, rate_weights, pixel, ablation, certainty, compare, teach
 
 
 def lab_tab(photo: gr.Image, lab: gr.Tab, network: gr.Radio) -> gr.Tabs:
     """Put the photo's bar and all sections into ``lab``, the tab that is being built, and return the sections' tabs.
 
-    ``photo`` and ``network`` are the Segment tab's: there is one photo on the page. A section is a module with a ``TITLE`` and a
-    ``section(photo, tab)``, which puts components and events into its tab and computes nothing before ``tab.select``.
+    ``photo`` and ``network`` are the Segment tab's: there is one photo on the page. A section is a module with an
+    ``ID``, its name in links, a ``TITLE`` and a ``section(photo, tab)``, which puts components and events into its tab and computes nothing before ``tab.select``.
     """
     opened = [lab.select, photo.change]
     _photo_bar(photo)
     with gr.Tabs(elem_id="sections", overflow_behavior="wrap") as tabs:
         for module in _sections():
-            with gr.Tab(module.TITLE, id=section_id(module)) as tab:
-                module.section(photo, Shown(shown.comes_into_view(), network))
+            with gr.Tab(module.TITLE, id=module.ID) as tab:
+                module.section(photo, SectionTab(shown.comes_into_view(), network))
             opened.append(tab.select)
     shown.follow(opened)
     return tabs
-
-
-def section_id(module: ModuleType) -> str:
-    """A section's name in links: its file's."""
-    return module.__name__.rpartition(".")[2]
 
 
 def _photo_bar(photo: gr.Image) -> None:

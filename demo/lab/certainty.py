@@ -14,16 +14,17 @@ from segmodels.inference.label_map import label_map
 from segmodels.labels import ClassList
 from segmodels.models import registry
 
-from .. import drawing, view
+from ..components import markup, photo_overlay
+from ..components.figures import SAVE_PNG, save_button
+from ..components.heat_map import Values, map_image, scale
+from ..components.model_picker import Settings, checked_settings, model_picker
 from ..events import COMPUTES
-from ..figures import SAVE_PNG, save_button
-from ..segment_tab import Upload
-from ..server import memory
-from ..server.settings import sentence
-from . import Shown
-from .controls import Settings, checked, controls
-from .maps import Values, map_image, scale
+from ..server import cache
+from ..server.settings import error_message
+from ..server.uploads import Upload
+from . import SectionTab
 
+ID = "certainty"
 TITLE = "How sure is it"
 
 MOST_BITS = 2
@@ -50,10 +51,10 @@ class Certainty:
     """The probability of the best class."""
 
 
-def section(photo: gr.Image, tab: Shown) -> None:
+def section(photo: gr.Image, tab: SectionTab) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
-    chosen = controls("certainty", registry.trained_models())
-    maps = gr.HTML(view.empty(), elem_id="certainty", js_on_load=SAVE_PNG)
+    chosen = model_picker("certainty", registry.trained_models())
+    maps = gr.HTML(markup.empty(), elem_id="certainty", js_on_load=SAVE_PNG)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             table = gr.HTML(elem_id="certainty-table")
@@ -74,21 +75,21 @@ def section(photo: gr.Image, tab: Shown) -> None:
 def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
     """The mask and both maps, and a table of the classes found; for what cannot be, a sentence in their place."""
     if upload is None:
-        return view.empty(), ""
+        return markup.empty(), ""
     try:
-        settings = checked(model, rate, stride, registry.trained_models())
+        settings = checked_settings(model, rate, stride, registry.trained_models())
         found = certainty(upload["path"], settings)
-        display = memory.display(upload["path"])
+        display = cache.display(upload["path"])
     except (ValueError, OSError) as error:
-        return view.problem(sentence(error)), ""
-    over = drawing.over(upload["path"], display, settings.card.class_list)
+        return markup.problem(error_message(error)), ""
+    over = photo_overlay.photo_attributes(upload["path"], display, settings.card.class_list)
     return figures(over, found, settings), classes_table(found, settings.card.class_list)
 
 
 def certainty(path: str, settings: Settings) -> Certainty:
     """How sure the network is of the photo at ``path``; the backbone runs once for all rates."""
-    features = memory.features(path, settings.card.name, settings.stride)
-    logits = memory.segmenter(settings.card.name).logits(features, settings.rate)
+    features = cache.features(path, settings.card.name, settings.stride)
+    logits = cache.segmenter(settings.card.name).logits(features, settings.rate)
     width, height = features.working_size
     likely = probabilities(logits, (height, width), features.aligned_size)
     return Certainty(
@@ -101,8 +102,8 @@ def certainty(path: str, settings: Settings) -> Certainty:
 
 def figures(over: str, found: Certainty, settings: Settings) -> str:
     """Mask, entropy and margin side by side, each with what its colours mean; ``over`` is ``drawing.over``."""
-    bits = view.data_url(map_image(found.entropy, MOST_BITS, "inferno"), "PNG")
-    ahead = view.data_url(map_image(found.margin, 1, "inferno_r"), "PNG")
+    bits = markup.data_url(map_image(found.entropy, MOST_BITS, "inferno"), "PNG")
+    ahead = markup.data_url(map_image(found.margin, 1, "inferno_r"), "PNG")
     doubted = (found.confidence < DOUBT).mean()
     means = (
         f"Mean confidence {found.confidence.mean():.1%}, entropy {found.entropy.mean():.2f} bits, margin "
@@ -115,7 +116,7 @@ def figures(over: str, found: Certainty, settings: Settings) -> str:
     return f"""<p class="figure-of-merit" role="status">{means}</p>
 <div class="panels" {over}>
 <figure><figcaption>Mask, {escape(settings.sentence)}</figcaption>
-{drawing.picture(f"Mask: {classes}", drawing.layer(found.labels))}
+{photo_overlay.picture(f"Mask: {classes}", photo_overlay.layer(found.labels))}
 {save_button(f"{name}_mask.png")}</figure>
 <figure><figcaption>Entropy in bits</figcaption>
 <div class="picture"><img src="{bits}" alt="Entropy of every pixel, mean {found.entropy.mean():.2f} bits, at most {found.entropy.max():.2f}"></div>
@@ -141,7 +142,7 @@ def _row(found: Certainty, index: int, classes: ClassList) -> str:
     of_class = found.labels == index
     confidence = found.confidence[of_class].mean()
     return (
-        f'<tr><th scope="row">{view.swatch(index, classes)}{escape(classes.names[index])}</th><td>{of_class.mean():.1%}</td>'
+        f'<tr><th scope="row">{markup.swatch(index, classes)}{escape(classes.names[index])}</th><td>{of_class.mean():.1%}</td>'
         f'<td><span class="bar" style="--share: {confidence:.4f}"></span>{confidence:.1%}</td>'
         f"<td>{found.entropy[of_class].mean():.2f}</td><td>{found.margin[of_class].mean():.2f}</td></tr>"
     )

@@ -15,14 +15,17 @@ from segmodels.labels import VOC, ClassList
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
-from .. import drawing, view
+from ..components import markup, photo_overlay
+from ..components.download_button import download_button
 from ..events import AT_ONCE, BESIDE, COMPUTES
-from ..segment_tab import Upload, download, segmented
-from ..server import memory
-from ..server.settings import chosen, sentence, updates, words
-from . import Shown
-from .sheet import Picture, sheet
+from ..server import cache
+from ..server.inference import segment_photo
+from ..server.settings import applicable_settings, control_updates, error_message, settings_text
+from ..server.uploads import Upload
+from . import SectionTab
+from .contact_sheet import Picture, sheet
 
+ID = "compare"
 TITLE = "Compare"
 LETTERS = "ABCD"
 START = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
@@ -77,13 +80,13 @@ class Slot:
     result: Segmentation
 
 
-def section(photo: gr.Image, tab: Shown) -> None:
+def section(photo: gr.Image, tab: SectionTab) -> None:
     """Put the section into the tab that is being built."""
     settings: list[Any] = []
     with gr.Row(elem_id="compare-slots"):
         for letter, model in zip(LETTERS, START, strict=True):
             settings += _slot(letter, model)
-    pictures = gr.HTML(view.empty(), elem_id="compare", js_on_load=IN_STEP)
+    pictures = gr.HTML(markup.empty(), elem_id="compare", js_on_load=IN_STEP)
     gr.on(
         [tab.select, *(setting.change for setting in settings)],
         show,
@@ -94,7 +97,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
         **COMPUTES,
     )
     with gr.Row():
-        download("All networks (PNG)", "compared.png", write_sheet, [photo, *settings])
+        download_button("All networks (PNG)", "compared.png", write_sheet, [photo, *settings])
 
 
 def _slot(letter: str, model: str) -> list[Any]:
@@ -129,18 +132,18 @@ def _slot(letter: str, model: str) -> list[Any]:
 def adapt(model: str) -> tuple[Any, Any]:
     """The settings of a network, as it was trained, or idle where it has none."""
     card = registry.CARDS.get(model)
-    return (gr.update(interactive=False),) * 2 if card is None else updates(card)
+    return (gr.update(interactive=False),) * 2 if card is None else control_updates(card)
 
 
 def show(upload: Upload, *settings: Any) -> Iterator[str]:
     """The networks' answers one after another, then all that is to be said of them; or a sentence on what is wrong."""
     if upload is None:
-        yield view.empty()
+        yield markup.empty()
         return
     try:
         yield from _filling(upload["path"], settings)
     except (ValueError, OSError) as error:
-        yield view.problem(sentence(error))
+        yield markup.problem(error_message(error))
 
 
 def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, int | None]]]:
@@ -163,9 +166,9 @@ def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, i
 
 def write_sheet(path: str, file: Path, *settings: Any) -> None:
     """All overlays side by side as one PNG, each with its network, settings and agreement with the first."""
-    photo = memory.display(path).photo
+    photo = cache.display(path).photo
     wanted = _wanted(settings)
-    results = [segmented(path, model, rate, stride, photo.size) for _, (model, rate, stride) in wanted]
+    results = [segment_photo(path, model, rate, stride, photo.size) for _, (model, rate, stride) in wanted]
     columns = [
         [
             Picture(
@@ -181,14 +184,14 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
 
 
 def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
-    display = memory.display(path)
+    display = cache.display(path)
     wanted = _wanted(settings)
-    over = drawing.over(path, display, registry.card(wanted[0][1][0]).class_list if wanted else VOC)
+    over = photo_overlay.photo_attributes(path, display, registry.card(wanted[0][1][0]).class_list if wanted else VOC)
     slots: list[Slot] = []
     for letter, (model, rate, stride) in wanted:
-        if not memory.has_features(path, model, stride):
+        if not cache.has_features(path, model, stride):
             yield page(over, slots, len(wanted))
-        slots.append(Slot(letter, segmented(path, model, rate, stride, display.photo.size)))
+        slots.append(Slot(letter, segment_photo(path, model, rate, stride, display.photo.size)))
     yield page(over, slots, len(wanted))
 
 
@@ -201,7 +204,7 @@ def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | 
     card = registry.card(model)
     if not card.at_hand:
         raise ValueError(f"the weights of {card.name} are not at hand; choose it in the Segment tab to fetch them")
-    settings = chosen(card, rate, stride)
+    settings = applicable_settings(card, rate, stride)
     return card.name, settings.atrous_rate, settings.output_stride if card.chooses_stride else None
 
 
@@ -227,8 +230,8 @@ def page(over: str, slots: Sequence[Slot], wanted: int) -> str:
 def _figure(slot: Slot) -> str:
     card = registry.card(slot.result.model)
     return f"""<figure><figcaption>{slot.letter}: {escape(card.title)} <small>{_settings(slot.result)}</small></figcaption>
-<div class="picture" role="img" aria-label="{slot.letter}, {escape(card.title)}: {escape(view.summary(slot.result))}">
-<div class="zoomed">{drawing.layer(slot.result.labels)}</div></div></figure>"""
+<div class="picture" role="img" aria-label="{slot.letter}, {escape(card.title)}: {escape(markup.summary(slot.result))}">
+<div class="zoomed">{photo_overlay.layer(slot.result.labels)}</div></div></figure>"""
 
 
 def _compared(slots: Sequence[Slot]) -> str:
@@ -237,9 +240,9 @@ def _compared(slots: Sequence[Slot]) -> str:
         return '<p class="hint">Choose at least two networks to compare.</p>'
     number = answers([slot.result.labels for slot in slots])
     shares = {count: float((number == count).mean()) for count in range(1, len(slots) + 1)}
-    sentence = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
+    error_message = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
     keys = "".join(
-        f"<li>{view.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
+        f"<li>{markup.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
         for count in range(2, len(slots) + 1)
     )
     first, second = (f"{slot.letter}: {escape(registry.card(slot.result.model).title)}" for slot in slots[:2])
@@ -247,12 +250,12 @@ def _compared(slots: Sequence[Slot]) -> str:
 <span class="hint">Or point at a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
 <div class="pair"><figure><figcaption>Where they disagree</figcaption>
-<div class="picture" role="img" aria-label="Disagreement: {sentence}"><div class="zoomed">{drawing.layer(number - 1, ANSWERS)}</div></div>
-<p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
+<div class="picture" role="img" aria-label="Disagreement: {error_message}"><div class="zoomed">{photo_overlay.layer(number - 1, ANSWERS)}</div></div>
+<p><strong>{error_message}.</strong></p><ul class="legend">{keys}</ul></figure>
 <figure><figcaption>{first} | {second}</figcaption>
 <div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
-<div class="side left"><div class="zoomed">{drawing.layer(slots[0].result.labels)}</div></div>
-<div class="side right"><div class="zoomed">{drawing.layer(slots[1].result.labels)}</div></div>
+<div class="side left"><div class="zoomed">{photo_overlay.layer(slots[0].result.labels)}</div></div>
+<div class="side right"><div class="zoomed">{photo_overlay.layer(slots[1].result.labels)}</div></div>
 <div class="line"></div></div>
 <label class="ranged">{slots[0].letter} <input type="range" min="0" max="100" step="0.5" value="50" data-sets="--split"
  aria-label="Where {slots[0].letter} ends and {slots[1].letter} begins"> {slots[1].letter}</label></figure></div>
@@ -271,7 +274,7 @@ def table(slots: Sequence[Slot]) -> str:
     classes = slots[0].result.class_list
     found = [name for name in classes.names if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)]
     heads = "".join(
-        f'<th scope="col">{view.swatch(classes.names.index(name), classes)}{escape(name)}</th>' for name in found
+        f'<th scope="col">{markup.swatch(classes.names.index(name), classes)}{escape(name)}</th>' for name in found
     )
     rows = "".join(_row(slot, slots[0], found) for slot in slots)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="Cost and class shares">
@@ -285,7 +288,7 @@ def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
     result = slot.result
     card = registry.card(result.model)
     width, height = result.working_size
-    cost = memory.cost(card.name, height, width, result.output_stride)
+    cost = cache.cost(card.name, height, width, result.output_stride)
     agreement = np.mean(result.labels == first.result.labels)
     shares = "".join(f"<td>{result.shares.get(name, 0):.1%}</td>" for name in found)
     return f"""<tr><th scope="row">{slot.letter}: {escape(card.title)}</th><td>{_settings(result) or "–"}</td><td>{width} × {height}</td>
@@ -297,8 +300,8 @@ def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
 def _classes_found(slots: Sequence[Slot]) -> str:
     classes = slots[0].result.class_list
     found = [name for name in classes.names if any(name in slot.result.shares for slot in slots)]
-    return "".join(f"<li>{view.swatch(classes.names.index(name), classes)}{escape(name)}</li>" for name in found)
+    return "".join(f"<li>{markup.swatch(classes.names.index(name), classes)}{escape(name)}</li>" for name in found)
 
 
 def _settings(result: Segmentation) -> str:
-    return words(result.atrous_rate, result.output_stride)
+    return settings_text(result.atrous_rate, result.output_stride)

@@ -22,24 +22,26 @@ from segmodels.models.taught import COARSEST
 from segmodels.teaching.fit_head import TaughtSegmenter
 from segmodels.training.metrics import Scores, confusion_matrix
 
-from .. import view
+from ..components import markup
+from ..components.brush import strokes
+from ..components.brush.strokes import CLASSES, SIZES, Drawn
+from ..components.download_button import download_button
+from ..components.examples import CREDITS, LABELLED, label_map_of
+from ..components.heat_map import map_image
+from ..components.url_state import named
 from ..events import AT_ONCE, COMPUTES, NOW
-from ..examples import CREDITS, LABELLED, label_map_of
-from ..links import named
-from ..segment_tab import Upload, download
-from ..server import limits, memory
-from ..server import strokes as drawn
-from ..server.settings import sentence
-from ..server.strokes import CLASSES, SIZES, Drawn
-from . import Shown
-from .maps import map_image
-from .parts import read_truth
+from ..server import cache, timeouts
+from ..server.settings import error_message
+from ..server.uploads import Upload
+from . import SectionTab
+from .ablation import read_truth
 
+ID = "teach"
 TITLE = "Teach a class"
 
 Labels = NDArray[np.uint8]
 Answer = dict[str, Any]
-"""What the browser draws; see ``teach.js``."""
+"""What the browser draws; see ``brush.js``."""
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899", "#facc15", "#a855f7")
 """Of the classes, on any photo and for most eyes apart."""
@@ -101,7 +103,7 @@ class Choice:
     strides: tuple[int, ...]
 
 
-def section(photo: gr.Image, tab: Shown) -> None:
+def section(photo: gr.Image, tab: SectionTab) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     text = gr.Textbox(visible=False)  # the strokes, kept in the page
     second, truth = gr.Image(visible=False), gr.File(visible=False)
@@ -123,8 +125,8 @@ def section(photo: gr.Image, tab: Shown) -> None:
                 upload = gr.UploadButton("Upload a second photo", file_types=["image"], size="sm", min_width=100)
                 known = gr.UploadButton("Score against a label map", file_types=[".png"], size="sm", min_width=100)
                 inputs = [photo, text, strides, backbone, second]
-                download("My label map (PNG)", "taught_labels.png", write_labels, inputs)
-                download("My layer (safetensors)", "taught.safetensors", write_layer, inputs)
+                download_button("My label map (PNG)", "taught_labels.png", write_labels, inputs)
+                download_button("My layer (safetensors)", "taught.safetensors", write_layer, inputs)
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
 
     last = {**AT_ONCE, "trigger_mode": "always_last"}
@@ -136,7 +138,7 @@ def section(photo: gr.Image, tab: Shown) -> None:
     _answer_changes(tab, board, [photo, second, text, strides, backbone, margins, truth])
 
 
-def _answer_changes(tab: Shown, board: gr.HTML, inputs: list[Any]) -> None:
+def _answer_changes(tab: SectionTab, board: gr.HTML, inputs: list[Any]) -> None:
     """Show the photos, and fit the layer again after whatever changes it; ``inputs`` are those of ``show``."""
     photo, second, *settings = inputs
     gr.on(
@@ -169,7 +171,7 @@ def _template() -> str:
 
 
 def _script() -> str:
-    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    script = (Path(strokes.__file__).parent / "brush.js").read_text(encoding="utf-8")
     return script.replace("COLOUR_LIST", json.dumps(COLOURS))
 
 
@@ -191,14 +193,14 @@ def photos(upload: Upload, second: Upload) -> Answer:
     try:
         return {"photos": [_shown(upload), _shown(second)]}
     except (ValueError, OSError) as error:
-        return {"photos": [None, None], "problem": sentence(error)}
+        return {"photos": [None, None], "problem": error_message(error)}
 
 
 def _shown(upload: Upload) -> dict[str, Any] | None:
     if upload is None:
         return None
-    picture = memory.display(upload["path"]).photo
-    address = view.data_url(picture, "JPEG", quality=88)
+    picture = cache.display(upload["path"]).photo
+    address = markup.data_url(picture, "JPEG", quality=88)
     return {"key": upload["path"], "picture": address, "size": picture.size, "named": LABELLED.get(named(upload))}
 
 
@@ -207,13 +209,13 @@ def show(upload: Upload, second: Upload, text: Any, strides: Any, backbone: Any,
     if upload is None or not text:
         return {}
     try:
-        read = drawn.read(text)
+        read = strokes.read(text)
         if not read.strokes:
             return {}
         choice = checked(strides, backbone)
         return answer(_paths(upload["path"], second), read, choice, bool(margins), truth)
     except (ValueError, OSError) as error:
-        return {"problem": sentence(error)}
+        return {"problem": error_message(error)}
 
 
 def checked(strides: Any, backbone: Any) -> Choice:
@@ -233,28 +235,28 @@ def checked(strides: Any, backbone: Any) -> Choice:
     return Choice(backbone, tuple(sorted(set(strides), reverse=True)))  # in whatever order they were ticked
 
 
-_features: memory.Remembered[Features] = memory.Remembered(64 * 2**20, lambda features: features.nbytes)
+_features: cache.LRUCache[Features] = cache.LRUCache(64 * 2**20, lambda features: features.nbytes)
 """Of random weights."""
 
 
 def seen(path: str, backbone: str) -> Features:
     """What a backbone sees of the photo at ``path``, for a label map of the display's size; computed once."""
-    size = memory.display(path).photo.size
+    size = cache.display(path).photo.size
     if backbone == "random":
-        found = _features.get(path, lambda: memory.apart(memory.untrained().encode(memory.photo(path).image, COARSEST)))
+        found = _features.get(path, lambda: cache.apart(cache.untrained().encode(cache.photo(path).image, COARSEST)))
     else:
-        found = memory.features(path, *((SCRATCH, None) if backbone == "scratch" else (COMPACT, COARSEST)))
+        found = cache.features(path, *((SCRATCH, None) if backbone == "scratch" else (COMPACT, COARSEST)))
     return replace(found, photo_size=size)
 
 
 def taught(paths: Sequence[str], read: Drawn, choice: Choice) -> TaughtSegmenter:
     """The layer that the strokes on the photos at ``paths`` teach."""
-    base = memory.untrained() if choice.backbone == "random" else memory.segmenter(_model(choice))
+    base = cache.untrained() if choice.backbone == "random" else cache.segmenter(_model(choice))
     painted = []
     for place, path in enumerate(paths):
         features = seen(path, choice.backbone)
         painted.append((features, read.on(place, features.photo_size)))
-        limits.check()
+        timeouts.check()
     return fit_head(base, painted, ClassList(read.classes, RGB[: len(read.classes)], background=0), choice.strides)
 
 
@@ -271,8 +273,8 @@ def answer(paths: Sequence[str], read: Drawn, choice: Choice, margins: bool, tru
     return {
         "strokes": len(read.strokes),
         "settings": f"{choice} {read.classes} {truth and truth['path']}",
-        "masks": [view.data_url(label_picture(result.labels, mask=True), "PNG") for result in results],
-        "flat": view.data_url(
+        "masks": [markup.data_url(label_picture(result.labels, mask=True), "PNG") for result in results],
+        "flat": markup.data_url(
             _margins(layer, paths[0], choice) if margins else label_picture(labels, mask=False), "PNG"
         ),
         "shows": "Margin: bright is undecided" if margins else "Label map",
@@ -312,7 +314,7 @@ def _score(truth: Upload, path: str, labels: Labels, classes: Sequence[str]) -> 
     """The mean IoU over the classes of an uploaded label map; else that of the one class of an example's own."""
     if truth is None:
         return _own_score(path, labels, classes)
-    known = read_truth(truth, memory.display(path).size, (labels.shape[1], labels.shape[0]), len(classes))
+    known = read_truth(truth, cache.display(path).size, (labels.shape[1], labels.shape[0]), len(classes))
     if known.labels is None:
         return Score(problem=known.problem)
     return Score(Scores(confusion_matrix(known.labels, labels, len(classes))).miou())
@@ -349,7 +351,7 @@ def write_labels(path: str, file: Path, text: Any, strides: Any, backbone: Any, 
     """The label map at the photo's own size: a palette PNG whose values are the classes in their order."""
     choice = checked(strides, backbone)
     layer = taught(_paths(path, second), _painted(text), choice)
-    result = layer.decode(seen(path, choice.backbone), size=memory.display(path).size)
+    result = layer.decode(seen(path, choice.backbone), size=cache.display(path).size)
     label_picture(result.labels, mask=False).save(file)
 
 
@@ -363,7 +365,7 @@ def _paths(first: str, second: Upload) -> list[str]:
 
 
 def _painted(text: Any) -> Drawn:
-    read = drawn.read(text) if text else None
+    read = strokes.read(text) if text else None
     if read is None or not read.strokes:
         raise ValueError("nothing was painted yet: paint a little of each class first")
     return read

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from .. import shown, view
+from .. import shown
+from ..components import markup
+from ..components.figures import SAVE_PNG, unbroken
 from ..events import BESIDE, COMPUTES
-from ..figures import SAVE_PNG, unbroken
-from ..segment_tab import Upload
-from ..server.settings import sentence
+from ..server.settings import error_message
+from ..server.uploads import Upload
 from . import (
     any_size,
     aspp,
@@ -158,12 +159,12 @@ def draw(lesson: Lesson, *values: Any) -> str:
     if lesson.on_photo:
         upload: Upload = values[0]
         if upload is None:
-            return view.empty()
+            return markup.empty()
         values = (upload["path"], *values[1:])
     try:
         return lesson.figure(*values)
     except (ValueError, OSError) as error:
-        return view.problem(sentence(error))
+        return markup.problem(error_message(error))
 
 
 def _bounded(lesson: Lesson, *values: Any) -> Any:

@@ -13,10 +13,10 @@ from segmodels.labels import VOC_CLASSES
 from segmodels.models.base import SegmentationNetwork
 from segmodels.models.deeplab import DeepLabV3Decoder
 
-from ..figures import PANEL, figure, panel, photograph, rect, svg, text
-from ..server import memory
-from ..server.memory import Remembered
-from ..view import colour_style
+from ..components.figures import PANEL, figure, panel, photograph, rect, svg, text
+from ..components.markup import colour_style
+from ..server import cache
+from ..server.cache import LRUCache
 from .lesson import Lesson, See, slider
 
 MODEL = "deeplabv3_mobilenetv2_google"
@@ -26,7 +26,7 @@ STRIDE, KERNEL = 32, 7
 SIDES = (160, 512)
 
 
-_maps: Remembered[Tensor] = Remembered(32 * 2**20, lambda values: values.nbytes)
+_maps: LRUCache[Tensor] = LRUCache(32 * 2**20, lambda values: values.nbytes)
 """What the network has before its scores, by photo and size: a megabyte each."""
 
 
@@ -55,7 +55,7 @@ def last_map(photo: str, side: int) -> Tensor:
     """What the trained network has before its scores, (1, 256, h, w), of the square middle of a photo, at that very size."""
 
     def make() -> Tensor:
-        segmenter = memory.segmenter(MODEL)
+        segmenter = cache.segmenter(MODEL)
         card = segmenter.card
         pixels = (np.array(square(photo, side), dtype=np.float32) - card.mean) / card.std
         x = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(segmenter.device, segmenter.dtype)
@@ -67,7 +67,7 @@ def last_map(photo: str, side: int) -> Tensor:
 
 def trained_classifier() -> nn.Linear:
     """The ``classifier`` with the weights of the trained network."""
-    with memory.segmenter(MODEL).exclusive() as network:
+    with cache.segmenter(MODEL).exclusive() as network:
         return classifier(decoder(network).classifier)
 
 
@@ -79,7 +79,7 @@ def decoder(network: SegmentationNetwork) -> DeepLabV3Decoder:
 
 def square(photo: str, side: int) -> Image.Image:
     """The middle of the photo at this path at ``side`` x ``side`` pixels."""
-    shown = memory.display(photo).photo
+    shown = cache.display(photo).photo
     least = min(shown.size)
     left, top = (shown.width - least) / 2, (shown.height - least) / 2
     return shown.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + least, top + least))

@@ -13,9 +13,9 @@ from segmodels.insight.receptive_field import share_of_taps_inside, taps
 from segmodels.models import registry
 from segmodels.models.deeplab import DeepLabV3Decoder
 
-from .. import drawing
-from ..figures import PANEL, Grid, contents, figure, panel, photograph, svg
-from ..server import memory
+from ..components import photo_overlay
+from ..components.figures import PANEL, Grid, contents, figure, panel, photograph, svg
+from ..server import cache
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
 
 MODEL = "deeplabv3_mobilenetv2"
@@ -26,8 +26,8 @@ MARKS = ("circle", "square", "triangle")
 
 def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
     """What each branch gives for the photo at this path, (channels, h, w), and the logits, (classes, h, w)."""
-    segmenter = memory.segmenter(MODEL)
-    *_, deepest = segmenter.feature_maps(memory.features(photo, MODEL, None))
+    segmenter = cache.segmenter(MODEL)
+    *_, deepest = segmenter.feature_maps(cache.features(photo, MODEL, None))
     with segmenter.exclusive(rate) as network, torch.inference_mode():
         decoder = network.decoder
         assert isinstance(decoder, DeepLabV3Decoder)
@@ -54,11 +54,11 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         panel(name, _activity(map_, name, cell), note) for name, map_, note in zip(names, maps, notes, strict=True)
     ]
     labels = label_map(
-        logits, (shown.height, shown.width), aligned_size=memory.features(photo, MODEL, None).aligned_size
+        logits, (shown.height, shown.width), aligned_size=cache.features(photo, MODEL, None).aligned_size
     )
     classes = registry.card(MODEL).class_list
     found = contents(labels, classes.names)
-    answer = drawing.picture(f"The photo segmented: {found}", drawing.layer(labels))
+    answer = photo_overlay.picture(f"The photo segmented: {found}", photo_overlay.layer(labels))
     panels = [
         panel(f"Taps on the map of {width} × {height} cells", _taps(shown, height, width, cell, rate)),
         panel("All five together", answer, found),
@@ -68,7 +68,12 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         f"{'rate' if step > 1 else 'Rate'} {step * rate} finds {neighbours(step * rate, width, height)}"
         for step in (1, 2, 3)
     )
-    return figure(f"lesson-7-aspp-rate-{rate}", panels, words, drawing.over(photo, memory.display(photo), classes))
+    return figure(
+        f"lesson-7-aspp-rate-{rate}",
+        panels,
+        words,
+        photo_overlay.photo_attributes(photo, cache.display(photo), classes),
+    )
 
 
 def neighbours(rate: int, width: int, height: int) -> str:

@@ -9,7 +9,7 @@ from segmodels.inference.settings import check_integer
 from segmodels.insight.receptive_field import share_of_taps_inside, taps
 from segmodels.models.layers import AtrousConv
 
-from ..figures import PANEL, Grid, figure, panel, svg
+from ..components.figures import PANEL, Grid, figure, panel, svg
 from .lesson import Lesson, See, cell_at, place, slider
 
 RATES = (1, 36)

@@ -8,9 +8,9 @@ from segmodels import Segmentation
 from segmodels.labels import VOC
 from segmodels.models import registry
 
-from .. import drawing
-from ..figures import PANEL, contents, figure, panel, rect, svg, text
-from ..server import memory
+from ..components import photo_overlay
+from ..components.figures import PANEL, contents, figure, panel, rect, svg, text
+from ..server import cache
 from .lesson import Lesson, See, chosen, radio, small_photo
 
 NETWORKS = {"trained": "unet_mobilenetv2", "random": "unet_width24"}
@@ -34,9 +34,7 @@ def segmented(photo: str, working_size: int | None, size: tuple[int, int]) -> li
 
 
 def _by(photo: str, names: Iterable[str], working_size: int | None, size: tuple[int, int]) -> list[Segmentation]:
-    return [
-        memory.segmenter(name).decode(memory.features(photo, name, None, working_size), size=size) for name in names
-    ]
+    return [cache.segmenter(name).decode(cache.features(photo, name, None, working_size), size=size) for name in names]
 
 
 def draw(photo: str, seen: Any) -> str:
@@ -51,7 +49,7 @@ def draw(photo: str, seen: Any) -> str:
     panels.append(panel("What the cards say", _bars(), "Each at its own size."))
     moved = "".join(_moved(photo, result) for result in results)
     words = f"On this photo they agree on <b>{same:.1%}</b> of the pixels; {how}{moved}"
-    over = drawing.over(photo, memory.display(photo), VOC)
+    over = photo_overlay.photo_attributes(photo, cache.display(photo), VOC)
     name = f"lesson-9-trained-start-{results[0].working_size[0]}-{results[1].working_size[0]}"
     return figure(name, panels, words, over)
 
@@ -73,7 +71,7 @@ def _picture(result: Segmentation) -> str:
     card = registry.card(result.model)
     training = card.measured["training"]
     found = contents(result.labels, result.classes)
-    drawn = drawing.picture(f"The photo segmented by {card.title}: {found}", drawing.layer(result.labels))
+    drawn = photo_overlay.picture(f"The photo segmented by {card.title}: {found}", photo_overlay.layer(result.labels))
     crop, runs = training["recipe"]["crop"], len(training["commands"])
     crops = f"crops of {crop} × {crop} pixels" if runs == 1 else f"{runs} runs, the last in crops of {crop} × {crop}"
     note = f"{card.name} finds {found}. Started from {_start(training['start'])}; {crops}."

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segmodels.inference.settings import check_integer
 from segmodels.models.layers import ConvBNReLU, resize_logits
 
-from ..figures import PANEL, figure, panel, photograph, rect, svg, text
+from ..components.figures import PANEL, figure, panel, photograph, rect, svg, text
 from .lesson import Lesson, See, chosen, radio, slider
 
 STRIDE = 16

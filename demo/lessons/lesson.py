@@ -12,9 +12,9 @@ from PIL import Image
 
 from segmodels.inference.settings import check_integer
 
-from .. import drawing
-from ..figures import Cell
-from ..server import memory
+from ..components import photo_overlay
+from ..components.figures import Cell
+from ..server import cache
 
 Control = gr.Slider | gr.Radio
 OtherTab = Literal["lab", "anatomy"]
@@ -77,7 +77,7 @@ def radio(label: str, choices: list[Any]) -> gr.Radio:
 
 def small_photo(path: str) -> Image.Image:
     """The visitor's photo at the size at which it is sharp in a panel of a figure, and quick to send."""
-    photo = memory.display(path).photo.copy()
+    photo = cache.display(path).photo.copy()
     photo.thumbnail((SIDE, SIDE))
     return photo
 
@@ -89,7 +89,7 @@ def close_up(alt: str, labels: NDArray[np.uint8], box: tuple[float, float, float
     enlarged = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST, box=box))
     across, down = left / max(width - right + left, 1), top / max(height - bottom + top, 1)
     zoom = f"--zoom: {width / (right - left):.4f}; --across: {across:.2%}; --down: {down:.2%}"
-    return f'<div style="{zoom}">{drawing.picture(alt, drawing.layer(enlarged))}</div>'
+    return f'<div style="{zoom}">{photo_overlay.picture(alt, photo_overlay.layer(enlarged))}</div>'
 
 
 def place() -> list[Control]:

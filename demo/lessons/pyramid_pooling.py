@@ -7,7 +7,7 @@ import torch
 from segmodels.inference.settings import check_integer
 from segmodels.models.heads import SpatialPyramidPooling
 
-from ..figures import PANEL, Grid, figure, panel, svg
+from ..components.figures import PANEL, Grid, figure, panel, svg
 from .connections import connections
 from .lesson import Lesson, See, slider
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from segmodels.inference.settings import check_integer
 
-from ..figures import Cell, Grid, figure, panel, svg
+from ..components.figures import Cell, Grid, figure, panel, svg
 from .connections import connections, ones_everywhere
 from .lesson import Lesson, See, chosen, radio, slider
 

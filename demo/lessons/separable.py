@@ -8,7 +8,7 @@ from torch import nn
 from segmodels.inference.settings import check_integer
 from segmodels.insight.cost import convolution_multiplications, count, separable_multiplications
 
-from ..figures import PANEL, arrow, figure, panel, rect, svg, text
+from ..components.figures import PANEL, arrow, figure, panel, rect, svg, text
 from .lesson import Lesson, See, slider
 
 

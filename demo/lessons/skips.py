@@ -13,9 +13,9 @@ from segmodels.inference.settings import check_integer
 from segmodels.models import registry
 from segmodels.models.fcn import FCNDecoder
 
-from .. import drawing
-from ..figures import contents, figure, panel
-from ..server import memory
+from ..components import photo_overlay
+from ..components.figures import contents, figure, panel
+from ..server import cache
 from .lesson import Lesson, See, chosen, close_up, radio, slider, small_photo
 
 CELLS, SMOOTH = "cell by cell", "bilinear, as FCN does"
@@ -26,8 +26,8 @@ NEAR = 8
 
 def predictions(photo: str) -> dict[int, Tensor]:
     """The logits of FCN-16s, 8s and 4s of the photo at this path: stride -> (classes, h, w)."""
-    segmenter = memory.segmenter(MODEL)
-    maps = segmenter.feature_maps(memory.features(photo, MODEL, None))
+    segmenter = cache.segmenter(MODEL)
+    maps = segmenter.feature_maps(cache.features(photo, MODEL, None))
     with segmenter.exclusive() as network, torch.inference_mode():
         assert isinstance(network.decoder, FCNDecoder)
         return {stride: logits[0].float().cpu() for stride, logits in network.decoder.all_strides(maps).items()}
@@ -39,7 +39,7 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
     shown = small_photo(photo)
     size = (shown.height, shown.width)
     found = predictions(photo)
-    corners = memory.features(photo, MODEL, None).aligned_size
+    corners = cache.features(photo, MODEL, None).aligned_size
     maps = {stride: label_map(logits, size, aligned_size=corners) for stride, logits in found.items()}
     finest = min(found)
     panels = []
@@ -50,7 +50,7 @@ def draw(photo: str, enlarged: Any, zoom: Any) -> str:
         panels.append(panel(f"FCN-{stride}s: {shape}", _picture(labels, zoom, f"FCN-{stride}s"), note))
     classes = registry.card(MODEL).class_list
     words = "; ".join(f"{stride}s finds {contents(map_, classes.names)}" for stride, map_ in maps.items())
-    return figure("lesson-3-skips", panels, words, drawing.over(photo, memory.display(photo), classes))
+    return figure("lesson-3-skips", panels, words, photo_overlay.photo_attributes(photo, cache.display(photo), classes))
 
 
 def _changed(labels: NDArray[np.uint8], finest: NDArray[np.uint8], stride: int) -> str:

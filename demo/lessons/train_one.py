@@ -11,10 +11,10 @@ from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.labels import ClassList
 from segmodels.models import registry
 
-from .. import drawing
-from ..figures import figure, panel
-from ..server import memory
-from ..server.strokes import Drawn, Stroke
+from ..components import photo_overlay
+from ..components.brush.strokes import Drawn, Stroke
+from ..components.figures import figure, panel
+from ..server import cache
 from .lesson import Lesson, See, chosen, close_up, radio
 
 PHOTO = EXAMPLES / "rocket.jpg"
@@ -67,7 +67,7 @@ def strokes() -> Drawn:
     )
 
 
-_outcomes: memory.Remembered[Outcome] = memory.Remembered(2 * len(STRIDES))
+_outcomes: cache.LRUCache[Outcome] = cache.LRUCache(2 * len(STRIDES))
 """All there are: fitted and looked at once for all visitors."""
 
 
@@ -77,7 +77,7 @@ def outcome(strides: str, backbone: str) -> Outcome:
 
 
 def _fitted(strides: str, backbone: str) -> Outcome:
-    base = memory.untrained() if backbone == RANDOM else memory.segmenter(registry.DEFAULT_MODEL)
+    base = cache.untrained() if backbone == RANDOM else cache.segmenter(registry.DEFAULT_MODEL)
     photo, drawn = read_photo(PHOTO).image, strokes()
     layer = fit_head(base, [(photo, drawn.on(0, photo.size))], drawn.classes, STRIDES[strides])
     labels = layer(photo).labels
@@ -88,14 +88,16 @@ def _fitted(strides: str, backbone: str) -> Outcome:
 def draw(strides: Any, backbone: Any) -> str:
     """The strokes, the label map that they lead to, and the rocket's tip enlarged."""
     found = outcome(chosen("the strides", strides, tuple(STRIDES)), chosen("the backbone", backbone, (TRAINED, RANDOM)))
-    brushed = drawing.layer(strokes().on(0, SIZE), BRUSHES)
+    brushed = photo_overlay.layer(strokes().on(0, SIZE), BRUSHES)
     panels = (
         panel(
-            "Six strokes", drawing.picture("The photo with six strokes", brushed), "orange: the rocket, blue: all else"
+            "Six strokes",
+            photo_overlay.picture("The photo with six strokes", brushed),
+            "orange: the rocket, blue: all else",
         ),
         panel(
             f"The layer at stride {strides}",
-            drawing.picture("The label map over the photo", drawing.layer(found.labels)),
+            photo_overlay.picture("The label map over the photo", photo_overlay.layer(found.labels)),
             f"{found.cells} cells",
         ),
         panel(
@@ -105,7 +107,7 @@ def draw(strides: Any, backbone: Any) -> str:
         ),
     )
     summary = f"Towers: {found.towers:.1%} of the boxes around them taken for the rocket."
-    over = drawing.over(str(PHOTO), memory.display(str(PHOTO)), CLASSES)
+    over = photo_overlay.photo_attributes(str(PHOTO), cache.display(str(PHOTO)), CLASSES)
     return figure("lesson-11-train-one", panels, summary, over)
 
 

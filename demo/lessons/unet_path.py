@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from segmodels.inference.settings import check_integer
 from segmodels.models.unet import Padding, unet
 
-from ..figures import PANEL, arrow, figure, panel, photograph, rect, svg, text
-from ..server import memory
+from ..components.figures import PANEL, arrow, figure, panel, photograph, rect, svg, text
+from ..server import cache
 from .lesson import Lesson, See, chosen, radio, slider
 
 TILE, PHOTO = "a square tile of it", "the whole photo"
@@ -73,7 +73,7 @@ def draw(photo: str, padding: Any, source: Any, side: Any) -> str:
     padding = cast(Padding, chosen("the padding", padding, PADDINGS))
     source = chosen("the input", source, (TILE, PHOTO))
     side = check_integer("the tile's side", side, *TILES)
-    display = memory.display(photo)
+    display = cache.display(photo)
     width, height = display.size if source == PHOTO else (side, side)
     found = path(height, width, padding)
     _, out_height, out_width = found.logits

@@ -8,7 +8,7 @@ from segmodels.inference.settings import Settings, check_settings
 from segmodels.models.registry import Card
 
 
-def chosen(card: Card, rate: Any, stride: Any) -> Settings:
+def applicable_settings(card: Card, rate: Any, stride: Any) -> Settings:
     """What the network of ``card`` runs at; a rate or a stride that it does not have is left out.
 
     Raises:
@@ -17,7 +17,7 @@ def chosen(card: Card, rate: Any, stride: Any) -> Settings:
     return check_settings(card, rate if card.atrous_rate is not None else None, stride if card.chooses_stride else None)
 
 
-def updates(card: Card) -> tuple[Any, Any]:
+def control_updates(card: Card) -> tuple[Any, Any]:
     """The controls for rate and stride as the network of ``card`` was trained, each idle where there is none to choose."""
     rate = gr.update(interactive=False) if card.atrous_rate is None else _update(card.atrous_rate)
     return rate, _update(card.output_stride) if card.chooses_stride else gr.update(interactive=False)
@@ -27,13 +27,13 @@ def _update(value: int) -> Any:
     return gr.update(interactive=True, value=value)
 
 
-def words(rate: int | None, stride: int | None) -> str:
+def settings_text(rate: int | None, stride: int | None) -> str:
     """Rate and stride as they stand in captions: ``rate 6, stride 16``; nothing of what is None."""
     named = (("rate", rate), ("stride", stride))
     return ", ".join(f"{name} {value}" for name, value in named if value is not None)
 
 
-def sentence(error: ValueError | OSError) -> str:
+def error_message(error: ValueError | OSError) -> str:
     """What to tell a visitor: the message, or, of an error of the system, its kind and not the path that it names."""
     if isinstance(error, OSError) and error.strerror:
         return f"The server cannot do this now ({error.strerror.lower()}): try again later."

@@ -13,6 +13,9 @@ from typing import Any
 
 from gradio.utils import get_upload_folder, is_in_or_equal
 
+Upload = dict[str, Any] | None
+"""An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
+
 KEPT_SECONDS = 3600
 SWEEP_SECONDS = 600
 

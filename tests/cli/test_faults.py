@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.server import memory
+from demo.server import cache
 from segmodels.inference.segmenter import Segmenter
 from segmodels.models import registry
 from segmodels.training.results import results_folder
@@ -102,8 +102,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
     shutil.copytree(registry.WEIGHTS, folder)
     monkeypatch.setattr(registry, "WEIGHTS", folder)
-    fresh: memory.Remembered[Segmenter] = memory.Remembered(8)
-    monkeypatch.setattr(memory, "_segmenters", fresh)
+    fresh: cache.LRUCache[Segmenter] = cache.LRUCache(8)
+    monkeypatch.setattr(cache, "_segmenters", fresh)
     return folder
 
 

@@ -7,7 +7,7 @@ import pytest
 from gradio.server_messages import HeartbeatMessage, ProcessCompletedMessage, UnexpectedErrorMessage
 
 from demo import build
-from demo.server import answers, guard
+from demo.server import answers, checked_blocks
 from demo.server.answers import Answers
 
 
@@ -61,7 +61,10 @@ def test_the_page_has_such_mailboxes(blocks: gr.Blocks) -> None:
 def test_a_gradio_that_calls_it_otherwise_is_not_served_with(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def renamed(self: gr.Blocks, something: str) -> None: ...
 
-    leaned_on = {renamed if key is getattr(gr.Blocks, method) else key: names for key, names in guard.LEANED_ON.items()}
-    monkeypatch.setattr(guard, "LEANED_ON", leaned_on)
+    leaned_on = {
+        renamed if key is getattr(gr.Blocks, method) else key: names
+        for key, names in checked_blocks.PRIVATE_INTERFACES.items()
+    }
+    monkeypatch.setattr(checked_blocks, "PRIVATE_INTERFACES", leaned_on)
     with pytest.raises(RuntimeError, match=rf"{gr.__version__} is not the one .*renamed\(block_fn\)"):
         build()

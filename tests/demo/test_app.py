@@ -13,8 +13,9 @@ from PIL import Image
 from torch import nn
 
 import segmodels
-from demo.segment_tab import _about as about
-from demo.segment_tab import _report_file, segmented
+from demo.segment.result_files import _write_report
+from demo.segment.tab import _about as about
+from demo.server.inference import segment_photo
 from segmodels import read_photo
 from segmodels.cli import main
 from segmodels.inference.settings import check_integer
@@ -88,7 +89,7 @@ def test_a_saved_report_names_the_photo_and_what_was_done_to_it(tmp_path: Path) 
     grey = np.asarray(Image.open(CAT).convert("L")).astype(np.uint16) * 257
     Image.fromarray(grey).save(tmp_path / "grey.png")
     path = str(tmp_path / "grey.png")
-    _report_file(path, segmented(path, "fcn_mobilenetv2", None, None), tmp_path / "report.json")
+    _write_report(path, segment_photo(path, "fcn_mobilenetv2", None, None), tmp_path / "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["file"] == "grey.png"
     assert report["notes"] == list(read_photo(path).notes) != []

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from demo.lab import compare
-from demo.segment_tab import segmented
-from demo.server import memory
+from demo.server import cache
+from demo.server.inference import segment_photo
 from segmodels.inference.pictures import overlay
 
 from ..conftest import EXAMPLES
@@ -34,8 +34,8 @@ def test_answers_are_the_different_labels_of_each_pixel(number: int) -> None:
 
 def test_agreement_is_the_share_of_equal_pixels() -> None:
     answer = last(FCN, DEEPLAB, NONE, NONE)
-    size = memory.display(CAT["path"]).photo.size
-    fcn, deeplab = (segmented(CAT["path"], *slot, size).labels for slot in (FCN, DEEPLAB))
+    size = cache.display(CAT["path"]).photo.size
+    fcn, deeplab = (segment_photo(CAT["path"], *slot, size).labels for slot in (FCN, DEEPLAB))
     agreement = np.count_nonzero(fcn == deeplab) / fcn.size
     assert 0.5 < agreement < 1
     assert f"All 2 agree on {agreement:.1%} of the pixels" in answer
@@ -96,7 +96,7 @@ def test_the_sheet_has_every_network_side_by_side(tmp_path: Path) -> None:
     three = Image.open(file)
     assert three.height == two.height
     assert three.width > 1.4 * two.width > two.height
-    fcn = overlay(memory.display(path).photo, segmented(path, "fcn_mobilenetv2", None, None, (451, 300)).labels)
+    fcn = overlay(cache.display(path).photo, segment_photo(path, "fcn_mobilenetv2", None, None, (451, 300)).labels)
     colours = np.asarray(two)
     top = next(row for row in range(200) if (colours[row, 16 : 16 + 451] == np.asarray(fcn)[0]).all())
     assert (colours[top : top + 300, 16 : 16 + 451] == np.asarray(fcn)).all()

@@ -15,8 +15,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import segmodels
-from demo.server.door import MAX_BODY, MAX_UPLOAD
-from demo.server.guard import BROKEN, WRONG_INPUTS
+from demo.server.checked_blocks import BROKEN, WRONG_INPUTS
+from demo.server.route_filter import MAX_BODY, MAX_UPLOAD
 from segmodels.inference.pictures import overlay
 from tools.stress.fuzz_photo import mutated, seed_files
 from tools.stress.visitor import UPLOADED, Refused, Visitor

@@ -12,8 +12,8 @@ from gradio.utils import get_upload_folder
 from playwright.sync_api import Browser, Page, Request, expect
 
 import segmodels
-from demo.server import limits, memory
-from demo.server.guard import BROKEN, GONE
+from demo.server import cache, timeouts
+from demo.server.checked_blocks import BROKEN, GONE
 
 from ..conftest import EXAMPLES, NEEDS_CHROMIUM
 from ..helpers import START, go, load, unharmed, watched
@@ -122,7 +122,7 @@ def test_a_photo_that_was_deleted_meanwhile_is_missed(page: Page, tmp_path: Path
 
 
 def test_a_request_over_its_time_is_explained(page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(timeouts, "REQUEST_SECONDS", 0.0)
     upload(page, written(tmp_path, encoded(scene(), "PNG") + b"slow", "slow.png"))
     expect(page.locator("#pictures .problem")).to_contain_text("so it was stopped")
     monkeypatch.undo()
@@ -134,7 +134,7 @@ def test_what_nobody_foresaw_is_a_sentence_too(page: Page, monkeypatch: pytest.M
     def broken(path: str) -> Any:
         raise RuntimeError("[/home/someone/secret.py:1] an error for programmers")
 
-    monkeypatch.setattr(memory, "display", broken)
+    monkeypatch.setattr(cache, "display", broken)
     change_the_rate(page)
     expect(page.get_by_text(BROKEN).first).to_be_visible()
     expect(page.get_by_text("for programmers")).to_have_count(0)
@@ -153,7 +153,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         assert gate.wait(60)
         return read(path)
 
-    monkeypatch.setattr(memory, "read_photo", wait_and_read)
+    monkeypatch.setattr(cache, "read_photo", wait_and_read)
     yield gate
     gate.set()
 

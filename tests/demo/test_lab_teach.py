@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import segmodels
-from demo.examples import LABELLED, PHOTOS, label_map_of
+from demo.components.brush.strokes import LONGEST, Drawn, read
+from demo.components.examples import LABELLED, PHOTOS, label_map_of
 from demo.lab import teach as page
-from demo.server import memory
-from demo.server.strokes import LONGEST, Drawn, read
+from demo.server import cache
 
 from ..conftest import EXAMPLES
 from ..helpers import at_once
@@ -298,8 +298,8 @@ def test_eight_visitors_at_once_see_only_their_own() -> None:
 
 def test_the_first_visitors_who_choose_random_weights_at_once_get_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the features that one leaves behind would be another network's to all who come later."""
-    monkeypatch.setattr(memory, "_untrained", memory.Remembered(1))
-    monkeypatch.setattr(page, "_features", memory.Remembered(2))
+    monkeypatch.setattr(cache, "_untrained", cache.LRUCache(1))
+    monkeypatch.setattr(page, "_features", cache.LRUCache(2))
     answers: list[dict[str, Any]] = []
     at_once(lambda _: answers.append(show(*HELMET, backbone="random")), 3)
     assert [answer["problem"] for answer in answers] == [""] * 3

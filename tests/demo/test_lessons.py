@@ -32,7 +32,7 @@ from demo.lessons import (
     unet_path,
 )
 from demo.lessons.connections import connections, ones_everywhere
-from demo.server import memory
+from demo.server import cache
 from segmodels import Segmenter
 from segmodels.inference.label_map import label_map
 from segmodels.insight.cost import count
@@ -241,17 +241,17 @@ def test_the_chequerboard_and_what_mends_it() -> None:
 
 def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
     found = skips.predictions(CAT)
-    features = memory.features(CAT, skips.MODEL, None)
+    features = cache.features(CAT, skips.MODEL, None)
     width, height = features.working_size
     assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
         stride: (-(-height // stride), -(-width // stride)) for stride in (16, 8, 4)
     }
     labels = label_map(found[4], (300, 451), aligned_size=features.aligned_size)
-    assert (labels == memory.segmenter(skips.MODEL)(cat).labels).mean() > 0.999
+    assert (labels == cache.segmenter(skips.MODEL)(cat).labels).mean() > 0.999
 
 
 def test_how_many_pixels_differ_and_where_is_counted() -> None:
-    corners = memory.features(CAT, skips.MODEL, None).aligned_size
+    corners = cache.features(CAT, skips.MODEL, None).aligned_size
     maps = {n: label_map(logits, (300, 451), aligned_size=corners) for n, logits in skips.predictions(CAT).items()}
     notes = "".join(drawn(3).itertext())
     for stride in (16, 8):
@@ -365,15 +365,15 @@ def test_share_and_weights_in_the_figure(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [6, 12])
 def test_the_branches_together_are_the_network(rate: int) -> None:
-    expected = memory.segmenter(aspp.MODEL).decode(memory.features(CAT, aspp.MODEL, None), rate)
+    expected = cache.segmenter(aspp.MODEL).decode(cache.features(CAT, aspp.MODEL, None), rate)
     _, logits = aspp.run(CAT, rate)
-    corners = memory.features(CAT, aspp.MODEL, None).aligned_size
+    corners = cache.features(CAT, aspp.MODEL, None).aligned_size
     assert (label_map(logits, (300, 451), aligned_size=corners) == expected.labels).mean() > 0.999
 
 
 def test_the_network_keeps_its_own_rates() -> None:
-    segmenter = memory.segmenter(aspp.MODEL)
-    features = memory.features(CAT, aspp.MODEL, None)
+    segmenter = cache.segmenter(aspp.MODEL)
+    features = cache.features(CAT, aspp.MODEL, None)
     before = segmenter.logits(features)
     maps, _ = aspp.run(CAT, 5)
     assert torch.equal(segmenter.logits(features), before)
@@ -383,7 +383,7 @@ def test_the_network_keeps_its_own_rates() -> None:
 
 def test_taps_of_the_three_branches() -> None:
     """Each tap off the middle is drawn, filled where it lands on the map."""
-    *_, deepest = memory.features(CAT, aspp.MODEL, None).maps
+    *_, deepest = cache.features(CAT, aspp.MODEL, None).maps
     middle = [round((side - 1) / 2) for side in deepest.shape[-2:]]
     figure = drawn(7)
     marks = [element.get("class") or "" for element in figure.iter() if "mark" in (element.get("class") or "")]
@@ -504,8 +504,8 @@ def test_how_far_another_size_moves_each_network(cat: Image.Image) -> None:
 
 
 def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh: memory.Remembered[Segmenter] = memory.Remembered(2)
-    monkeypatch.setattr(memory, "_segmenters", fresh)
+    fresh: cache.LRUCache[Segmenter] = cache.LRUCache(2)
+    monkeypatch.setattr(cache, "_segmenters", fresh)
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     answer = draw(LESSONS[8], *settings(9))
     assert 'class="problem"' in answer

@@ -10,11 +10,12 @@ import torch
 
 import segmodels
 from demo.anatomy.facts import anatomy
-from demo.lab import look as looking
+from demo.components.model_picker import Settings, checked_settings
 from demo.lab import pixel as page
-from demo.lab import pixel_facts, pixel_picture
-from demo.lab.controls import Settings, checked
-from demo.server import memory
+from demo.lab.pixel import facts as pixel_facts
+from demo.lab.pixel import picture as pixel_picture
+from demo.lab.pixel import receptive_field as looking
+from demo.server import cache
 from segmodels import read_photo
 from segmodels.checkpoints.files import read_state
 from segmodels.models import registry
@@ -27,7 +28,7 @@ BUNDLED = registry.bundled_models()
 
 
 def settings(model: str, rate: int = 6, stride: int = 16) -> Settings:
-    return checked(model, rate, stride, BUNDLED)
+    return checked_settings(model, rate, stride, BUNDLED)
 
 
 def bare(model: str, rate: int = 6, stride: int = 16) -> SegmentationNetwork:
@@ -82,7 +83,7 @@ def test_the_gradient_is_of_the_rate_and_stride_chosen_and_of_the_class_followed
 
 
 def test_looking_leaves_the_network_that_segments_alone() -> None:
-    segmenter = memory.segmenter("deeplabv3_mobilenetv2")
+    segmenter = cache.segmenter("deeplabv3_mobilenetv2")
     photo = read_photo(CAT).image
     before = segmenter(photo).labels
     chosen = settings("deeplabv3_mobilenetv2", 1, 8)

@@ -11,8 +11,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import segmodels
-from demo.segment_tab import SOURCES
-from demo.server import fetching, memory
+from demo.components.model_picker.choices import SOURCES
+from demo.server import cache, weight_downloads
 from segmodels import Segmenter
 from segmodels.models import registry
 from segmodels.models import torchvision as published
@@ -39,18 +39,18 @@ WEIGHTS = "weights of DeepLab v3, MobileNetV3 (44 MB)"
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """torch's hub cache, empty; no network is loaded yet, and nothing went wrong yet."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    fresh: memory.Remembered[Segmenter] = memory.Remembered(8)
-    monkeypatch.setattr(memory, "_segmenters", fresh)
-    monkeypatch.setattr(fetching, "_failures", {})
+    fresh: cache.LRUCache[Segmenter] = cache.LRUCache(8)
+    monkeypatch.setattr(cache, "_segmenters", fresh)
+    monkeypatch.setattr(weight_downloads, "_failures", {})
     return tmp_path / "hub" / "checkpoints"
 
 
 @pytest.fixture
-def server(cache: Path) -> Iterator[Server]:
+def server(hub_cache: Path) -> Iterator[Server]:
     with serving() as running:
         yield running
 
@@ -102,7 +102,7 @@ def test_the_size_of_every_download_is_said_before_it_begins(
 
 
 def test_a_chosen_network_is_fetched_with_a_progress_and_then_segments(
-    page: Page, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+    page: Page, server: Server, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = checkpoint(torchvisions(MOBILENET).state_dict())
     served(server, monkeypatch, content)
@@ -114,7 +114,7 @@ def test_a_chosen_network_is_fetched_with_a_progress_and_then_segments(
     arrived = counted.search(page.locator("#about").inner_text())
     assert arrived
     assert 0 < int(arrived[1]) <= round(half)
-    assert not kept(cache)[0].endswith(".pth")
+    assert not kept(hub_cache)[0].endswith(".pth")
     server.gate.set()
     expect(page.locator("#ran")).to_contain_text(MOBILENET, timeout=SLOW)
     expected = segmodels.load(MOBILENET)(Image.open(EXAMPLES / "cat.jpg"))
@@ -122,7 +122,7 @@ def test_a_chosen_network_is_fetched_with_a_progress_and_then_segments(
     expect(page.locator("#pictures .legend li").first).to_have_text(f"{largest} {share:.1%}")
     expect(page.locator("#about")).to_contain_text("the lightest of the published networks")
     assert list(server.asked.values()) == [1]
-    assert [file.rpartition("-")[2] for file in kept(cache)] == [f"{hashlib.sha256(content).hexdigest()[:8]}.pth"]
+    assert [file.rpartition("-")[2] for file in kept(hub_cache)] == [f"{hashlib.sha256(content).hexdigest()[:8]}.pth"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_chosen_network_is_fetched_with_a_progress_and_then_segments(
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_the_page_goes_on(
-    page: Page, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, said: str
+    page: Page, server: Server, hub_cache: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, said: str
 ) -> None:
     served(server, monkeypatch, CONTENT + b"!" * (trouble == "another hash"), SHA256)
     if trouble == "truncated":
@@ -156,10 +156,10 @@ def test_what_goes_wrong_is_one_sentence_and_the_page_goes_on(
     assert sentence.endswith(".")
     assert registry.card(MOBILENET).title in sentence
     assert "choose a network bundled with this page" in sentence
-    for internal in ("_", "/models/", "checkpoints", str(cache)):  # names and places that are the owner's business
+    for internal in ("_", "/models/", "checkpoints", str(hub_cache)):  # names and places that are the owner's business
         assert internal not in sentence
     with pytest.raises(ValueError, match="cannot be fetched now"):  # what would run it says the same and asks nobody
-        memory.segmenter(MOBILENET)
+        cache.segmenter(MOBILENET)
     assert list(server.asked.values()) == [1] * (trouble != "no server")
-    assert kept(cache) == []
+    assert kept(hub_cache) == []
     go_on_with_bundled_weights(page)

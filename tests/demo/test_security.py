@@ -25,10 +25,11 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import segmodels
-from demo import LONGEST_QUEUE, ROOT, build, drawing, launch_options
-from demo.server import limits, memory, uploads
-from demo.server.guard import GONE, NOT_AN_UPLOAD, GuardedBlocks
-from demo.server.settings import sentence
+from demo import LONGEST_QUEUE, ROOT, build, launch_options
+from demo.components import photo_overlay
+from demo.server import cache, timeouts, uploads
+from demo.server.checked_blocks import GONE, NOT_AN_UPLOAD, CheckedBlocks
+from demo.server.settings import error_message
 from segmodels.kernels import malloc
 from tools.stress.visitor import UPLOADED, Refused, Visitor
 
@@ -304,10 +305,10 @@ def test_weights_never_hold_code() -> None:
 
 
 def test_errors_name_no_place_on_the_server() -> None:
-    assert sentence(OSError(28, "No space left on device", "/home/someone/x")) == (
+    assert error_message(OSError(28, "No space left on device", "/home/someone/x")) == (
         "The server cannot do this now (no space left on device): try again later."
     )
-    assert sentence(ValueError("no such thing")) == "No such thing."
+    assert error_message(ValueError("no such thing")) == "No such thing."
 
 
 # --- Files are deleted ----------------------------------------------------------------------------------------------
@@ -330,17 +331,17 @@ def test_a_photo_that_is_shown_to_another_visitor_is_not_swept_away_as_the_first
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    display = memory.Display(Image.new("RGB", (64, 64)), (64, 64), ())
-    file = drawing.shown_file("photo.jpg", display)
+    display = cache.Display(Image.new("RGB", (64, 64)), (64, 64), ())
+    file = photo_overlay.shown_file("photo.jpg", display)
     time.sleep(0.05)
     between = time.time()
     time.sleep(0.05)
-    assert drawing.shown_file("photo.jpg", display) == file
+    assert photo_overlay.shown_file("photo.jpg", display) == file
     uploads.sweep(tmp_path, frozenset(), seconds=time.time() - between)
     assert Path(file).is_file()
     uploads.sweep(tmp_path, frozenset(), seconds=0)
     assert not Path(file).is_file()
-    assert drawing.shown_file("photo.jpg", display) == file
+    assert photo_overlay.shown_file("photo.jpg", display) == file
     assert Path(file).is_file()
 
 
@@ -400,7 +401,7 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate(segmodels.read_photo)
-    monkeypatch.setattr(memory, "read_photo", gate)
+    monkeypatch.setattr(cache, "read_photo", gate)
     yield gate
     gate.open.set()
 
@@ -420,7 +421,7 @@ def photo_of_own(visitor: Visitor, mark: str) -> dict[str, Any]:
 def test_a_request_over_its_time_is_stopped_with_a_sentence(
     visitor: Visitor, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(timeouts, "REQUEST_SECONDS", 0.2)
     threading.Timer(0.4, gate.open.set).start()
     with pytest.raises(Refused, match=r"longer than 0\.2 seconds, so it was stopped"):
         visitor.segment(photo_of_own(visitor, "slow"), MODEL)
@@ -430,15 +431,15 @@ def test_a_request_over_its_time_is_stopped_with_a_sentence(
 
 def test_all_parts_of_an_answer_are_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part is quick; together they take too long."""
-    monkeypatch.setattr(limits, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(timeouts, "REQUEST_SECONDS", 1.0)
 
     def slowly() -> Iterator[int]:
         for part in range(100):
             time.sleep(0.1)
-            limits.check()
+            timeouts.check()
             yield part
 
-    with GuardedBlocks(analytics_enabled=False) as page:
+    with CheckedBlocks(analytics_enabled=False) as page:
         gr.Button().click(slowly, None, gr.Number(), api_name="slowly")
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True)
     with Visitor(url) as visitor, pytest.raises(Refused, match="so it was stopped"):
@@ -447,17 +448,17 @@ def test_all_parts_of_an_answer_are_one_request(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_waiting_in_the_queue_is_not_counted(url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "REQUEST_SECONDS", 1e-3)
+    monkeypatch.setattr(timeouts, "REQUEST_SECONDS", 1e-3)
 
     def requests() -> None:
-        limits.start(lambda: True, time.monotonic())
+        timeouts.start(lambda: True, time.monotonic())
         time.sleep(2e-3)
-        with pytest.raises(limits.Stopped):
-            limits.check()
-        limits.check(60)
-        limits.start(lambda: False, time.monotonic())
-        with pytest.raises(limits.Stopped, match="Nobody"):
-            limits.check(60)
+        with pytest.raises(timeouts.Stopped):
+            timeouts.check()
+        timeouts.check(60)
+        timeouts.start(lambda: False, time.monotonic())
+        with pytest.raises(timeouts.Stopped, match="Nobody"):
+            timeouts.check(60)
 
     contextvars.copy_context().run(requests)  # or all later tests of this thread would be limited
 
@@ -610,7 +611,7 @@ def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: 
     """An endless number would fill the memory, and so would the answers that nobody fetches."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr("demo.SESSIONS", 3)
-    monkeypatch.setattr(memory, "TRIM_SECONDS", 0.01)
+    monkeypatch.setattr(cache, "TRIM_SECONDS", 0.01)
     trimmed = threading.Event()
     monkeypatch.setattr(malloc, "release_freed_memory", trimmed.set)
     page = build()

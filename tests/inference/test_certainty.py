@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import segmodels
+from demo.components.heat_map import map_image
+from demo.components.model_picker import adapt, checked_settings
 from demo.lab import certainty as page
-from demo.lab.controls import adapt, checked
-from demo.lab.maps import map_image
 from segmodels.inference.certainty import entropy, margin, probabilities
 
 from ..conftest import EXAMPLES
@@ -73,7 +73,9 @@ def test_colours_run_from_the_least_to_the_most_and_stay_there_beyond() -> None:
 
 def test_the_page_says_the_means_and_describes_the_pictures() -> None:
     figures, table = page.show(CAT, "deeplabv3plus_mobilenetv2", 6, 16)
-    found = page.certainty(CAT["path"], checked("deeplabv3plus_mobilenetv2", 6, 16, ["deeplabv3plus_mobilenetv2"]))
+    found = page.certainty(
+        CAT["path"], checked_settings("deeplabv3plus_mobilenetv2", 6, 16, ["deeplabv3plus_mobilenetv2"])
+    )
     assert f"Mean confidence {found.confidence.mean():.1%}" in figures
     assert all(alt or position == 0 for position, alt in enumerate(re.findall(r'alt="([^"]*)"', figures)))
     assert ">cat<" in table or "cat</th>" in table
@@ -82,7 +84,7 @@ def test_the_page_says_the_means_and_describes_the_pictures() -> None:
 
 
 def test_the_mask_is_the_segment_tab_s() -> None:
-    found = page.certainty(CAT["path"], checked("fcn_mobilenetv2", None, None, ["fcn_mobilenetv2"]))
+    found = page.certainty(CAT["path"], checked_settings("fcn_mobilenetv2", None, None, ["fcn_mobilenetv2"]))
     height, width = found.labels.shape
     expected = segmodels.load("fcn_mobilenetv2")(segmodels.read_photo(CAT["path"]).image).labels
     resized = np.asarray(Image.fromarray(expected).resize((width, height), Image.Resampling.NEAREST))

@@ -12,7 +12,7 @@ from torch import Tensor, distributed, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import segmodels.inference.segmenter
-from demo.server import memory
+from demo.server import cache
 from segmodels import Features, Segmenter
 from segmodels.insight.receptive_field import effective_receptive_field
 from segmodels.kernels import device, precision
@@ -114,7 +114,7 @@ def test_the_fitted_decoders_and_the_gradient_run_on_the_card(monkeypatch: pytes
 
 
 def test_what_the_page_remembers_is_in_the_processors_memory() -> None:
-    kept = memory.apart(Features([torch.ones(1, 2, 3, 4)], (4, 3), (4, 3), 16, 1.0, ""))
+    kept = cache.apart(Features([torch.ones(1, 2, 3, 4)], (4, 3), (4, 3), 16, 1.0, ""))
     assert kept.maps[0].device == CPU
 
 

@@ -12,7 +12,7 @@ import torch
 
 import segmodels
 from demo.lessons import any_size, aspp, skips
-from demo.server import memory
+from demo.server import cache
 from segmodels import Segmenter
 from segmodels.models import registry
 from segmodels.models.ablation import parts
@@ -42,7 +42,7 @@ def meanwhile(disturb: Callable[[], object], look: Callable[[], object]) -> None
 
 def everything_off(model: str) -> Callable[[], object]:
     """What the Lab does while a visitor has unticked all parts, at another rate where there is one."""
-    segmenter, features = memory.segmenter(model), memory.features(CAT, model, None)
+    segmenter, features = cache.segmenter(model), cache.features(CAT, model, None)
     rate = None if segmenter.card.atrous_rate is None else 2
     names = list(parts(registry.build_meta(model)))
     return lambda: segmenter.logits(features, rate, disabled=names)
@@ -77,7 +77,7 @@ def test_lesson_1_reads_the_whole_network_while_the_lab_switches_its_parts_off()
 
     def look() -> None:
         for _ in range(5):
-            memory.Remembered.__init__(any_size._maps, 1)  # forget, so that it is computed again
+            cache.LRUCache.__init__(any_size._maps, 1)  # forget, so that it is computed again
             assert torch.equal(any_size.last_map(CAT, 192), alone)
 
     meanwhile(everything_off(any_size.MODEL), look)

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 import segmodels
-from demo.lab import parts as page
-from demo.server import memory
+from demo.lab import ablation as page
+from demo.server import cache
 from segmodels import Segmenter, read_photo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import label_image
@@ -179,7 +179,7 @@ def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
 
 def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
     card = registry.card("deeplabv3plus_mobilenetv2")
-    usual = memory.segmenter(card.name)
+    usual = cache.segmenter(card.name)
     seen = usual.encode(read_photo(CAT).image)
     for off in ([], ["1x1"], ["low-level path", "rate r"]):
         logits = usual.logits(seen, disabled=off)
@@ -189,7 +189,7 @@ def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
 
 def test_the_full_network_is_what_the_segment_tab_shows() -> None:
     for name in registry.bundled_models():
-        expected = memory.segmenter(name)(read_photo(CAT).image).labels
+        expected = cache.segmenter(name)(read_photo(CAT).image).labels
         assert (page.labels_without(CAT, registry.card(name), [], (451, 300)) == expected).all()
 
 

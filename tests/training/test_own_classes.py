@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import segmodels
-from demo import view
-from demo.lab import parts as lab
+from demo.components import markup
+from demo.lab import ablation as lab
 from segmodels.cli import main
 from segmodels.inference.loading import card_from_file
 from segmodels.labels import VOC, ClassList
@@ -307,13 +307,13 @@ def test_the_lab_takes_label_maps_of_its_own_classes_alone(
 
 def test_the_page_names_the_classes_that_were_not_found() -> None:
     own = ClassList(("background", "disc", "box"))
-    assert "it was taught disc, box, and took all of this photo for background" in view.nothing(own)
-    many = view.nothing(ClassList(("other", *(f"thing {number}" for number in range(20))), background=0))
+    assert "it was taught disc, box, and took all of this photo for background" in markup.nothing(own)
+    many = markup.nothing(ClassList(("other", *(f"thing {number}" for number in range(20))), background=0))
     assert "thing 7 and more" in many
     assert "thing 8" not in many
     assert "for other" in many
-    assert "twenty things" in view.nothing(VOC)
-    assert view.nothing(ClassList(("disc", "box"))) == ""
+    assert "twenty things" in markup.nothing(VOC)
+    assert markup.nothing(ClassList(("disc", "box"))) == ""
 
 
 def test_app_refuses_what_is_no_weights_file_in_a_line(tmp_path: Path) -> None:

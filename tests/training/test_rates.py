@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from demo.lab import weights as section
+from demo.lab import rate_weights as section
 from segmodels.models import registry
 from segmodels.training import rates
 

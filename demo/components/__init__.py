@@ -1,0 +1,1 @@
+"""Parts of the page that several tabs use: each folder holds its Python, script, style and template."""

@@ -1,0 +1,1 @@
+"""The brush: painting strokes of classes on a photo."""

@@ -1,0 +1,39 @@
+"""A button that makes a file on the server and downloads it."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..events import COMPUTES
+from ..server.settings import error_message
+from ..server.uploads import Upload
+
+
+def download_button(name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component]) -> None:
+    """A button that makes a file and, once it is there, downloads it through a hidden link.
+
+    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings.
+    """
+    button = gr.Button(name, size="sm", min_width=120)
+    link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
+
+    def make(upload: Upload, *settings: Any) -> str:
+        if upload is None:
+            raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / file_name
+                write(upload["path"], file, *settings)
+                cached = link.move_resource_to_block_cache(file)
+        except (ValueError, OSError) as error:
+            raise gr.Error(error_message(error), print_exception=False) from None
+        assert cached is not None
+        return cached
+
+    made = button.click(make, list(inputs), [link], **COMPUTES)
+    made.success(
+        None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
+    )

@@ -1,0 +1,90 @@
+"""Photos to begin with: each teaches something, and a line says what to look for."""
+
+import base64
+import io
+import json
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from segmodels.checkpoints.paths import EXAMPLES
+
+from ...events import AT_ONCE
+
+CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
+"""Each example photo with its maker and licence."""
+PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
+"""The photos that a link can name; some of them are no longer offered."""
+
+OFFERED = {
+    "raft": ("Rafting", "Where does each network put the border between people and boat?"),
+    "rider": ("Rider and horse", "Two classes in one outline: look at the saddle."),
+    "hug": ("Dog and owner", "Is all of it a dog to every network?"),
+    "motorbikes": ("Motocross start", "Many riders: compare the families, then move the rate."),
+    "boats": ("Sailing boats", "Thin masts: what is lost at output stride 32?"),
+    "bear": ("Child and teddy bear", "A toy is no class: what is it taken for?"),
+    "dogs": ("Two dogs", "Thin legs: compare output strides 8 and 32."),
+    "parrots": ("Two macaws", "An easy one: where do networks still differ?"),
+    "coffee": ("A cup", "A cup is no class: which network takes it for what?"),
+    "cat": ("A cat's face", "It fills the photo: which settings change anything?"),
+}
+"""Title and what to look for, by name, in order."""
+LABELLED = {"coffee": "cup", "astronaut": "helmet"}
+"""Photos with a label map of one class beside them: 1 where it is, 255 along its border and where one cannot tell."""
+FIRST = f"{next(iter(OFFERED))}.jpg"
+
+THUMBNAIL = (144, 108)
+"""Pixels, (width, height): twice what it takes on the page, for dense screens."""
+
+
+def label_map_of(name: str) -> Path:
+    """The label map of an example that is ``LABELLED``."""
+    return EXAMPLES / f"{name}_labels.png"
+
+
+def strip(photo: gr.Image, elem_id: str) -> None:
+    """The examples in a row; a click on one makes it the page's ``photo``."""
+    row = gr.HTML(_buttons(), js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
+    name = gr.Textbox(visible=False)
+
+    def chosen(name: Any) -> str:
+        if not isinstance(name, str) or name not in PHOTOS:
+            raise gr.Error("There is no such example.", print_exception=False)
+        # As gradio keeps it, since the page may not be allowed to hand out the project's own files.
+        path = photo.move_resource_to_block_cache(PHOTOS[name])
+        assert path is not None
+        return path
+
+    row.select(
+        chosen,
+        [name],
+        [photo],
+        js="() => window.chosenExample",
+        trigger_mode="always_last",
+        **AT_ONCE,
+    )
+
+
+def _buttons() -> str:
+    buttons = "".join(
+        f'<button type="button" data-example="{name}"><img src="{_thumbnail(name)}" alt="">'
+        f"<strong>{escape(title)}</strong><span>{escape(line)}</span></button>"
+        for name, (title, line) in OFFERED.items()
+    )
+    return f'<div class="examples" role="group" aria-label="Examples">{buttons}</div>'
+
+
+@cache
+def _thumbnail(name: str) -> str:
+    """The middle of a photo, small, as an address."""
+    with Image.open(PHOTOS[name]) as photo:
+        scale = max(THUMBNAIL[0] / photo.width, THUMBNAIL[1] / photo.height)
+        small = photo.convert("RGB").resize((round(photo.width * scale), round(photo.height * scale)))
+    left, top = (small.width - THUMBNAIL[0]) // 2, (small.height - THUMBNAIL[1]) // 3
+    buffer = io.BytesIO()
+    small.crop((left, top, left + THUMBNAIL[0], top + THUMBNAIL[1])).save(buffer, "JPEG", quality=72)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,122 @@
+"""What several sections of the lab share: a network and its settings to choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from segmodels.models import registry
+from segmodels.models.backbones import OUTPUT_STRIDES
+from segmodels.models.registry import DEFAULT_MODEL, Card
+
+from ...server import weight_downloads
+from ...server.settings import applicable_settings, control_updates, settings_text
+
+PROGRESS = gr.Progress()
+
+
+@dataclass(frozen=True)
+class ModelPicker:
+    """A network, an atrous rate and an output stride to choose."""
+
+    model: gr.Dropdown
+    rate: gr.Slider
+    stride: gr.Radio
+    settled: gr.Textbox
+    """The network whose settings have been brought along: it changes after rate and stride."""
+
+    @property
+    def all(self) -> list[Any]:
+        """What an event takes as its inputs."""
+        return [self.model, self.rate, self.stride]
+
+    @property
+    def changes(self) -> list[Any]:
+        """What an event listens to. To be one event with all else that changes the same output, so that of two answers
+        the later one stays."""
+        return [self.settled.change, self.rate.change, self.stride.change]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A choice that was checked. Rate and stride are None where the network has none."""
+
+    card: Card
+    rate: int | None
+    stride: int | None
+
+    @property
+    def sentence(self) -> str:
+        """As it is said in captions: ``DeepLab v3 at rate 6, stride 16``."""
+        said = settings_text(self.rate, self.stride)
+        return f"{self.card.title} at {said}" if said else self.card.title
+
+
+def model_picker(prefix: str, models: Sequence[str]) -> ModelPicker:
+    """Put the controls into what is being built; their ``elem_id`` begin with ``prefix``.
+
+    Another network brings its trained settings along, and its weights if they have to be fetched.
+    """
+    card = registry.card(DEFAULT_MODEL)
+    choices = [(_title(registry.card(name)), name) for name in models]
+    with gr.Row():
+        model = gr.Dropdown(
+            choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=170
+        )
+        rate = gr.Slider(
+            1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=170
+        )
+        stride = gr.Radio(
+            list(OUTPUT_STRIDES),
+            value=card.output_stride,
+            label="Output stride",
+            elem_id=f"{prefix}-stride",
+            min_width=170,
+        )
+    settled = gr.Textbox(card.name, visible="hidden", container=False)
+    model.change(
+        adapt,
+        [model],
+        [rate, stride, settled],
+        show_progress="full",
+        show_progress_on=[model],
+        api_visibility="private",
+        preprocess=False,
+        concurrency_id="fetch",
+        concurrency_limit=4,
+        trigger_mode="always_last",
+    )
+    return ModelPicker(model, rate, stride, settled)
+
+
+def _title(card: Card) -> str:
+    if not card.published:
+        return card.title
+    return f"{card.title} (torchvision's{'' if card.at_hand else ', fetched on first use'})"
+
+
+def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
+    """Rate and stride as the network was trained with, idle where it has none, and its name; weights are fetched.
+
+    What goes wrong here is said where the section shows its result.
+    """
+    try:
+        card = registry.card(model)
+    except ValueError:
+        return gr.skip(), gr.skip(), str(model)
+    weight_downloads.fetch_chosen(card, progress)
+    return *control_updates(card), card.name
+
+
+def checked_settings(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settings:
+    """The settings as they arrive from the page, or from anyone else.
+
+    Raises:
+        ValueError: with a sentence, for one that cannot be, or a network that is none of ``models``.
+    """
+    card = registry.card(model)
+    if card.name not in models:
+        raise ValueError(f"the network {card.name} cannot be looked at here; choose one of {', '.join(models)}")
+    settings = applicable_settings(card, rate, stride)
+    return Settings(card, settings.atrous_rate, settings.output_stride if card.chooses_stride else None)

@@ -1,0 +1,33 @@
+"""Which networks a page offers, and the range of their settings."""
+
+from segmodels import Card
+from segmodels.labels import VOC
+from segmodels.models import registry
+
+SOURCES = (
+    ("Bundled", "bundled"),
+    ("torchvision's (44 to 245 MB)", "published"),
+)
+
+
+RATE_RANGE = (1, 24)
+"""The atrous rates that the page offers; programs may ask for more."""
+
+
+def choices(source: str) -> list[tuple[str, str]]:
+    """The networks with weights from ``source``, ``"bundled"`` or ``"published"``: titles, with what has to be fetched.
+
+    Those that know other classes than Pascal VOC's come last.
+    """
+    offered = [card for card in registry.CARDS.values() if _comes_from(card, source)]
+    return [(_offered(card), card.name) for card in sorted(offered, key=lambda card: card.class_list != VOC)]
+
+
+def _comes_from(card: Card, source: str) -> bool:
+    return card.source == source or (card.source == "own" and source == "bundled")
+
+
+def _offered(card: Card) -> str:
+    if not card.at_hand:
+        return f"{card.title} ({card.measured['megabytes']:.0f} MB)"
+    return card.title if card.class_list == VOC else f"{card.title}, {len(card.classes)} classes"

@@ -1,0 +1,214 @@
+"""Weights that fit the rate: a decoder moved to another atrous rate, beside one that was trained there."""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from segmodels import Segmentation
+from segmodels.models import registry
+from segmodels.training import rates
+
+from ..components import figures, markup, photo_overlay
+from ..events import COMPUTES
+from ..server import cache
+from ..server.settings import error_message
+from ..server.uploads import Upload
+from . import SectionTab
+
+ID = "weights"
+TITLE = "Weights that fit"
+
+ABOUT = (
+    "Weights moved to another rate meet features they never met in training. These decoders were trained alike on DeepLab v3's "
+    "frozen backbone, each at its rate: does that bring back what moving loses?"
+)
+TAUGHT = registry.card(rates.NETWORK).title
+KINDS = (
+    ("Side by side", "both"),
+    ("Rate 6's weights, run here", "moved"),
+    ("Weights trained here", "fitted"),
+)
+
+
+def section(photo: gr.Image, tab: SectionTab) -> None:
+    """Put the section into the tab that is being built."""
+    with gr.Column():
+        setting = gr.Radio(choices(), value="12/16", label="Atrous rate and output stride", elem_id="fit-setting")
+        kind = gr.Radio(list(KINDS), value="both", label="Show", elem_id="fit-kind")
+    shown = gr.HTML(markup.empty(), elem_id="fit", js_on_load=figures.SAVE_PNG)
+    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    gr.on(
+        [tab.select, setting.change, kind.change],
+        show,
+        [photo, setting, kind],
+        [shown],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **COMPUTES,
+    )
+
+
+def choices() -> list[tuple[str, str]]:
+    """The settings that a decoder was trained at."""
+    return [(f"{rate} at stride {stride}", f"{rate}/{stride}") for rate, stride in rates.FITTED]
+
+
+def show(upload: Upload, setting: str, kind: str) -> str:
+    """The photo under both decoders' label maps, and the scores of all settings; or a sentence that says why not."""
+    if upload is None:
+        return markup.empty()
+    try:
+        pairs = {f"{rate}/{stride}": (rate, stride) for rate, stride in rates.FITTED}
+        if setting not in pairs or kind not in (value for _, value in KINDS):
+            raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {str(setting)[:40]!r}")
+        return _page(upload["path"], *pairs[setting], kind)
+    except (ValueError, OSError) as error:
+        return markup.problem(error_message(error))
+
+
+def both(path: str, rate: int, stride: int, size: tuple[int, int]) -> tuple[Segmentation, Segmentation]:
+    """The photo at ``path`` by the decoder of rate 6 moved to ``rate``, and by the one trained there.
+
+    One run of the backbone serves both; ``size`` is the label maps' (width, height).
+    """
+    features = cache.features(path, rates.NETWORK, stride)
+    moved = cache.fitted(*rates.HOME).decode(features, rate, size)
+    return moved, cache.fitted(rate, stride).decode(features, rate, size)
+
+
+def _page(path: str, rate: int, stride: int, kind: str) -> str:
+    display = cache.display(path)
+    moved, fitted = both(path, rate, stride, display.photo.size)
+    scores = {name: _score(name, rate, stride) for name in ("moved", "fitted")}
+    panels = []
+    if kind != "fitted":
+        panels.append(_picture("Rate 6's weights, run here", moved, scores["moved"]))
+    if kind != "moved":
+        panels.append(_picture("Weights trained here", fitted, scores["fitted"]))
+    if kind == "both":
+        panels.append(_difference(moved, fitted))
+    over = photo_overlay.photo_attributes(path, display, fitted.class_list)
+    pictures = figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted), over)
+    drawn = figures.panel("mIoU-7 over the field of view", plot(rates.measured(), (rate, stride)))
+    scores_drawn = figures.figure("rates", [drawn], _key())
+    return f'{pictures}<div class="fit-scores">{scores_drawn}{table(rates.measured())}</div>'
+
+
+def _score(kind: str, rate: int, stride: int) -> float:
+    row = next(row for row in rates.measured()[kind] if (row["rate"], row["stride"]) == (rate, stride))
+    return float(row["miou7"])
+
+
+def _picture(name: str, result: Segmentation, score: float) -> str:
+    found = markup.summary(result)
+    drawn = photo_overlay.picture(f"{name}: {found}", photo_overlay.layer(result.labels))
+    return figures.panel(name, drawn, f"mIoU-7 {score:.3f}. {escape(found)}.")
+
+
+def _difference(moved: Segmentation, fitted: Segmentation) -> str:
+    share = f"{np.mean(moved.labels != fitted.labels):.1%}"
+    drawn = photo_overlay.picture(
+        f"Where they differ: {share} of the photo", photo_overlay.differences(moved.labels, fitted.labels)
+    )
+    return figures.panel("Where they differ", drawn, f"{share} of the pixels.")
+
+
+def _summary(rate: int, stride: int, moved: Segmentation, fitted: Segmentation) -> str:
+    scores = [_score(kind, rate, stride) for kind in ("moved", "fitted")]
+    differs = float(np.mean(moved.labels != fitted.labels))
+    same = ""
+    if (rate, stride) == rates.HOME:
+        same = " Both are the same decoder."
+    elif rate * stride == math.prod(rates.HOME):
+        same = " Rate × stride, and so the field of view, is as trained."
+    return (
+        f"{TAUGHT} at atrous rate {rate} and output stride {stride}: mIoU-7 {scores[0]:.3f} with rate 6's weights, "
+        f"{scores[1]:.3f} with weights trained there; on this photo they differ on {differs:.1%} of the pixels.{same}"
+    )
+
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 270, 48, 14, 14, 46
+"""The plot's size and margins, in units of its view box."""
+TICK = 0.01
+
+
+def plot(measured: dict[str, Any], chosen: tuple[int, int]) -> str:
+    """mIoU-7 over the rate at stride 16 that covers the same field of view: a line a kind and stride."""
+    rows = [*measured["moved"], *measured["fitted"]]
+    fields = [_field(row) for row in rows]
+    least, most = min(fields), max(fields)
+    scores = [row["miou7"] for row in rows]
+    bottom, top = math.floor(min(scores) / TICK) * TICK, math.ceil(max(scores) / TICK) * TICK
+
+    def place(row: dict[str, Any]) -> tuple[float, float]:
+        across = math.log(_field(row) / least) / math.log(most / least)
+        x = LEFT + across * (WIDTH - LEFT - RIGHT)
+        return x, TOP + (top - row["miou7"]) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [*_axes(sorted(set(fields)), bottom, top, place)]
+    for kind in ("moved", "fitted"):
+        for stride in (16, 8):
+            line = sorted((row for row in measured[kind] if row["stride"] == stride), key=_field)
+            parts += _line(f"{kind} stride{stride}", line, [place(row) for row in line], chosen)
+    title = "mIoU-7 over the atrous rate; the table below has the numbers"
+    return figures.svg(HEIGHT, title, *parts, width=WIDTH)
+
+
+def _field(row: dict[str, Any]) -> float:
+    """The rate at stride 16 with the same field of view."""
+    return float(row["rate"] * row["stride"] / 16)
+
+
+def _axes(fields: Sequence[float], bottom: float, top: float, place: Any) -> Iterable[str]:
+    for step in range(round((top - bottom) / TICK) + 1):
+        score = bottom + step * TICK
+        _, y = place({"rate": fields[0], "stride": 16, "miou7": score})
+        yield f'<path class="grid" d="M{LEFT} {y:.4g}H{WIDTH - RIGHT}"/>'
+        yield figures.text(LEFT - 24, y + 4, f"{score:.2f}", "quiet")
+    for field in fields:
+        x, y = place({"rate": field, "stride": 16, "miou7": bottom})
+        yield figures.text(x, y + 18, f"{field:g}", "quiet")
+    yield figures.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "atrous rate × output stride / 16", "quiet")
+
+
+def _line(
+    style: str, rows: Sequence[dict[str, Any]], places: Sequence[tuple[float, float]], chosen: tuple[int, int]
+) -> Iterable[str]:
+    points = " ".join(f"{x:.4g},{y:.4g}" for x, y in places)
+    yield f'<polyline class="{style}" points="{points}"/>'
+    for row, (x, y) in zip(rows, places, strict=True):
+        here = " chosen" * ((row["rate"], row["stride"]) == chosen)
+        name = f"rate {row['rate']} at stride {row['stride']}: mIoU-7 {row['miou7']:.3f}"
+        yield f'<circle class="{style}{here}" cx="{x:.4g}" cy="{y:.4g}" r="{7 if here else 4.5}"><title>{name}</title></circle>'
+
+
+def _key() -> str:
+    return (
+        '<span class="fit-key moved"></span> rate 6 moved <span class="fit-key fitted"></span> trained at the rate. Full: '
+        "stride 16; hollow: 8; large: chosen. The scale does not begin at 0."
+    )
+
+
+def table(measured: dict[str, Any]) -> str:
+    """All scores as numbers."""
+    kinds = ("moved", "fitted")
+    scores = {kind: {(row["stride"], row["rate"]): row["miou7"] for row in measured[kind]} for kind in kinds}
+    settings = sorted(scores["moved"].keys() | scores["fitted"].keys(), key=lambda key: (-key[0], key[1]))
+    rows = "".join(
+        f'<tr><th scope="row">{rate} at stride {stride}</th>'
+        + "".join(f"<td>{_number(scores[kind].get((stride, rate)))}</td>" for kind in kinds)
+        + "</tr>"
+        for stride, rate in settings
+    )
+    return f"""<div class="wide" tabindex="0"><table class="classes"><caption>mIoU-7 on {escape(measured["data"])},
+{measured["images"]} photos, made by tools/weights/rates.py</caption><thead><tr><th scope="col">Atrous rate</th>
+<th scope="col">Weights of rate 6, run there</th><th scope="col">Weights trained there</th></tr></thead>
+<tbody>{rows}</tbody></table></div>"""
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

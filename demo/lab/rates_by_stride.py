@@ -1,0 +1,316 @@
+"""Rates x stride: one photo at every pair of atrous rate and output stride, beside the pair that was trained."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from segmodels import Card, Segmentation
+from segmodels.insight.receptive_field import share_of_taps_inside
+from segmodels.models import registry
+
+from ..components import markup, photo_overlay
+from ..components.download_button import download_button
+from ..events import COMPUTES
+from ..server import cache
+from ..server.settings import error_message
+from ..server.uploads import Upload
+from . import SectionTab
+from .contact_sheet import Picture, sheet
+
+ID = "grid"
+TITLE = "Rates × stride"
+RATES = (1, 2, 3, 6, 12, 18)
+STRIDES = (32, 16, 8)
+SIDE = 640
+"""The longer side of the label maps in pixels: sharp when a cell is enlarged, and 18 of them are made."""
+
+ABOUT = (
+    "The weights stay the same. Rate 6 runs the ASPP at 6, 12 and 18; the output stride sets how fine its map is. Choose a "
+    "cell to enlarge it."
+)
+KEY = (
+    "In a cell: the decoder's time, the taps on the map, and the pixels that differ from the trained setting (solid "
+    "frame). Dashed: the same field of view, rate × stride."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The photo at one output stride and all atrous rates, which share one run of the backbone."""
+
+    stride: int
+    map_size: tuple[int, int]
+    """(width, height) of the map that the ASPP sees, in cells."""
+    milliseconds: float
+    """Of the backbone."""
+    results: tuple[Segmentation, ...]
+    """One a rate, in the order of ``rates``."""
+
+
+def networks() -> list[tuple[str, str]]:
+    """The networks with an ASPP whose weights are on this machine."""
+    return [
+        (card.title, card.name) for card in registry.CARDS.values() if card.atrous_rate is not None and card.at_hand
+    ]
+
+
+def rates(card: Card) -> tuple[int, ...]:
+    """``RATES``, with the one that the weights were trained at in place of the nearest, if it is another."""
+    trained = card.atrous_rate or RATES[0]
+    nearest = min(RATES, key=lambda rate: abs(rate - trained))
+    return tuple(trained if rate == nearest else rate for rate in RATES)
+
+
+def section(photo: gr.Image, tab: SectionTab) -> None:
+    """Put the section into the tab that is being built."""
+    offered = networks()
+    model = gr.Radio(offered, value=tab.network.value, label="Network", elem_id="grid-model")
+    cells = gr.HTML(markup.empty(), elem_id="grid", js_on_load=KEEP_CHOICE + REVEAL)
+    # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
+    names = json.dumps([name for _, name in offered])
+    tab.network.change(
+        None,
+        [tab.network, model],
+        [model],
+        js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine",
+        api_visibility="private",
+    )
+    with gr.Row(elem_id="grid-download"):
+        download_button("All cells (PNG)", "rates.png", write_sheet, [photo, model])
+    gr.HTML(f'<p class="about-section">{ABOUT}</p><p class="about-section">{KEY}</p>')
+    gr.on(
+        [tab.select, model.input],
+        show,
+        [photo, model],
+        [cells],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **COMPUTES,
+    )
+
+
+KEEP_CHOICE = """
+element.addEventListener('change', event => { element.dataset.chosen = event.target.value; });
+watch('value', () => {
+  const chosen = element.querySelector(`input[value="${element.dataset.chosen || 'all'}"]`);
+  if (chosen) chosen.checked = true;
+});
+"""
+"""A picture that is drawn again, with another rate say, still shows the class that was chosen."""
+
+
+REVEAL = """
+element.addEventListener('change', event => {
+  const detail = event.target.closest('label').nextElementSibling;
+  if (window.innerWidth < 1000) detail.scrollIntoView({block: 'nearest', behavior: 'smooth'});
+});
+"""
+"""Where the page is too narrow for the enlarged cell to stand beside the grid, it is scrolled to."""
+
+
+_pages: cache.LRUCache[str] = cache.LRUCache(32 * 2**20, len)
+
+
+def show(upload: Upload, model: str) -> Iterator[str]:
+    """The grid, first empty, then column by column; on a bad photo or network, a sentence in its place."""
+    if upload is None:
+        yield markup.empty()
+        return
+    try:
+        yield from _filling(upload["path"], model)
+    except (ValueError, OSError) as error:
+        yield markup.problem(error_message(error))
+
+
+def _filling(path: str, model: str) -> Iterator[str]:
+    """The grid's pages, from empty to full. A full one is remembered, so that coming back to it shows it at once."""
+    photo = _checked(path, model)
+    over = photo_overlay.photo_attributes(path, cache.display(path), registry.card(model).class_list)
+    done: dict[int, Column] = {}
+    if (path, model) not in _pages:
+        yield page(over, model, done)
+        for column in columns(path, model, photo.size):
+            done[column.stride] = column
+            if len(done) < len(STRIDES):
+                yield page(over, model, done)
+    yield _pages.get((path, model), lambda: page(over, model, done or _all_columns(path, model, photo)))
+
+
+def _checked(path: str, model: Any) -> Image.Image:
+    """The photo at ``path`` as small as the grid shows it.
+
+    Raises:
+        ValueError: with a sentence, if it is no photo, or ``model`` no network that the grid is for.
+    """
+    if model not in (name for _, name in networks()):
+        raise ValueError(f"there is no network with an ASPP, its weights at hand, called {str(model)[:60]!r}")
+    photo = cache.display(path).photo.copy()
+    photo.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return photo
+
+
+def _all_columns(path: str, model: str, photo: Image.Image) -> dict[int, Column]:
+    return {column.stride: column for column in columns(path, model, photo.size)}
+
+
+def write_sheet(path: str, file: Path, model: Any) -> None:
+    """The grid of the photo at ``path`` as one PNG. Raises ValueError as ``_checked``."""
+    photo = _checked(path, model)
+    done = _all_columns(path, model, photo)
+    card = registry.card(model)
+    trained = trained_cell(card, done)
+    assert trained is not None
+    pictures = [
+        [
+            Picture(result.labels, _name(card, rate, stride), _facts(done[stride], result, trained), result.class_list)
+            for rate, result in zip(rates(card), done[stride].results, strict=True)
+        ]
+        for stride in STRIDES
+    ]
+    sheet(photo, f"{card.title} at all rates and output strides", pictures).save(file)
+
+
+def _facts(column: Column, result: Segmentation, trained: Segmentation) -> str:
+    taps = np.mean(taps_inside(column.map_size, result.atrous_rate or 1))
+    differs = np.mean(result.labels != trained.labels)
+    return f"{result.milliseconds['decode']:.0f} ms, {taps:.0%} of taps inside, {differs:.1%} differ"
+
+
+def columns(path: str, model: str, size: tuple[int, int]) -> Iterator[Column]:
+    """The grid of the photo at ``path``, the trained output stride first; label maps of (width, height) ``size``.
+
+    The backbone runs once a column, or not at all where its features are remembered.
+    """
+    segmenter = cache.segmenter(model)
+    for stride in sorted(STRIDES, key=lambda stride: stride != segmenter.card.output_stride):
+        features = cache.features(path, model, stride)
+        height, width = features.maps[-1].shape[-2:]
+        results = tuple(segmenter.decode(features, rate, size) for rate in rates(segmenter.card))
+        yield Column(stride, (width, height), features.milliseconds, results)
+
+
+def taps_inside(map_size: tuple[int, int], rate: int) -> tuple[float, float, float]:
+    """The shares of the taps that land inside a (width, height) map, for the ASPP's rates r, 2r and 3r."""
+    width, height = map_size
+    return (
+        share_of_taps_inside(height, width, rate),
+        share_of_taps_inside(height, width, 2 * rate),
+        share_of_taps_inside(height, width, 3 * rate),
+    )
+
+
+def changes(trained: Segmentation, result: Segmentation) -> dict[tuple[str, str], float]:
+    """The share of the photo's pixels that went from one class to another, by (trained, now), largest first."""
+    number = len(result.classes)
+    pairs = trained.labels.astype(np.int64) * number + result.labels
+    counts = np.bincount(pairs.ravel(), minlength=number**2)
+    moved = sorted(
+        (pair for pair in np.flatnonzero(counts) if pair // number != pair % number), key=lambda pair: -counts[pair]
+    )
+    names = result.classes
+    return {(names[pair // number], names[pair % number]): float(counts[pair] / pairs.size) for pair in moved}
+
+
+def page(over: str, model: str, done: Mapping[int, Column]) -> str:
+    """The grid of small overlays with the enlarged cell beside it; columns not ``done`` yet are empty.
+
+    ``over`` is ``drawing.over`` of the photo.
+    """
+    card = registry.card(model)
+    trained = trained_cell(card, done)
+    heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
+    rows = "".join(
+        f'<div class="rate" style="--rate: {place}" aria-hidden="true">rate <strong>{rate}</strong></div>'
+        for place, rate in enumerate(rates(card))
+    )
+    cells = "".join(
+        _cell(card, (column, row), done.get(stride), trained)
+        for column, stride in enumerate(STRIDES)
+        for row in range(len(RATES))
+    )
+    return f"""<fieldset class="rates" {over}><legend>Atrous rate and output stride</legend>
+{heads}{rows}{cells}</fieldset>"""
+
+
+def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
+    """The answer at the setting that the weights were trained with; None until its column is done."""
+    column = done.get(card.output_stride)
+    return None if column is None else column.results[rates(card).index(card.atrous_rate or RATES[0])]
+
+
+def _column_head(place: int, stride: int, column: Column | None) -> str:
+    facts = "computing …"
+    if column is not None:
+        width, height = column.map_size
+        facts = f"map {width} × {height}<br>backbone {column.milliseconds:.0f} ms"
+    return (
+        f'<div class="stride" style="--stride: {place}"><span>stride</span> <strong>{stride}</strong><br>'
+        f"<small>{facts}</small></div>"
+    )
+
+
+def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Segmentation | None) -> str:
+    """One radio button of the grid and, after it, what is shown while it is chosen."""
+    area = f"--stride: {place[0]}; --rate: {place[1]}"
+    if column is None or trained is None:
+        return f'<div class="cell pending" style="{area}"><div class="picture"></div></div>'
+    result = column.results[place[1]]
+    rate, stride = rates(card)[place[1]], column.stride
+    kind, note = _kind(card, rate, stride)
+    differs = result.labels != trained.labels
+    taps = taps_inside(column.map_size, rate)
+    name = _name(card, rate, stride)
+    return f"""<div class="one" data-labels="{photo_overlay.label_png(result.labels)}">
+<label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
+ aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><label-map></label-map></div>{f"<span class=note>{note}</span>" * bool(note)}
+<span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
+ <span><b>{differs.mean():.1%}</b> differ</span></span></label>
+{_detail(name, column, result, trained, taps)}</div>"""
+
+
+def _kind(card: Card, rate: int, stride: int) -> tuple[str, str]:
+    """A cell's CSS class, and what is to be said of it."""
+    assert card.atrous_rate is not None
+    if (rate, stride) == (card.atrous_rate, card.output_stride):
+        return "trained", "trained"
+    if rate * stride == card.atrous_rate * card.output_stride:
+        return "same-field", "same field"
+    return "", ""
+
+
+def _name(card: Card, rate: int, stride: int) -> str:
+    _, note = _kind(card, rate, stride)
+    return f"Rate {rate}, output stride {stride}" + (f", {note}" if note else "")
+
+
+def _detail(
+    name: str, column: Column, result: Segmentation, trained: Segmentation, taps: tuple[float, float, float]
+) -> str:
+    """The enlarged overlay, the difference map, and what the numbers say."""
+    rate = result.atrous_rate or 1
+    width, height = column.map_size
+    branches = ", ".join(f"{share:.0%} at rate {rate * n}" for n, share in enumerate(taps, 1))
+    moved = changes(trained, result)
+    differs = sum(moved.values())
+    if moved:
+        pairs = ", ".join(f"{old} → {new} {share:.1%}" for (old, new), share in list(moved.items())[:3])
+        change = f"{differs:.1%} of the pixels are labelled otherwise than as trained: {pairs}."
+    else:
+        change = "Every pixel is labelled as trained."
+    apart = f"{rate * column.stride} pixels"
+    return f"""<section class="detail" aria-label="{name}">
+<h2>{name}</h2>
+<div class="pair"><figure><figcaption>Overlay</figcaption>
+<div class="picture" role="img" aria-label="Overlay: {escape(markup.summary(result))}"><label-map></label-map></div></figure>
+<figure><figcaption>Where it differs</figcaption>
+{photo_overlay.picture(f"Difference map: {change}", photo_overlay.differences(result.labels, trained.labels))}</figure></div>
+<ul class="legend" aria-label="Legend">{markup.legend(result)}</ul>
+<p>{escape(change)}</p>
+<p>The first branch's taps stand {apart} apart (rate × stride). Of the taps, {branches} land on the {width} × {height} map.</p></section>"""

@@ -1,0 +1,1 @@
+"""The Segment tab: a photo in, label map and overlays out."""

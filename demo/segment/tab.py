@@ -1,0 +1,176 @@
+"""The tab for everyone: a photo in, the segmented output and one overlay per class out."""
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from segmodels.checkpoints.paths import EXAMPLES
+from segmodels.models import registry
+from segmodels.models.registry import DEFAULT_MODEL
+
+from ..components import examples, markup, photo_overlay
+from ..components.download_button import download_button
+from ..components.examples import CREDITS, FIRST
+from ..components.model_picker.choices import RATE_RANGE, SOURCES, choices
+from ..components.viewer import viewer
+from ..server import cache, weight_downloads
+from ..server.inference import segment_photo
+from ..server.inference_queue import Answer
+from ..server.settings import applicable_settings, error_message
+from .api import segment_api
+from .result_files import DOWNLOADS, write_result
+
+PROGRESS = gr.Progress()
+
+IDLE = "{title} has no ASPP and one output stride: both settings are idle. Choose a DeepLab to use them."
+STRIDE_ALONE = (
+    "{title} has no ASPP, so no rate. Trained at output stride {stride}; at another, the map is finer or coarser."
+)
+ACTIVE = (
+    "Rate r runs the ASPP at r, 2r and 3r. Trained at rate {rate} and output stride {stride}; "
+    "twice the stride at half the rate covers the same field."
+)
+
+
+def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
+    """Put the tab's components and events into the Blocks that are being built.
+
+    Returns the photo, which the other tabs look at too, the source, network, atrous rate and output stride, and what to
+    do when a page loads.
+    """
+    photo = gr.Image(str(EXAMPLES / FIRST), visible="hidden", elem_id="photo")
+    pictures = viewer(show)
+    source, model, rate, stride = controls = _controls()
+    about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
+    examples.strip(photo, "examples")
+    with gr.Row():
+        for part in ("table", "ran"):
+            with gr.Column(min_width=300):
+                gr.HTML(f'<div id="{part}"></div>')  # filled by the viewer's script when it shows an answer
+    with gr.Row(elem_id="downloads"):
+        for name, (file_name, write) in DOWNLOADS.items():
+            download_button(name, file_name, partial(write_result, write), [photo, model, rate, stride])
+    gr.HTML(markup.credits_list(CREDITS))
+
+    pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
+    ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
+    _tell_changes(photo, ready, rate, stride)
+    source.input(
+        choose_source,
+        [source],
+        [model, rate, stride],
+        trigger_mode="always_last",
+        queue=False,
+        api_visibility="private",
+    )
+    model.change(
+        prepare,
+        [model],
+        [about, rate, stride, ready],
+        show_progress="full",
+        show_progress_on=[about],
+        api_visibility="private",
+        concurrency_id="fetch",
+        concurrency_limit=4,
+        trigger_mode="always_last",
+    )
+    segment_api()
+    load = {"fn": lambda model: model, "inputs": [model], "outputs": [ready], "trigger_mode": "always_last"}
+    return photo, controls, {**load, "queue": False, "api_visibility": "private"}
+
+
+def _controls() -> list[Any]:
+    """What changes the pictures. Returns source, network, atrous rate and output stride; the others never leave the browser."""
+    with gr.Row(elem_id="controls"):
+        model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model", min_width=200)
+        source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source", min_width=120)
+        rate = gr.Slider(*RATE_RANGE, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
+        stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
+        opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
+        voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=120)
+    opacity.change(None, [opacity], js="value => drawing.setOpacity(value)", api_visibility="private")
+    voc.change(None, [voc], js="on => drawing.useVoc(on)", api_visibility="private")
+    return [source, model, rate, stride]
+
+
+def _tell_changes(photo: gr.Image, ready: gr.Textbox, rate: gr.Slider, stride: gr.Radio) -> None:
+    """Tell the browser of all that changes the pictures: it puts the questions that ``show`` answers."""
+    gr.on(
+        [photo.change, ready.change, rate.change, stride.change],
+        None,
+        [photo, ready, rate, stride],
+        js="(photo, model, rate, stride) => questions.choose({photo, model, rate, stride})",
+        api_visibility="private",
+    )
+
+
+def show(question: Any) -> Answer:
+    """What the browser draws of ``{"photo": ..., "model": ..., "rate": ..., "stride": ...}``; without a photo, nothing.
+
+    Raises:
+        ValueError: with a sentence, for a photo or a setting that cannot be.
+        OSError: if a file cannot be read.
+    """
+    try:
+        upload, model, rate, stride = (question[name] for name in ("photo", "model", "rate", "stride"))
+        path = None if upload is None else str(upload["path"])
+    except (LookupError, TypeError):
+        raise ValueError("this is no question that the page asks") from None
+    if path is None:
+        return None
+    display = cache.display(path)
+    card = registry.card(str(model))
+    settings = applicable_settings(card, rate, stride)
+    remembered = cache.has_features(path, card.name, settings.output_stride if card.chooses_stride else None)
+    result = segment_photo(path, card.name, rate, stride, display.photo.size)
+    width, height = result.working_size
+    cost = cache.cost(card.name, height, width, result.output_stride)
+    return {
+        **photo_overlay.answer(path, display, result),
+        "table": markup.table(result),
+        "ran": markup.what_ran(card, result, cost, remembered),
+    }
+
+
+def choose_source(source: str) -> tuple[Any, Any, Any]:
+    """The networks with weights from ``source``, and the settings that those were trained with."""
+    offered = choices(source)
+    if not offered:
+        raise gr.Error(
+            "There are no weights from there: choose the bundled or the published ones.", print_exception=False
+        )
+    names = [name for _, name in offered]
+    applicable_settings = registry.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
+    return (
+        gr.update(choices=offered, value=applicable_settings.name),
+        gr.update(value=applicable_settings.atrous_rate),
+        gr.update(value=applicable_settings.output_stride),
+    )
+
+
+def _to_fetch(model: str) -> float:
+    """The megabytes that have to arrive before a published network can run."""
+    card = registry.card(model)
+    return 0 if card.at_hand else card.measured["megabytes"]
+
+
+def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any, str]:
+    """Fetch the weights of a network that are not at hand yet; then the sentence about it, which settings it has, its name.
+
+    If they cannot be fetched, the pictures' place will say why.
+    """
+    try:
+        card = registry.card(model)
+    except ValueError as error:
+        raise gr.Error(error_message(error), print_exception=False) from None
+    weight_downloads.fetch_chosen(card, progress)
+    rate, stride = gr.update(interactive=card.atrous_rate is not None), gr.update(interactive=card.chooses_stride)
+    return _about(model), rate, stride, model
+
+
+def _about(model: str) -> str:
+    card = registry.card(model)
+    note = ACTIVE if card.atrous_rate is not None else STRIDE_ALONE if card.chooses_stride else IDLE
+    note = note.format(title=card.title, rate=card.atrous_rate, stride=card.output_stride)
+    return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'

@@ -1,0 +1,183 @@
+"""What stands between strangers and the events: nothing but uploads gets in, and nothing but sentences gets out."""
+
+import asyncio
+import html
+import inspect
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.queueing import Event, Queue
+from gradio.routes import App
+from gradio.state_holder import SessionState, StateHolder
+
+from . import cache, timeouts
+from .settings import error_message
+from .uploads import is_among_uploads
+
+NOT_AN_UPLOAD = "This is no uploaded photo: files of the server are not read and addresses are not fetched, so upload the photo itself."
+GONE = "This photo is no longer here, because photos are deleted an hour after the upload: upload it again."
+WRONG_INPUTS = 'These are not the inputs that this takes: see the list of them under "Use via API".'
+BROKEN = "Something broke on this side, not with your photo: try again, and if it stays, please report it."
+
+
+class CheckedBlocks(gr.Blocks):
+    """Blocks whose events take files only from the upload folder, and whose errors are all sentences.
+
+    gradio checks files that call themselves such, fetches those that are addresses, and hands other dictionaries on as
+    they are; but inputs here arrive unprocessed, so what looks like a file has to be one of the uploads.
+    """
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> Any:
+        """As gradio's, after a look at the files; raises gr.Error, with a sentence, for any input that cannot be used."""
+        check_files(inputs)
+        try:
+            values = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except Exception:
+            raise gr.Error(WRONG_INPUTS, print_exception=False) from None
+        check_files(values)  # a photo may still be one without a path
+        return values
+
+    async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
+        """As gradio's, within the limits of a request; raises gr.Error, with a sentence, whatever goes wrong."""
+        event = self._event(kwargs.get("event_id"))
+        now = time.monotonic()
+        timeouts.start(lambda: event is None or event.alive, _begun.setdefault(event, now) if event else now)
+        try:
+            with cache.decoding_once():
+                return await _to_its_end(super().process_api(block_fn, inputs, *args, **kwargs), event)
+        except gr.Error as error:
+            error.message = html.escape(error.message, quote=False)  # the page shows it as HTML
+            raise
+        except timeouts.Stopped as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        except OSError as error:
+            raise gr.Error(error_message(error)) from error
+        except Exception as error:
+            raise gr.Error(BROKEN) from error
+
+    def _event(self, event_id: str | None) -> Event | None:
+        """What is being answered; None for what passes the queue by."""
+        return self._queue.event_ids_to_events.get(event_id) if event_id else None
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Any], event: Event | None) -> Any:
+    """What ``work`` gives. An event that is cancelled meanwhile keeps its place until the step that is being made is done.
+
+    A thread cannot be cancelled: if gradio gave its place away at once, whoever asks and cancels in turn would have as many
+    computing as they like.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if event is not None:
+                event.alive = False
+    if cancelled is None:
+        return task.result()
+    task.exception()  # nobody waits for that either
+    raise cancelled
+
+
+_begun: WeakKeyDictionary[Event, float] = WeakKeyDictionary()
+"""When each event that runs began: one that answers in several steps is one request and comes by here at each."""
+
+
+class Sessions(StateHolder):
+    """gradio's sessions, each without what its page shows."""
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id not in self.session_data:
+            self.session_data[session_id] = Session(self.blocks)
+        return super().__getitem__(session_id)
+
+
+class Session(SessionState):
+    """A session that keeps no values of its page.
+
+    gradio describes the whole page for each visitor, which takes 20 ms of the one thread that serves all, and keeps in
+    it what was sent and shown last, pictures too. Only its deep links read that.
+    """
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        nothing_to_describe: Any = SimpleNamespace(default_config=blocks.default_config, blocks={})
+        super().__init__(nothing_to_describe)
+
+    def _update_config(self, key: int) -> None:
+        pass
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        pass
+
+
+def check_files(inputs: Any) -> None:
+    """Look at everything in ``inputs`` that is, or pretends to be, a file.
+
+    Raises:
+        gr.Error: unless each is in the upload folder and still there.
+    """
+    for path in _paths(inputs):
+        inside = is_among_uploads(path)
+        if not (inside and Path(path).is_file()):
+            raise gr.Error(GONE if inside else NOT_AN_UPLOAD, print_exception=False)
+
+
+def _paths(inputs: Any) -> Iterator[Any]:
+    """The path of each dictionary that a component could take for a file; None if it has but an address."""
+    waiting = [inputs]
+    while waiting:  # not recursive: a request may be nested deeply
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if value.keys() & {"path", "url", "meta"}:
+                yield value.get("path")
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+
+
+PRIVATE_INTERFACES: dict[Callable[..., Any], tuple[str, ...]] = {
+    gr.Blocks.preprocess_data: ("block_fn", "inputs", "state", "explicit_call"),
+    gr.Blocks.process_api: ("block_fn", "inputs", "event_id"),
+    SessionState.__init__: ("blocks",),
+    SessionState._update_config: ("key",),
+    SessionState._update_value_in_config: ("key", "value"),
+    StateHolder.__getitem__: ("session_id",),
+    StateHolder.set_blocks: ("blocks",),
+    Queue.send_message: ("event", "event_message"),
+}
+"""What is private to gradio and leaned on here, with the arguments that count. Whatever has no name any more fails as this
+is imported; a method that is overridden here and never called would let strangers in without a word."""
+
+
+def check_gradio(page: gr.Blocks) -> None:
+    """Look whether gradio still works as this room takes it to.
+
+    Raises:
+        RuntimeError: if it does not, so that no page is served that is open where it should be closed.
+    """
+    missing = [
+        f"{method.__qualname__}({name})"
+        for method, names in PRIVATE_INTERFACES.items()
+        for name in names
+        if name not in inspect.signature(method).parameters
+    ]
+    queue = page._queue
+    missing += [
+        f"Queue.{name}" for name in ("event_ids_to_events", "pending_messages_per_session") if name not in vars(queue)
+    ]
+    missing += [name for name in ("App.state_holder",) if not hasattr(App(), "state_holder")]
+    if missing:
+        raise RuntimeError(
+            f"gradio {gr.__version__} is not the one that this page is guarded for: it has no {', '.join(missing)}. "
+            "Install the version in requirements.txt."
+        )

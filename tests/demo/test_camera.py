@@ -1,0 +1,103 @@
+"""The camera's frames: what is answered, what is refused, and who goes first."""
+
+import asyncio
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from demo.components.viewer import camera
+from demo.server.inference_queue import InferenceQueue
+from segmodels.models import registry
+
+from ..conftest import EXAMPLES
+
+MODEL = registry.compact_models()[0]
+
+
+def jpeg(size: tuple[int, int] = (320, 212), kind: str = "JPEG") -> str:
+    buffer = io.BytesIO()
+    Image.open(EXAMPLES / "rider.jpg").resize(size).save(buffer, kind)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def ask(**changed: Any) -> dict[str, Any]:
+    answer = asyncio.run(
+        camera.frames(InferenceQueue())({"frame": jpeg(), "model": MODEL, "rate": 6, "stride": 16} | changed)
+    )
+    assert answer is not None
+    return answer
+
+
+def test_a_frame_is_answered_with_its_label_map_and_nothing_is_kept() -> None:
+    before = set(Path(get_upload_folder()).rglob("*"))
+    answer = ask()
+    assert {"horse", "person"} <= {one["name"] for one in answer["classes"]}
+    data = base64.b64decode(answer["labels"].removeprefix("data:image/png;base64,"))
+    labels = Image.open(io.BytesIO(data))
+    assert labels.size == (320, 212)
+    assert set(np.unique(np.asarray(labels.convert("RGB")))) == {one["index"] for one in answer["classes"]}
+    assert set(Path(get_upload_folder()).rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"frame": None},
+        {"frame": "no base64!"},
+        {"frame": base64.b64encode(b"no picture").decode()},
+        {"frame": jpeg((1000, 700))},
+        {"frame": jpeg((16, 16))},
+        {"frame": jpeg(kind="PNG")},
+        {"frame": "A" * 10**6},
+        {"frame": {"path": "/etc/passwd"}},
+        {"model": "nonesuch"},
+        {"model": "deeplabv3plus_xception65"},
+        {"model": registry.compact_models()[-1], "rate": 1000},
+        {"model": registry.compact_models()[-1], "stride": "7"},
+    ],
+)
+def test_what_is_no_frame_is_a_sentence(changed: dict[str, Any]) -> None:
+    sentence = ask(**changed)["problem"]
+    assert sentence.endswith((".", "?"))
+    assert "Traceback" not in sentence
+
+
+@pytest.mark.parametrize("request_", [None, [], "frame", 3])
+def test_what_is_no_request_is_a_sentence(request_: Any) -> None:
+    answer = asyncio.run(camera.frames(InferenceQueue())(request_))
+    assert answer is not None
+    assert answer["problem"]
+
+
+def test_photos_go_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(camera, "_answer", lambda request: {"answered": True})
+    working = True
+    monkeypatch.setattr(camera, "_events_in_work", lambda blocks: working)
+
+    async def visit() -> tuple[bool, Any]:
+        nonlocal working
+        task = asyncio.ensure_future(camera.frames(InferenceQueue())({}))
+        await asyncio.sleep(0.2)
+        early = task.done()
+        return early, await asyncio.wait_for(task, 5)
+
+    assert asyncio.run(visit()) == (False, {"answered": True})
+
+
+def test_a_crowd_of_frames_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "_answer", lambda request: {"answered": True})
+
+    async def crowd() -> list[Any]:
+        frame = camera.frames(InferenceQueue())
+        return await asyncio.gather(*(frame({}) for _ in range(3 * camera.MOST_WAITING)))
+
+    answers = asyncio.run(crowd())
+    assert answers.count({"answered": True}) == camera.MOST_WAITING
+    assert answers.count(camera.LATE) == 2 * camera.MOST_WAITING
