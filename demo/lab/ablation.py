@@ -14,7 +14,8 @@ from PIL import Image
 
 from segmodels import Features
 from segmodels.inference.label_map import label_map
-from segmodels.labels import read_label_map
+from segmodels.label_files import read_label_map
+from segmodels.labels import VOID
 from segmodels.models import registry
 from segmodels.models.ablation import Part, parts
 from segmodels.models.fcn import FCN
@@ -143,6 +144,8 @@ def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int], cl
         labels = read_label_map(Path(upload["path"]), classes)
     except (ValueError, OSError, TypeError, KeyError) as error:
         return Truth(problem=str(error) if isinstance(error, ValueError) else "The label map cannot be read.")
+    if (labels == VOID).all():
+        return Truth(problem=f"The label map is void ({VOID}) everywhere: there is nothing to score.")
     height, width = labels.shape
     if abs(width * shape[1] - height * shape[0]) > 0.02 * width * shape[1]:
         sizes = f"{width} × {height} pixels and the photo {shape[0]} × {shape[1]}"

@@ -45,9 +45,11 @@ def run(arguments: argparse.Namespace) -> None:
             "images": len(folder),
             "miou": measures.get("miou"),
             "miou7": measures.get("miou7"),
+            "miou_of_present_classes": measures.get("miou_of_present_classes"),
             "iou": iou,
             "pixels": pixels,
             "pixel_accuracy": measures.get("pixel_accuracy"),
+            "notes": scores.notes(segmenter.card.classes),
         }
         print(json.dumps(report))
         return
@@ -55,6 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         shown = "   -" if value is None else f"{value:.3f}"
         print(f"{name:<14}{shown}{pixels[name]:>12,} pixels")
     print(scores.summary(segmenter.card.classes))
+    for note in scores.notes(segmenter.card.classes):
+        print(f"! {note}.")
 
 
 def _some(names: Sequence[str]) -> str:

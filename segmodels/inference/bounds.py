@@ -1,10 +1,11 @@
 """How large and how small a photo may be, and the error that says what is wrong with one."""
 
+from ..labels import MAX_PIXELS as MAX_PIXELS
+
 MIN_SIDE = 32
 """Pixels; the networks' deepest features are 32 times smaller than the photo."""
 MAX_SIDE = 65_535
 """Pixels; the longest side that a JPEG can have."""
-MAX_PIXELS = 40_000_000
 MAX_BYTES = 512 * 2**20
 """More than 40 megapixels of uncompressed 16-bit RGBA."""
 

@@ -88,7 +88,7 @@ def start_from(network: SegmentationNetwork, card: Card, start: str | Path | Non
 def _start_from_file(network: SegmentationNetwork, file: Path) -> str:
     state, own = read_state(file), network.state_dict()
     parts = {
-        name: state[name].float()
+        name: state[name].to(own[name].dtype)  # counts stay counts
         for name in own
         if name.startswith(PRETRAINED) and name in state and state[name].shape == own[name].shape
     }
@@ -99,23 +99,30 @@ def _start_from_file(network: SegmentationNetwork, file: Path) -> str:
 
 
 def _start_from_zoo(network: SegmentationNetwork, card: Card) -> str:
-    """All weights but those whose shape depends on the number of classes: score layers start from zero (FCN, section 4.1).
-
-    Random ones on features that have learned would say something at random, and loudly, of every pixel.
-    """
     trained = registry.card(card.name)
     state = read_state(trained.weights_file(), trained.measured.get("sha256"))
     if trained.published:
         state = published.translate(card.name, state)
+    load_all_but_scores(network, card, state)
+    return f"{card.name}, trained on {len(trained.classes)} classes, but for its last layer"
+
+
+def load_all_but_scores(network: SegmentationNetwork, card: Card, state: Mapping[str, Tensor]) -> None:
+    """Load all weights but those whose shape depends on the number of classes: score layers start from zero (FCN, section 4.1).
+
+    Random ones on features that have learned would say something at random, and loudly, of every pixel.
+
+    Raises:
+        ValueError: if the weights belong to another network.
+    """
     with torch.device("meta"):
         one, other = (card.builder(count).state_dict() for count in (2, 3))
-    kept = {name: state[name] for name in one if one[name].shape == other[name].shape}
+    kept = {name: state[name] for name in one if one[name].shape == other[name].shape and name in state}
     load_state(network, network.state_dict() | kept)
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and f"{path}.weight" not in kept:
             for parameter in module.parameters():
                 nn.init.zeros_(parameter)
-    return f"{card.name}, trained on {len(trained.classes)} classes, but for its last layer"
 
 
 def _start_from_imagenet(network: SegmentationNetwork, card: Card) -> str:

@@ -90,10 +90,10 @@ def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
     left.plot(steps, [row["loss"] for row in history], "o-", color="tab:grey", label="training loss")
     left.set(title=title, xlabel="step", ylabel="training loss")
     right = left.twinx()
-    score = ("miou7", "mIoU-7") if "miou7" in history[-1] else ("miou", "mIoU")
+    score = ("miou7", "mIoU-7") if any("miou7" in row for row in history) else ("miou", "mIoU")
     for name, label in (score, ("pixel_accuracy", "pixel accuracy")):
-        if name in history[-1]:
-            right.plot(steps, [row[name] for row in history], "o-", label=label)
+        if scored := [row for row in history if name in row]:
+            right.plot([row["step"] for row in scored], [row[name] for row in scored], "o-", label=label)
     right.set(ylabel="on the validation photos", ylim=(0, 1))
     drawing.legend(loc="outside lower center", ncols=3, frameon=False)
     return drawing

@@ -18,7 +18,7 @@ from demo.server import cache
 from segmodels import Segmenter, read_photo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import label_image
-from segmodels.labels import read_label_map
+from segmodels.label_files import read_label_map
 from segmodels.models import registry
 from segmodels.models.ablation import disabled_parts, parts
 from segmodels.models.base import SegmentationNetwork
@@ -228,7 +228,7 @@ def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, st
     image = Image.fromarray(labels)
     if mode == "P":
         image = label_image(labels)
-    elif mode != "L":
+    elif mode != image.mode:
         image = image.convert(mode)
     image.save(file)
     return {"path": str(file)}
@@ -261,7 +261,7 @@ def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path
     [
         (np.full((300, 451), 21, dtype=np.uint8), "P", "has the value 21"),
         (np.zeros((300, 451), dtype=np.uint8), "RGB", "saved in colours"),
-        (np.zeros((300, 451), dtype=np.uint8), "I;16", "more than 8 bits"),
+        (np.full((300, 451), 300, dtype=np.uint16), "I;16", "has the value 300"),
         (np.zeros((451, 300), dtype=np.uint8), "P", "another photo"),
         (np.full((300, 451), 255, dtype=np.uint8), "L", "nothing to score"),
     ],

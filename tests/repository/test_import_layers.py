@@ -11,6 +11,7 @@ PACKAGE = ROOT / "segmodels"
 
 LAYERS = (
     ("labels", "files"),
+    ("label_files",),
     ("checkpoints",),
     ("models",),
     ("kernels",),
