@@ -14,6 +14,7 @@ LAYERS = (
     ("checkpoints",),
     ("models",),
     ("kernels",),
+    ("crf",),
     ("inference",),
     ("insight",),
     ("training", "teaching", "export"),
