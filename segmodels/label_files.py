@@ -192,7 +192,7 @@ FORMATS = ("PNG",)
 
 
 def open_label_map(
-    path: Path, formats: Sequence[str] | None = FORMATS, turn: Callable[[Image.Image], Image.Image] | None = None
+    path: Path, formats: tuple[str, ...] | None = FORMATS, turn: Callable[[Image.Image], Image.Image] | None = None
 ) -> LabelFile:
     """Read the file of a label map, which may come from a stranger: its size is judged before a pixel is decoded.
 

@@ -163,7 +163,7 @@ def read_photo(path: str | Path, **place: int) -> Photo:
             picture is too small or too large, or there is none at that place.
     """
     with open_stack(path) as stack:
-        return stack.read(**place)
+        return stack.read(None, **place)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..inference.formats import DECODERS, HEAD_BYTES, kind_of
 from ..inference.photo import read_photo
+from ..inference.reading.formats import DECODERS, HEAD_BYTES, kind_of
 from ..inference.upright import turn_of
 from ..label_files import read_class_list, read_label_map
 from ..labels import VOC, VOID, ClassList

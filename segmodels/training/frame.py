@@ -72,7 +72,8 @@ def compare(upright: Image.Image, labels: NDArray[np.uint8], turn: Image.Transpo
     as_shown = Image.fromarray(labels)
     ways = (as_shown.transpose(turn), as_shown)
     means = [_under(strength, np.asarray(way.resize(size, Image.Resampling.NEAREST))) for way in ways]
-    return Edges(*means, 1)
+    turned, shown = means
+    return Edges(turned, shown, 1)
 
 
 def _strength(grey: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -34,8 +34,9 @@ def to_train(model: str) -> tuple[Card, Path | None]:
     _, record = read_weights(Path(weights))
     if record is None or record.score_strides is not None:
         raise ValueError(f"{model} holds classes that were taught, which are no network to train further")
-    settings = {"atrous_rate": record.atrous_rate, "output_stride": record.output_stride}
-    return replace(card(name), **settings, mean=record.mean, std=record.std), Path(weights)
+    return replace(
+        card(name), atrous_rate=record.atrous_rate, output_stride=record.output_stride, mean=record.mean, std=record.std
+    ), Path(weights)
 
 
 def start_from_weights(network: SegmentationNetwork, own: Card, file: Path) -> str:
