@@ -34,7 +34,8 @@ class CRFAnswer:
     @classmethod
     def of(cls, logits: Tensor, photo: SampledPhoto, crf: CRF, aligned_size: Size | None) -> "CRFAnswer":
         """Run mean field on the sampled pixels of a photo, from (C, h, w) logits."""
-        present = (logits.softmax(0).flatten(1).amax(1) > LEAST_PROBABILITY).nonzero().ravel()
+        most = logits.softmax(0).flatten(1).amax(1)
+        present = (most >= most.max().clamp(max=LEAST_PROBABILITY)).nonzero().ravel()
         chosen = logits[present]
         rows, columns = (axis.every(photo.step) for axis in Between.both(chosen, photo.size, aligned_size))
         return cls(chosen, present, aligned_size, mean_field(photo, spread_between(chosen, rows, columns), crf))
