@@ -86,6 +86,21 @@ class Stack:
         read.image.info = {}  # an orientation or a profile left here would be applied twice
         return read
 
+    def stored(self, **place: int) -> tuple[tuple[int, int], Image.Transpose | None]:
+        """Return the (width, height) of one picture as it stands in the file, and what turns it upright; decode nothing.
+
+        Raises:
+            PhotoError: if there is no such place, or the file is broken.
+        """
+        chosen = self._checked(place)
+        with _explained(self._kind):
+            if self._tiff:
+                key = self._tiff.page(chosen).keyframe
+                return (key.imagewidth, key.imagelength), TURNS.get(tag_value(key, 274, 1))
+            self._file.seek(0)
+            image = DECODERS[self._kind](self._file)
+            return image.size, turn_of(image)
+
     def places(self) -> Iterator[dict[str, int]]:
         """All places on the axes, in the order of the file; one that says nothing where there is one picture."""
         for numbers in product(*(range(1, length + 1) for length in self.axes.values())):

@@ -14,9 +14,7 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..inference.photo import read_photo
-from ..inference.reading.formats import DECODERS, HEAD_BYTES, kind_of
-from ..inference.upright import turn_of
+from ..inference.photo import open_stack, read_photo
 from ..label_files import read_class_list, read_label_map
 from ..labels import VOC, VOID, ClassList
 from .frame import Edges, compare, said_frame
@@ -138,12 +136,9 @@ def stored_size(path: Path) -> tuple[tuple[int, int], Image.Transpose | None]:
         ValueError: if it is no photo that can be read.
     """
     try:
-        with path.open("rb") as file:
-            kind = kind_of(file.read(HEAD_BYTES))
-            file.seek(0)
-            image = DECODERS[kind](file)
-            return image.size, turn_of(image)
-    except Exception as error:  # what a broken file does to a decoder has many names
+        with open_stack(path) as stack:
+            return stack.stored()
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read as a photo: {error}") from error
 
 

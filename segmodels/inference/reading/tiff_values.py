@@ -67,7 +67,7 @@ def page_values(page: Page, file: IO[bytes], byte_order: str) -> NDArray[Any]:
             _plane(key, file, offsets[i * each : (i + 1) * each], counts[i * each : (i + 1) * each], 1, dtype)
             for i in wanted
         ]
-        values = np.stack(planes, axis=-1)
+        values = np.concatenate(planes, axis=-1)
     return values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
 
 
