@@ -14,8 +14,8 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..inference.formats import DECODERS, HEAD_BYTES, kind_of
 from ..inference.photo import read_photo
+from ..inference.reading.formats import DECODERS, HEAD_BYTES, kind_of
 from ..inference.upright import turn_of
 from ..label_files import read_class_list, read_label_map
 from ..labels import VOC, VOID, ClassList
@@ -110,11 +110,11 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
             ValueError: if one cannot be read, or they differ in size.
         """
         path = self.photo_path(self.stems[index])
-        stored, turn = stored_size(path)
         try:
-            photo = read_photo(path).image  # as everyone else sees it, whatever its depth and colours
+            read = read_photo(path)  # as everyone else sees it, whatever its depth and colours
         except ValueError as error:
             raise ValueError(f"{path} cannot be read as a photo: {error}") from error
+        photo, stored, turn = read.image, read.stored_size, read.turn
         labels = self.labels(index)
         if turn is not None and photo.size != stored:
             if labels.shape[::-1] == stored:
@@ -143,8 +143,12 @@ def stored_size(path: Path) -> tuple[tuple[int, int], Image.Transpose | None]:
             file.seek(0)
             image = DECODERS[kind](file)
             return image.size, turn_of(image)
-    except Exception as error:  # what a broken file does to a decoder has many names
-        raise ValueError(f"{path} cannot be read as a photo: {error}") from error
+    except Exception:  # an odd file, or a broken one: the reader of photos knows
+        try:
+            read = read_photo(path)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read as a photo: {error}") from error
+        return read.stored_size, read.turn
 
 
 def folder_classes(root: Path) -> ClassList:
