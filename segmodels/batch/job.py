@@ -58,6 +58,8 @@ class Job:
     """Which are written."""
     force: bool = False
     """Whether what is done is done again."""
+    grey: bool = False
+    """Whether label maps are grey: a pixel's level is its class, for readers that see colours in a palette."""
 
     def load(self) -> Segmenter:
         """The network; errors as of ``segmodels.load``."""
@@ -102,6 +104,7 @@ class PhotoWriter:
             "output_stride": job.output_stride,
             "working_size": job.working_size,
             "precision": segmenter.precision,
+            **({"grey": True} if job.grey else {}),
         }
 
     def identity(self, path: Path) -> dict[str, Any]:
@@ -134,19 +137,20 @@ class PhotoWriter:
         files = self.job.files(path)
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=self.job.out) as waiting:
             for name in files:
-                _save(name, Path(waiting, name), photo, result, record)
+                _save(name, Path(waiting, name), photo, result, record, self.job.grey)
             check_free(files.values())
             for name, file in files.items():
                 Path(waiting, name).replace(file)
         return report
 
 
-def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str) -> None:
+def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str, grey: bool) -> None:
     info = PngInfo()
     info.add_text(RECORD, record)
     match name:
         case "labels":
-            label_image(result.labels, result.class_list).save(file, "PNG", pnginfo=info)
+            image = Image.fromarray(result.labels) if grey else label_image(result.labels, result.class_list)
+            image.save(file, "PNG", pnginfo=info)
         case "overlay":  # a quarter of the time, a third more bytes
             overlay(photo.image, result.labels, classes=result.class_list).save(
                 file, "PNG", pnginfo=info, compress_level=1

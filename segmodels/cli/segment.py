@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..batch.coco import classes_of, with_coco
 from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
@@ -36,6 +37,12 @@ def add(commands: "Commands") -> None:
         metavar="NAMES",
         help="which to write, such as labels,overlay (default: labels, overlay and figure)",
     )
+    command.add_argument(
+        "--grey",
+        action="store_true",
+        help="label maps as grey PNGs: most libraries read the colours of a palette instead",
+    )
+    command.add_argument("--coco", type=Path, metavar="FILE", help="write what was found as COCO's JSON too")
     command.add_argument("--force", action="store_true", help="also photos that are done")
     add_model(command)
     command.set_defaults(run=run)
@@ -63,11 +70,16 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         pictures=arguments.pictures,
         force=arguments.force,
+        grey=arguments.grey,
     )
+    if arguments.coco and "labels" not in job.pictures:
+        raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
     segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
     arguments.out.mkdir(parents=True, exist_ok=True)
     delete_partial(arguments.out)
     outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
+    if arguments.coco:
+        outcomes = with_coco(outcomes, classes_of(arguments.model, weights), arguments.coco)
     _tell(outcomes, len(photos), arguments.json)
 
 

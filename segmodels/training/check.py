@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..inference.photo import read_photo
 from ..label_files import LabelFile, given_colours, indices, open_label_map
 from ..labels import VOC, VOC_CLASSES, VOID, ClassList, Colour
-from .data import folder_classes, stored_size
+from .data import folder_classes
 from .frame import Edges, compare, said_frame
 from .pairs import LABEL_SUFFIXES, PHOTO_SUFFIXES, TAILS, Files, files_in, label_of, missing, photo_of, read_stems
 
@@ -216,11 +216,11 @@ class _Look:
     def _photo_faults(self, photo: Path, found: LabelFile) -> Iterator[tuple[str, str]]:
         labelled = found.values.shape[1::-1]
         try:
-            size, turn = stored_size(photo)
-            upright = read_photo(photo).image
+            read = read_photo(photo)
         except ValueError as error:
-            yield "photos cannot be read", f"{photo.name} ({str(error).partition(': ')[2].rstrip('.') or error})"
+            yield "photos cannot be read", f"{photo.name} ({str(error).rstrip('.')})"
             return
+        size, turn, upright = read.stored_size, read.turn, read.image
         if labelled not in (size, upright.size):
             yield "sizes differ", f"{photo.name} {size[0]} x {size[1]}, its labels {labelled[0]} x {labelled[1]}"
         elif turn is not None and size == upright.size and not found.is_coloured:

@@ -108,11 +108,11 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
             ValueError: if one cannot be read, or they differ in size.
         """
         path = self.photo_path(self.stems[index])
-        stored, turn = stored_size(path)
         try:
-            photo = read_photo(path).image  # as everyone else sees it, whatever its depth and colours
+            read = read_photo(path)  # as everyone else sees it, whatever its depth and colours
         except ValueError as error:
             raise ValueError(f"{path} cannot be read as a photo: {error}") from error
+        photo, stored, turn = read.image, read.stored_size, read.turn
         labels = self.labels(index)
         if turn is not None and photo.size != stored:
             if labels.shape[::-1] == stored:

@@ -19,7 +19,7 @@ LAYERS = (
     ("inference",),
     ("insight",),
     ("training", "teaching", "export"),
-    ("batch", "benchmark"),
+    ("batch", "benchmark", "importing"),
     ("cli",),
 )
 """The rooms, the lowest first; those of one layer do not import each other."""
