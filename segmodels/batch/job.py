@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -156,8 +155,7 @@ def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str
                 file, "PNG", pnginfo=info, compress_level=1
             )
         case "figure":
-            drawn: Figure = figure(photo.image, result.labels, result.class_list)
-            drawn.savefig(file, format="png", metadata={RECORD: record})
+            figure(photo.image, result.labels, result.class_list).savefig(file, format="png", metadata={RECORD: record})
 
 
 def read_record(file: Path) -> dict[str, Any] | None:

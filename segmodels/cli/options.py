@@ -31,7 +31,10 @@ Settings = tuple[int | None, int | None, int | None]
 def add_model(command: argparse.ArgumentParser) -> None:
     """The options of every command that runs a network on photos."""
     command.add_argument(
-        "--model", required=True, metavar="NAME", help="one of `segmodels list`, or a weights file that says which"
+        "--model",
+        default=registry.DEFAULT_MODEL,
+        metavar="NAME",
+        help="one of `segmodels list`, or a weights file written by `train` (default: %(default)s)",
     )
     command.add_argument("--weights", type=Path, metavar="FILE", help="other weights for it")
     command.add_argument("--atrous-rate", type=int, metavar="R", help="DeepLab: the ASPP looks at R, 2R and 3R")

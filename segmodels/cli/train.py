@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..models import registry
 from ..training.recipe import Recipe
 from .options import positive
 
@@ -26,9 +27,9 @@ def add(commands: "Commands") -> None:
     )
     command.add_argument(
         "--model",
-        required=True,
+        default=registry.DEFAULT_MODEL,
         metavar="NAME",
-        help="one of `segmodels list`, or a trained weights file to go on from",
+        help="one of `segmodels list`, or a trained weights file to go on from (default: %(default)s)",
     )
     command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
     command.add_argument("--epochs", type=positive, metavar="N", help="passes over the photos")

@@ -320,6 +320,6 @@ def test_app_refuses_what_is_no_weights_file_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("hello")
     command = [sys.executable, "app.py", "--weights", str(tmp_path / "text.safetensors")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "holds no weights" in ended.stderr
     assert "Traceback" not in ended.stderr
