@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..checkpoints.metadata import backbone_hash
+from ..crf.parameters import CRF, chosen_crf
 from ..kernels.device import best_device, synchronise
 from ..kernels.fused import caching_products
 from ..kernels.precision import best_precision, optimise
@@ -20,6 +21,7 @@ from ..models.ablation import disabled_parts
 from ..models.base import SegmentationNetwork, configure
 from ..models.registry import Card
 from . import certainty
+from .crf_label_map import CRFAnswer
 from .label_map import argmax_classes, label_map, mean_confidence
 from .photo import as_photo
 from .result import Features, Segmentation
@@ -73,6 +75,7 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
     ) -> Segmentation: ...
 
     @overload
@@ -83,6 +86,7 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
     ) -> list[Segmentation]: ...
 
     def __call__(
@@ -92,6 +96,7 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
     ) -> Segmentation | list[Segmentation]:
         """Segment a PIL image or an (H, W, 3) uint8 array; of a list or a tuple of photos, each, in their order.
 
@@ -101,17 +106,21 @@ class Segmenter:
             output_stride: 8, 16 or 32; the trained one if None. For a network whose backbone can be dilated.
             working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
             probabilities: whether the result has the probabilities of all classes too.
+            crf: the fully connected CRF, which moves edges to where the photo's colours change: True for its usual
+                parameters, or a ``CRF`` of others. Without it the labels are the network's own.
 
         Raises:
             ValueError: for a setting that the network does not have or that is out of range, and for an array of
                 another shape or type; of several photos, before any is segmented.
         """
         check_settings(self.card, atrous_rate, output_stride, working_size)
+        crf = chosen_crf(crf)
         if isinstance(photo, list | tuple):
             images = [as_photo(each) for each in photo]
-            return [self(each, atrous_rate, output_stride, working_size, probabilities) for each in images]
-        features = self.encode(cast("Photo", photo), output_stride, working_size)
-        return self.decode(features, atrous_rate, probabilities=probabilities)
+            return [self(each, atrous_rate, output_stride, working_size, probabilities, crf) for each in images]
+        image = as_photo(cast("Photo", photo))
+        features = self.encode(image, output_stride, working_size)
+        return self.decode(features, atrous_rate, None, probabilities, crf, image)
 
     def encode(
         self,
@@ -122,14 +131,16 @@ class Segmenter:
         """Run the backbone. Arguments and errors as in a call."""
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
-        pixels = self.pixels(image, working_size)
+        small = resize_photo(image, self.input_size(image.size, working_size))
+        pixels = self._here(self._normalised(small))
         with self.exclusive(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
             maps = network.encode(pixels)
             synchronise(self.device)
             milliseconds = 1000 * (time.perf_counter() - started)
         size = (pixels.shape[-1], pixels.shape[-2])
-        return Features(maps, image.size, size, stride, milliseconds, self._backbone, self._network.align_corners)
+        align_corners = self._network.align_corners
+        return Features(maps, image.size, size, stride, milliseconds, self._backbone, align_corners, small)
 
     def pixels(self, photo: Photo, working_size: int | None = None) -> Tensor:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
@@ -147,23 +158,32 @@ class Segmenter:
         atrous_rate: int | None = None,
         size: tuple[int, int] | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
+        photo: Photo | None = None,
     ) -> Segmentation:
         """Run the decoder on features from ``encode``. Arguments and errors as in a call.
 
-        ``size`` is the (width, height) of the label map, the photo's own if None.
+        ``size`` is the (width, height) of the label map, the photo's own if None. ``photo`` is the photo again, for edges of
+        its own pixels by the CRF; without it they are those of the photo at the working size.
 
         Raises:
             ValueError: also for features of another backbone, or at an output stride that the decoder cannot have.
         """
-        rate = self._rate(features, atrous_rate)
+        rate, crf = self._rate(features, atrous_rate), chosen_crf(crf)
         logits, milliseconds = self._scores(features, rate)
         started = time.perf_counter()
-        width, height = size or features.photo_size
-        winners = argmax_classes(logits)
-        labels = label_map(logits, (height, width), winners, features.aligned_size)
-        confidence = mean_confidence(logits, self.card.classes, winners)
-        resizing = 1000 * (time.perf_counter() - started)
-        times = {"encode": features.milliseconds, "decode": milliseconds, "resize": resizing}
+        size = size or features.photo_size
+        answer = None
+        if crf is None:
+            winners = argmax_classes(logits)
+            labels = label_map(logits, size[::-1], winners, features.aligned_size)
+            confidence = mean_confidence(logits, self.card.classes, winners)
+        else:
+            answer = CRFAnswer.of(logits, features.sampled(crf), crf, features.aligned_size)
+            labels = answer.label_map(size[::-1], _photo_at(size, features, photo))
+            confidence = answer.confidence(self.card.classes)
+        last = {"resize" if crf is None else "crf": 1000 * (time.perf_counter() - started)}
+        times = {"encode": features.milliseconds, "decode": milliseconds, **last}
         return Segmentation(
             labels=labels,
             class_list=self.card.class_list,
@@ -175,7 +195,8 @@ class Segmenter:
             milliseconds=times | {"total": sum(times.values())},
             confidence=confidence,
             notes=self._notes(rate, features.output_stride),
-            probabilities=self._probabilities(logits, features) if probabilities else None,
+            probabilities=self._probabilities(logits, features, answer) if probabilities else None,
+            crf=crf,
         )
 
     def logits(self, features: Features, atrous_rate: int | None = None, disabled: Collection[str] = ()) -> Tensor:
@@ -245,7 +266,9 @@ class Segmenter:
             logits = network.decode(maps)[0].contiguous().float().cpu()
             return logits, 1000 * (time.perf_counter() - started)
 
-    def _probabilities(self, logits: Tensor, features: Features) -> NDArray[np.float32]:
+    def _probabilities(self, logits: Tensor, features: Features, answer: CRFAnswer | None) -> NDArray[np.float32]:
+        if answer is not None and features.pixels is not None:
+            return answer.probabilities(len(self.card.classes), features.pixels).numpy()
         width, height = features.working_size
         return certainty.probabilities(logits, (height, width), features.aligned_size).numpy()
 
@@ -278,6 +301,13 @@ class Segmenter:
         if rate * stride == trained_rate * trained_stride:
             return (f"{sentence}, which covers the same field of view.",)
         return (f"{sentence}, so the mask may be poorer.",)
+
+
+def _photo_at(size: tuple[int, int], features: Features, photo: Photo | None) -> Image.Image:
+    """The photo at ``size`` (width, height): from itself, or from what the network saw of it."""
+    assert features.pixels is not None
+    image = Image.fromarray(features.pixels.numpy()) if photo is None else as_photo(photo)
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
 
 
 class ExclusiveLock:

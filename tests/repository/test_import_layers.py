@@ -15,6 +15,7 @@ LAYERS = (
     ("checkpoints",),
     ("models",),
     ("kernels",),
+    ("crf",),
     ("inference",),
     ("insight",),
     ("training", "teaching", "export"),
