@@ -12,7 +12,8 @@ from tqdm import tqdm
 from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
-from .options import add_model, checked_settings, resolve_model
+from ..crf.parameters import chosen_crf
+from .options import add_crf, add_model, checked_settings, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -37,6 +38,7 @@ def add(commands: "Commands") -> None:
         help="which to write, such as labels,overlay (default: labels, overlay and figure)",
     )
     command.add_argument("--force", action="store_true", help="also photos that are done")
+    add_crf(command)
     add_model(command)
     command.set_defaults(run=run)
 
@@ -63,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         pictures=arguments.pictures,
         force=arguments.force,
+        crf=chosen_crf(arguments.crf),
     )
     segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
     arguments.out.mkdir(parents=True, exist_ok=True)
