@@ -18,7 +18,7 @@ from ..checkpoints.paths import EXAMPLES
 from ..crf.mean_field import SampledPhoto
 from ..crf.parameters import CRF, REFERENCE_SIDE
 from ..inference.crf_label_map import LEAST_PROBABILITY, CRFAnswer
-from ..inference.label_map import spread
+from ..inference.label_map import upsample_logits
 from ..inference.loading import load
 from ..models import registry
 
@@ -151,7 +151,7 @@ def photo_and_probabilities(quick: bool = False) -> tuple[Tensor, Tensor]:
     segmenter = load(registry.DEFAULT_MODEL, precision="float32")
     features = segmenter.encode(photo)
     logits = segmenter.logits(features)
-    probabilities = spread(logits, size[::-1], features.aligned_size).softmax(0)
+    probabilities = upsample_logits(logits, size[::-1], features.aligned_size).softmax(0)
     probabilities = probabilities[probabilities.flatten(1).amax(1) > LEAST_PROBABILITY]
     return torch.from_numpy(np.array(photo)), probabilities / probabilities.sum(0)
 
