@@ -132,7 +132,7 @@ class Segmenter:
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
         small = resize_photo(image, self.input_size(image.size, working_size))
-        pixels = self._here(self._normalised(small))
+        pixels = self._to_device(self._normalised(small))
         with self.exclusive(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
             maps = network.encode(pixels)
