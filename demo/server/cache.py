@@ -266,7 +266,8 @@ def apart(features: Features) -> Features:
 
     Among what the next photos need for a moment, what is kept for long would tear the heap into gaps.
     """
-    return replace(features, maps=[_apart(map_) for map_ in features.maps])
+    pixels = None if features.pixels is None else _apart(features.pixels)
+    return replace(features, maps=[_apart(map_) for map_ in features.maps], pixels=pixels)
 
 
 def _apart(values: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from .. import __version__
+from ..crf.parameters import CRF
 from ..inference.loading import load, resolve_name
 from ..inference.photo import Photo
 from ..inference.pictures import figure, label_image, overlay
@@ -59,13 +60,15 @@ class Job:
     """Whether what is done is done again."""
     grey: bool = False
     """Whether label maps are grey: a pixel's level is its class, for readers that see colours in a palette."""
+    crf: CRF | None = None
+    """None for the network's own labels."""
 
     def load(self) -> Segmenter:
         """The network; errors as of ``segmodels.load``."""
         return load(self.model, self.weights, self.device, self.precision)
 
     def segment(self, segmenter: Segmenter, photo: Photo) -> Segmentation:
-        return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size)
+        return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size, crf=self.crf)
 
     def files(self, path: Path) -> dict[str, Path]:
         """Where the pictures of the photo at ``path`` go."""
@@ -104,6 +107,7 @@ class PhotoWriter:
             "working_size": job.working_size,
             "precision": segmenter.precision,
             **({"grey": True} if job.grey else {}),
+            "crf": job.crf and asdict(job.crf),
         }
 
     def identity(self, path: Path) -> dict[str, Any]:

@@ -48,6 +48,13 @@ def add_model(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_crf(command: argparse.ArgumentParser) -> None:
+    """The option of every command that can run the fully connected CRF."""
+    command.add_argument(
+        "--crf", action="store_true", help="DeepLab's fully connected CRF: edges where the photo's colours change"
+    )
+
+
 def resolve_model(arguments: argparse.Namespace) -> None:
     """Where a weights file stands for its network, name both.
 

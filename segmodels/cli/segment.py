@@ -13,7 +13,8 @@ from ..batch.coco import classes_of, with_coco
 from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
-from .options import add_model, checked_settings, resolve_model
+from ..crf.parameters import chosen_crf
+from .options import add_crf, add_model, checked_settings, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -44,6 +45,7 @@ def add(commands: "Commands") -> None:
     )
     command.add_argument("--coco", type=Path, metavar="FILE", help="write what was found as COCO's JSON too")
     command.add_argument("--force", action="store_true", help="also photos that are done")
+    add_crf(command)
     add_model(command)
     command.set_defaults(run=run)
 
@@ -71,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         pictures=arguments.pictures,
         force=arguments.force,
         grey=arguments.grey,
+        crf=chosen_crf(arguments.crf),
     )
     if arguments.coco and "labels" not in job.pictures:
         raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")

@@ -1,7 +1,8 @@
 """The numbers of the fully connected CRF, by the papers' names."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 REFERENCE_SIDE = 513
@@ -56,14 +57,20 @@ def _number(name: str, value: Any, least: float, most: float) -> float:
     return float(value)
 
 
-def chosen_crf(crf: "CRF | bool | None") -> CRF | None:
-    """What ``crf=`` stands for: True is the default CRF, False and None are none.
+def chosen_crf(crf: "CRF | Mapping[str, Any] | bool | None") -> CRF | None:
+    """What ``crf=`` stands for: True is the usual CRF, False and None are none, a mapping has some parameters by name.
 
     Raises:
         ValueError: for anything else.
     """
     if crf is None or isinstance(crf, bool):
         return CRF() if crf else None
-    if not isinstance(crf, CRF):
-        raise ValueError(f"crf is True, False or a CRF(...), not {type(crf).__name__}")
-    return crf
+    if isinstance(crf, CRF):
+        return crf
+    if not isinstance(crf, Mapping):
+        raise ValueError(f"crf is true, false or the CRF's parameters by name, not {str(crf)[:40]!r}")
+    names = [field.name for field in fields(CRF)]
+    for name in crf:
+        if name not in names:
+            raise ValueError(f"the CRF has no parameter {str(name)[:40]!r}; it has {', '.join(names)}")
+    return CRF(**crf)
