@@ -58,6 +58,8 @@ class Job:
     """Which are written."""
     force: bool = False
     """Whether what is done is done again."""
+    place: tuple[tuple[str, int], ...] = ()
+    """Which picture of files that hold several, such as ``(("channel", 2), ("z", 8))``; the first if empty."""
 
     def load(self) -> Segmenter:
         """The network; errors as of ``segmodels.load``."""
@@ -102,6 +104,7 @@ class PhotoWriter:
             "output_stride": job.output_stride,
             "working_size": job.working_size,
             "precision": segmenter.precision,
+            "place": [list(pair) for pair in job.place],
         }
 
     def identity(self, path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
+from ..inference.photo import AXES
 from .options import add_model, checked_settings, resolve_model
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def add(commands: "Commands") -> None:
         metavar="NAMES",
         help="which to write, such as labels,overlay (default: labels, overlay and figure)",
     )
+    for axis in AXES:
+        command.add_argument(
+            f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
+        )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     add_model(command)
     command.set_defaults(run=run)
@@ -63,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         pictures=arguments.pictures,
         force=arguments.force,
+        place=tuple((axis, number) for axis in AXES if (number := getattr(arguments, axis)) is not None),
     )
     segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,10 @@ def add(commands: "Commands") -> None:
         help="folders with images/, labels/, train.txt, and classes.txt unless the classes are Pascal VOC's",
     )
     command.add_argument(
-        "--model", required=True, metavar="NAME", help="one of `segmodels list`, or a trained weights file to go on from"
+        "--model",
+        required=True,
+        metavar="NAME",
+        help="one of `segmodels list`, or a trained weights file to go on from",
     )
     command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
     command.add_argument("--epochs", type=positive, metavar="N", help="passes over the photos")
@@ -39,7 +42,11 @@ def add(commands: "Commands") -> None:
         "whose backbone to take (default: zoo for classes of one's own where such weights are bundled, else imagenet)",
     )
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
-    command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one; with more --epochs, for longer")
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint beside FILE, if there is one; with more --epochs, for longer",
+    )
     command.set_defaults(run=run)
 
 

@@ -57,7 +57,9 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
 def _share(quota: Path, period: Path | None = None) -> float:
     """Time a group may use in a period, in processors: infinite where nothing is said."""
     try:
-        words = quota.read_text(encoding="utf-8").split() + (period.read_text(encoding="utf-8").split() if period else [])
+        words = quota.read_text(encoding="utf-8").split() + (
+            period.read_text(encoding="utf-8").split() if period else []
+        )
         granted, length = float(words[0]), float(words[1])
     except (OSError, ValueError, IndexError):  # "max", or no such file
         return math.inf

@@ -26,7 +26,9 @@ def look_over(folders: Sequence[SegmentationFolder], validation: SegmentationFol
     names = empty_classes(counts, classes)
     if not names or not (folders[0].root / "classes.txt").is_file():
         return []
-    return [f"no label map has a pixel of {', '.join(names)}: the network will not learn {'it' if len(names) == 1 else 'them'}"]
+    return [
+        f"no label map has a pixel of {', '.join(names)}: the network will not learn {'it' if len(names) == 1 else 'them'}"
+    ]
 
 
 def _check_validation(validation: SegmentationFolder) -> None:

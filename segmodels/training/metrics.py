@@ -73,7 +73,9 @@ class Scores:
         where the truth has none counts as 0; one that neither has is left out.
         """
         iou = self.iou
-        known = [value for index in (range(len(iou)) if classes is None else classes) if (value := iou[index]) is not None]
+        known = [
+            value for index in (range(len(iou)) if classes is None else classes) if (value := iou[index]) is not None
+        ]
         return float(np.mean(known)) if known else None
 
     @property
