@@ -130,12 +130,12 @@ class Stack:
     def _of_pillow(self, image: ImageFile, display_range: tuple[float, float] | None) -> Photo:
         check_size(image.size, self._max_pixels)
         check_promises(image, self._file)
+        values = png_values(image, self._file)  # first, for whoever asks a PNG for its EXIF decodes it
         self._file.seek(0)
         notes = colour_space_note(image, self._kind, self._file.read(_COLOUR_BYTES))
         if self._kind != "TIFF":
             notes += pages_note(image, self._kind)
         size, turn = image.size, turn_of(image)
-        values = png_values(image, self._file)
         image.load()
         check_whole(image, self._file)
         if values is None:

@@ -362,7 +362,7 @@ def test_sixteen_bit_colours_of_a_png_keep_their_lower_byte(tmp_path: Path, colo
     """A camera of twelve bits: the upper bytes alone hold sixteen levels."""
     ramp = np.linspace(0, 4095, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
     values = np.stack([ramp, ramp[::-1], ramp[:, ::-1]][: (channels - 1) // 2 * 2 + 1], axis=-1)
-    opaque = np.full((HEIGHT, WIDTH, channels % 2 == 0), 65535)
+    opaque = np.full((HEIGHT, WIDTH, int(channels % 2 == 0)), 65535)
     rows = np.concatenate([np.rint(values), opaque], axis=-1).astype(">u2")
     assert rows.shape[2] == channels
     data = png((WIDTH, HEIGHT), zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)), 16, colour_type)

@@ -51,7 +51,9 @@ def check_packing(page: TiffPage) -> None:
 def damaged(page: Page, file: IO[bytes]) -> PhotoError:
     """The error for a page that could not be unpacked: because its end is missing, or in spite of being whole."""
     end = file.seek(0, 2)
-    if all(offset + count <= end for offset, count in zip(page.offsets, page.byte_counts, strict=False)):
+    if page.keyframe.compression != 1 and all(
+        offset + count <= end for offset, count in zip(page.offsets, page.byte_counts, strict=False)
+    ):
         name = compression_name(page.keyframe)
         return PhotoError(f"This TIFF cannot be unpacked: its {name} data are damaged.")
     return PhotoError(_CUT)
