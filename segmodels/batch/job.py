@@ -62,6 +62,8 @@ class Job:
     """Whether label maps are grey: a pixel's level is its class, for readers that see colours in a palette."""
     crf: CRF | None = None
     """None for the network's own labels."""
+    place: tuple[tuple[str, int], ...] = ()
+    """Which picture of files that hold several, such as ``(("channel", 2), ("z", 8))``; the first if empty."""
 
     def load(self) -> Segmenter:
         """The network; errors as of ``segmodels.load``."""
@@ -108,6 +110,7 @@ class PhotoWriter:
             "precision": segmenter.precision,
             **({"grey": True} if job.grey else {}),
             "crf": job.crf and asdict(job.crf),
+            "place": [list(pair) for pair in job.place],
         }
 
     def identity(self, path: Path) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _read(writer: PhotoWriter, path: Path) -> Outcome | Read:
     try:
         check_free(writer.job.files(path).values())
         identity = writer.identity(path) if path.is_file() else {}
-        return path, identity, read_photo(path)
+        return path, identity, read_photo(path, **dict(writer.job.place))
     except (PhotoError, ForeignFileError) as error:
         return Outcome(path, None, str(error))
 

@@ -37,6 +37,9 @@ class Metadata:
     """The folders it was trained on, and how many photos of each."""
     backbone: str | None = None
     """For a decoder alone: the ``backbone_hash`` of the backbone it was trained on."""
+    display_range: str = "percentiles"
+    """The rule by which values of more than eight bits a channel became black and white for it:
+    ``segmodels.inference.reading.display_range``. There is one so far, and files without a word of it are read by it."""
     score_strides: tuple[int, ...] | None = None
     """For layers that were fitted to strokes: the strides of the network's features that they score."""
 
@@ -100,6 +103,10 @@ def _check(record: Metadata) -> None:
     for name, kind in kinds.items():
         if not isinstance(getattr(record, name), kind):
             raise TypeError(f"{name.replace('_', ' ')} {getattr(record, name)!r}")
+    if record.display_range != "percentiles":
+        raise ValueError(
+            f"it was trained on pictures shown by the rule {record.display_range!r}, which is not known here"
+        )
     if not all(abs(value) < 1e4 for value in record.mean) or not all(1e-3 < value < 1e4 for value in record.std):
         raise ValueError(f"no photo is normalised by {record.mean} and {record.std}")
 

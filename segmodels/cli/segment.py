@@ -14,6 +14,7 @@ from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
 from ..crf.parameters import chosen_crf
+from ..inference.photo import AXES
 from .options import add_crf, add_model, checked_settings, resolve_model
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def add(commands: "Commands") -> None:
         help="label maps as grey PNGs: most libraries read the colours of a palette instead",
     )
     command.add_argument("--coco", type=Path, metavar="FILE", help="write what was found as COCO's JSON too")
+    for axis in AXES:
+        command.add_argument(
+            f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
+        )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     add_crf(command)
     add_model(command)
@@ -74,6 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
         force=arguments.force,
         grey=arguments.grey,
         crf=chosen_crf(arguments.crf),
+        place=tuple((axis, number) for axis in AXES if (number := getattr(arguments, axis)) is not None),
     )
     if arguments.coco and "labels" not in job.pictures:
         raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")

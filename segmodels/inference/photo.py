@@ -26,10 +26,13 @@ from .reading.deep import as_image, own_range, png_values
 from .reading.formats import DECODERS, HEAD_BYTES, kind_of
 from .reading.tiff_picture import tag_value, tiff_image
 from .reading.tiff_structure import TiffStack
-from .reading.tiff_values import has_values, page_values
+from .reading.tiff_values import check_packing, damaged, has_values, page_values
 from .upright import TURNS, in_srgb, turn_of, upright_rgb
 
-__all__ = ["Photo", "PhotoError", "Stack", "as_photo", "open_stack", "read_photo"]
+__all__ = ["AXES", "Photo", "PhotoError", "Stack", "as_photo", "open_stack", "read_photo"]
+
+AXES = ("page", "channel", "z", "t")
+"""What the pictures in one file may be counted along."""
 
 _COLOUR_BYTES = 64 * 1024
 """Of a file, as many as tell its colour space."""
@@ -127,12 +130,12 @@ class Stack:
     def _of_pillow(self, image: ImageFile, display_range: tuple[float, float] | None) -> Photo:
         check_size(image.size, self._max_pixels)
         check_promises(image, self._file)
+        values = png_values(image, self._file)  # first, for whoever asks a PNG for its EXIF decodes it
         self._file.seek(0)
         notes = colour_space_note(image, self._kind, self._file.read(_COLOUR_BYTES))
         if self._kind != "TIFF":
             notes += pages_note(image, self._kind)
         size, turn = image.size, turn_of(image)
-        values = png_values(image, self._file)
         image.load()
         check_whole(image, self._file)
         if values is None:
@@ -151,6 +154,7 @@ class Stack:
         key = page.keyframe
         size = (key.imagewidth, key.imagelength)
         check_size(size, self._max_pixels)
+        check_packing(key)
         own = display_range or page.own_range
         if has_values(key) or page.index is None or page.sample is not None or page.own_range:
             values = page_values(page, self._file, tiff.byte_order)
@@ -159,9 +163,12 @@ class Stack:
             rgb, colours = in_srgb(flat, tag_value(key, 34675, None), turn)
             return Photo(rgb, (*page.notes, *notes, *colours), size, turn)
         self._file.seek(0)
-        image = TiffImageFile(self._file)
-        image.seek(page.index)
-        read = self._of_pillow(image, display_range)
+        try:
+            image = TiffImageFile(self._file)
+            image.seek(page.index)
+            read = self._of_pillow(image, display_range)
+        except (OSError, EOFError, SyntaxError) as error:
+            raise damaged(page, self._file) from error
         return replace(read, notes=(*page.notes, *read.notes))
 
 

@@ -5,6 +5,7 @@ itself gave.
 """
 
 import builtins
+import gzip
 import io
 import struct
 import subprocess
@@ -356,6 +357,32 @@ def test_sixteen_bit_grey_of_eight_bits_is_as_it_is(tmp_path: Path, order: Order
     assert photo.notes == ()
 
 
+@pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (6, 4), (4, 2)])
+def test_sixteen_bit_colours_of_a_png_keep_their_lower_byte(tmp_path: Path, colour_type: int, channels: int) -> None:
+    """A camera of twelve bits: the upper bytes alone hold sixteen levels."""
+    ramp = np.linspace(0, 4095, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    values = np.stack([ramp, ramp[::-1], ramp[:, ::-1]][: (channels - 1) // 2 * 2 + 1], axis=-1)
+    opaque = np.full((HEIGHT, WIDTH, int(channels % 2 == 0)), 65535)
+    rows = np.concatenate([np.rint(values), opaque], axis=-1).astype(">u2")
+    assert rows.shape[2] == channels
+    data = png((WIDTH, HEIGHT), zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)), 16, colour_type)
+    photo = read(tmp_path, data)
+    low, high = np.percentile(np.rint(values), (0.2, 99.8))
+    expected = np.rint((np.rint(values).clip(low, high) - low) / (high - low) * 255)
+    assert np.abs(np.asarray(photo.image) - expected).max() <= 1
+    assert len(photo.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "word"), [(9, 16, "PQ"), (9, 18, "HLG"), (12, 13, "Display P3"), (1, 13, "")]
+)
+def test_a_word_on_colours_that_are_not_of_a_screen(tmp_path: Path, primaries: int, transfer: int, word: str) -> None:
+    rows = zlib.compress((b"\0" + bytes((200,)) * WIDTH * 3) * HEIGHT)
+    chunk = png_chunk(b"cICP", bytes((primaries, transfer, 0, 1)))
+    notes = read(tmp_path, png((WIDTH, HEIGHT), rows, extra=chunk)).notes
+    assert [word in note for note in notes] == ([True] if word else [])
+
+
 def test_sixteen_bit_grey_png(tmp_path: Path) -> None:
     rows = quarter_array(tuple(grey * 257 for grey in GREYS), ">u2")
     data = png((WIDTH, HEIGHT), zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)), 16, 0)
@@ -599,6 +626,15 @@ def noise(size: tuple[int, int] = (320, 240)) -> Image.Image:
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "video"),
         (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "raw"),
         (b"II*\0\x10\0\0\0CR\x02\0", "raw"),
+        (b"\0\0\0\x18ftypmif3\0\0\0\0mif3", "HEIF"),
+        (bytes(128) + b"DICM" + bytes(64), "DICOM"),
+        (b"\x5c\x01\0\0" + bytes(340) + b"n+1\0", "NIfTI"),
+        (gzip.compress(b"\x5c\x01\0\0" + bytes(340) + b"n+1\0" + bytes(5000)), "NIfTI"),
+        (b"ZISRAWFILE" + bytes(64), "CZI"),
+        (b"\xda\xce\xbe\x0a" + bytes(64), "ND2"),
+        (b"\x70\0\0\0\x10\0\0\0\x2a" + bytes(64), "LIF"),
+        (b"FUJIFILMCCD-RAW 0201", "raw"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),
         (b"<!DOCTYPE html><html>not found</html>", "web page"),
         (b"P6 64 64 255\n" + bytes(64 * 64 * 3), "not a photo"),
     ],

@@ -26,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms
 
 from segmodels.inference.bounds import MAX_PIXELS, MIN_SIDE
 from segmodels.inference.photo import PhotoError, read_photo
+from segmodels.inference.reading.formats import kind_of
 
 BATCH = 500
 MAX_SECONDS = 30
@@ -102,7 +104,32 @@ def seed_files() -> list[bytes]:
         *((alpha, "AVIF", option) for option in ({}, more)),
         *((picture, "AVIF", option) for option in ({}, frames)),
     ]
-    return [*(_encoded(*variant) for variant in variants), *_heic_files(picture, alpha)]
+    return [*(_encoded(*variant) for variant in variants), *_tiff_stacks(), *_heic_files(picture, alpha)]
+
+
+def _tiff_stacks() -> Iterator[bytes]:
+    """TIFFs as microscopes and maps have them: stacks with axes, planes, tiles, differences, other numbers."""
+    values = (np.add.outer(np.arange(40), np.arange(48)) * 40 + np.arange(6)[:, None, None]).astype(np.uint16)
+    stack = values.reshape(1, 2, 3, 40, 48)
+    options: list[tuple[Any, dict[str, Any]]] = [
+        (stack, {"imagej": True, "metadata": {"axes": "TZCYX", "min": 100.0, "max": 900.0}}),
+        (stack, {"ome": True, "metadata": {"axes": "TCZYX"}}),
+        (stack[0, 0], {"ome": True, "metadata": {"axes": "CYX"}, "tile": (16, 16), "compression": "zlib"}),
+        (values, {"photometric": "minisblack"}),
+        (values, {"photometric": "minisblack", "metadata": None, "bigtiff": True, "byteorder": ">"}),
+        (values[:3], {"photometric": "rgb", "planarconfig": "separate", "rowsperstrip": 8}),
+        (values[:3].transpose(1, 2, 0), {"photometric": "rgb", "compression": "zlib", "predictor": True}),
+        (values[0].astype(np.float32), {"extratags": [(42113, "s", 0, "-9999", True)], "byteorder": ">"}),
+        (values[0].astype(np.int32) - 99, {"photometric": "miniswhite", "tile": (32, 32)}),
+        (
+            values[:5],
+            {"photometric": "minisblack", "planarconfig": "separate", "compression": "zlib", "metadata": None},
+        ),
+    ]
+    for data, option in options:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, data, **option)
+        yield buffer.getvalue()
 
 
 def _encoded(picture: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
@@ -284,10 +311,16 @@ def _without_numbers(sentence: str) -> str:
     return " ".join("#" if any(letter.isdigit() for letter in word) else word for word in sentence.split())
 
 
-def run(count: int, seed: int, keep: Path, progress: Callable[[Summary], None] = lambda summary: None) -> Summary:
-    """Read ``count`` mutated files."""
+def run(
+    seeds: list[bytes],
+    count: int,
+    seed: int,
+    keep: Path,
+    progress: Callable[[Summary], None] = lambda summary: None,
+) -> Summary:
+    """Read ``count`` files that are mutated from ``seeds``."""
     keep.mkdir(parents=True, exist_ok=True)
-    seeds, total = seed_files(), Summary()
+    total = Summary()
     for start in range(0, count, BATCH):
         total.add(run_batch(seeds, seed, range(start, min(start + BATCH, count)), keep))
         progress(total)
@@ -297,16 +330,18 @@ def run(count: int, seed: int, keep: Path, progress: Callable[[Summary], None] =
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="how many files (20000)")
+    parser.add_argument("--kind", help="only files of that kind, such as TIFF (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the random mutations (0)")
     parser.add_argument("--write", type=int, metavar="NUMBER", help="only write that file, as 'mutated', into --keep")
     parser.add_argument("--keep", type=Path, help="where finds are written (a temporary folder)")
     args = parser.parse_args()
     keep = args.keep or Path(tempfile.mkdtemp(prefix="fuzz-photo-"))
+    seeds = [data for data in seed_files() if args.kind in (None, kind_of(data))]
     if args.write is not None:
-        (keep / "mutated").write_bytes(mutated(seed_files(), args.seed, args.write))
+        (keep / "mutated").write_bytes(mutated(seeds, args.seed, args.write))
         return 0
     begin = time.perf_counter()
-    total = run(args.count, args.seed, keep, lambda so_far: print(f"\r{so_far.files}", end="", file=sys.stderr))
+    total = run(seeds, args.count, args.seed, keep, lambda so_far: print(f"\r{so_far.files}", end="", file=sys.stderr))
     print(file=sys.stderr)
     print(
         f"{total.files} files in {time.perf_counter() - begin:.0f} s: {total.read} read, {sum(total.refused.values())} refused"

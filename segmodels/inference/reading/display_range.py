@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RULE = "percentiles"
-"""What this rule is called in the metadata of weights files."""
-
 PERCENTILES = (0.2, 99.8)
 """One hot pixel, or five hundred in a megapixel, does not decide what is white. The upper one is StarDist's and CSBDeep's."""
 

@@ -249,7 +249,7 @@ def _is_sane(tiff: TiffFile) -> bool:
 def compression_name(page: TiffPage) -> str:
     """What a page is packed by, as tifffile calls it."""
     with suppress(ValueError):
-        return tifffile.COMPRESSION(page.compression).name.replace("_", " ").title()
+        return tifffile.COMPRESSION(page.compression).name.replace("_", " ")
     return f"scheme {int(page.compression)}"
 
 

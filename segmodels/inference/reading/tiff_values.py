@@ -20,6 +20,8 @@ from .tiff_structure import Page, compression_name
 
 _PACKED = {1, 5, 8, 32946, 32773, 34925, 50000}
 """No compression, LZW, Deflate (twice), PackBits, LZMA and Zstandard: schemes for any bytes."""
+_PICTURES = {2, 3, 4, 6, 7, 50001}
+"""CCITT's fax schemes, JPEG and WebP: schemes for pictures of at most eight bits."""
 _ROWS = 256
 _CUT = "This TIFF is cut short: part of the picture is missing."
 
@@ -38,6 +40,25 @@ def has_values(page: TiffPage) -> bool:
     return not (plain and page.bitspersample in (1, 2, 4, 8) and page.sampleformat == 1)
 
 
+def check_packing(page: TiffPage) -> None:
+    """Refuse a page that nothing here can unpack."""
+    if page.compression not in _PACKED | _PICTURES:
+        raise PhotoError(
+            f"This TIFF is packed by {compression_name(page)}, which cannot be read: save it as LZW first."
+        )
+
+
+def damaged(page: Page, file: IO[bytes]) -> PhotoError:
+    """The error for a page that could not be unpacked: because its end is missing, or in spite of being whole."""
+    end = file.seek(0, 2)
+    if page.keyframe.compression != 1 and all(
+        offset + count <= end for offset, count in zip(page.offsets, page.byte_counts, strict=False)
+    ):
+        name = compression_name(page.keyframe)
+        return PhotoError(f"This TIFF cannot be unpacked: its {name} data are damaged.")
+    return PhotoError(_CUT)
+
+
 def page_values(page: Page, file: IO[bytes], byte_order: str) -> NDArray[Any]:
     """The values of a page: (H, W), or (H, W, samples).
 
@@ -45,8 +66,7 @@ def page_values(page: Page, file: IO[bytes], byte_order: str) -> NDArray[Any]:
         PhotoError: if parts are missing, or it is packed or numbered in a way that is not read.
     """
     key = page.keyframe
-    if key.compression not in _PACKED:
-        raise PhotoError(f"This TIFF is packed by {compression_name(key)}, which cannot be read: save it as LZW first.")
+    check_packing(key)
     dtype = _number_type(key, byte_order)
     height, width, samples = key.imagelength, key.imagewidth, key.samplesperpixel
     if height * width * samples * key.bitspersample > 8 * MAX_BYTES:
