@@ -1,6 +1,6 @@
 """The mIoU of a few small label maps by this project and by other libraries: ``python -m tools.measure.miou``.
 
-Prints the table of docs/performance.md. The libraries are those that are installed; none of them is a requirement:
+Prints the table of docs/evaluation.md. The libraries are those that are installed; none of them is a requirement:
 ``pip install torchmetrics scikit-learn segmentation-models-pytorch monai keras cityscapesscripts ultralytics``.
 """
 
