@@ -4,6 +4,7 @@ Prints the table of docs/evaluation.md. The libraries are those that are install
 ``pip install torchmetrics scikit-learn segmentation-models-pytorch monai keras cityscapesscripts ultralytics``.
 """
 
+import argparse
 import math
 import os
 from collections.abc import Callable
@@ -195,4 +196,7 @@ def rows() -> list[str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description="Print the mIoU of small label maps by this project and other libraries."
+    ).parse_args()
     print("\n".join(rows()))
