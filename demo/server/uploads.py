@@ -26,14 +26,20 @@ def use_own_folder() -> Path:
     """Make gradio put uploads into a new folder of this process, deleted at its end, instead of one of all its apps.
 
     What processes that were killed left behind goes now.
+
+    Raises:
+        OSError: with a sentence, if there is no folder for temporary files that can be written.
     """
-    parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+        parent.mkdir(parents=True, exist_ok=True)
+        own = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    except OSError as error:
+        raise OSError(f"photos need a folder that can be written ({error}): name one in GRADIO_TEMP_DIR") from error
     for folder in parent.glob(_PREFIX + "*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > KEPT_SECONDS:  # a living one is touched at every sweep
                 shutil.rmtree(folder, ignore_errors=True)
-    own = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     os.environ["GRADIO_TEMP_DIR"] = str(own)
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     return own

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..labels import VOC, ClassList
+from .legend import legend_fonts, legend_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +72,9 @@ def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: ClassList = V
     for axes in (left, right):
         axes.set_axis_off()
     found = np.unique(labels)
-    patches = [Patch(facecolor=palette[index] / 255, edgecolor="grey", label=classes.names[index]) for index in found]
-    drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 7), frameon=False)
+    patches = [
+        Patch(facecolor=palette[index] / 255, edgecolor="grey", label=legend_label(classes, index)) for index in found
+    ]
+    fonts = {"family": legend_fonts(classes.names)}
+    drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 7), frameon=False, prop=fonts)
     return drawing

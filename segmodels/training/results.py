@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import atomic_write
+from ..inference.legend import legend_fonts, legend_label
 from ..inference.pictures import overlay
 from ..labels import VOID, ClassList
 from .data import SegmentationFolder
@@ -75,10 +76,15 @@ def write_predictions(out: Path, label: Callable[[Image.Image], NDArray[np.uint8
     for axes, title in zip(grid[0], ("photo", "truth", "prediction"), strict=True):
         axes.set_title(title)
     patches = [
-        Patch(facecolor=folder.class_list.palette[value] / 255, edgecolor="grey", label=folder.class_list.names[value])
+        Patch(
+            facecolor=folder.class_list.palette[value] / 255,
+            edgecolor="grey",
+            label=legend_label(folder.class_list, value),
+        )
         for value in sorted(seen - {VOID})
     ]
-    drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 6), frameon=False)
+    fonts = {"family": legend_fonts(folder.class_list.names)}
+    drawing.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 6), frameon=False, prop=fonts)
     _save(drawing, results_folder(out) / "predictions.png")
 
 

@@ -60,7 +60,7 @@ def test_bundled_weights_are_what_their_card_says(name: str) -> None:
     assert facts["limits"]
     scores = facts["scores"]
     assert set(scores["iou"]) == set(card.classes)
-    there = [iou for name, iou in scores["iou"].items() if scores["pixels"][name]]
+    there = [iou for iou in scores["iou"].values() if iou is not None]
     assert scores["miou"] == pytest.approx(sum(there) / len(there), abs=1e-3)
     assert ("miou7" in scores) == (card.class_list == VOC)
     if "miou7" in scores:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from segmodels.cli import main
 from segmodels.training.check import check
 from segmodels.training.convert import convert
 from segmodels.training.data import SegmentationFolder
@@ -195,6 +196,25 @@ def test_a_sound_palette_is_believed(tmp_path: Path) -> None:
     colours = [(0, 0, 0), (255, 255, 255), (9, 9, 9)]
     root = folder(tmp_path / "data", "a\nb\nc\n", lambda m, path: as_palette(m, path, colours), shapes())
     assert not check(root).problems
+
+
+def test_labels_that_begin_at_1_are_asked_about(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", "a\nb\nc\n", lambda m, path: Image.fromarray(m + 1).save(path), shapes())
+    assert "beyond the 3 classes, which end at 2: if 0 is void here" in problems(root)
+
+
+def test_what_was_said_of_turned_photos_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = folder(tmp_path / "data", "a\nb\nc\n", lambda m, path: Image.fromarray(m).save(path), shapes())
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for path in (root / "images").iterdir():
+        Image.open(path).save(path, exif=exif)
+    main(["check", str(root), "--frame", "upright"])
+    assert "as orientation.txt says, although the photos' edges say otherwise" in capsys.readouterr().out
+    assert SegmentationFolder(root, "train").labels_frame == "upright"
+    (root / "orientation.txt").write_text("sideways")
+    with pytest.raises(ValueError, match="must say stored or upright, not 'sideways'"):
+        check(root)
 
 
 # --- Photos that EXIF turns ------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """The mIoU of a few small label maps by this project and by other libraries: ``python -m tools.measure.miou``.
 
-Prints the table of docs/performance.md. The libraries are those that are installed; none of them is a requirement:
+Prints the table of docs/evaluation.md. The libraries are those that are installed; none of them is a requirement:
 ``pip install torchmetrics scikit-learn segmentation-models-pytorch monai keras cityscapesscripts ultralytics``.
 """
 
+import argparse
 import math
 import os
 from collections.abc import Callable
@@ -195,4 +196,7 @@ def rows() -> list[str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description="Print the mIoU of small label maps by this project and other libraries."
+    ).parse_args()
     print("\n".join(rows()))

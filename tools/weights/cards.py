@@ -221,7 +221,7 @@ Made by
 
 ## Scores
 On {scores["data"]} ({scores["images"]} photos, working size {scores["working_size"]}, {scores["precision"]}){_whose(scores)}:
-{_seven(scores)}mIoU {scores["miou"]:.3f},
+{_seven(scores)}mIoU {scores["miou"]:.3f}{_of_present(scores)},
 pixel accuracy {scores["pixel_accuracy"]:.3f}.
 A class with few pixels there has a score that says little.
 
@@ -239,6 +239,12 @@ A class with few pixels there has a score that says little.
 
 def _whose(scores: dict[str, Any]) -> str:
     return f", {scores['of']}" if "of" in scores else ""
+
+
+def _of_present(scores: dict[str, Any]) -> str:
+    """The mean over the classes that the photos show, where it differs from the papers' formula."""
+    present = scores.get("miou_of_present_classes", scores["miou"])
+    return "" if present == scores["miou"] else f" (mIoU of present classes {present:.3f})"
 
 
 def _seven(scores: dict[str, Any]) -> str:
