@@ -1,4 +1,4 @@
-"""A small zoo of segmentation networks: FCN, U-Net and DeepLab on one backbone, with weights to compare them by.
+"""A small zoo of segmentation networks: FCN, U-Net and DeepLab on one backbone, with weights to compare them.
 
 >>> import segmodels
 >>> segmenter = segmodels.load("deeplabv3plus_mobilenetv2")

@@ -8,10 +8,13 @@ from shutil import disk_usage
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A name to write to, beside ``path``: what is written there becomes ``path``, whole or not at all.
+    """Yield a temporary path to write to. When the context ends, that file replaces ``path``.
+
+    Args:
+        path: the file to write.
 
     Raises:
-        OSError: with a sentence, if the disk is full or cannot be written; what ``path`` was before, it still is.
+        OSError: with a readable message, if the file cannot be written. ``path`` is then unchanged.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -35,7 +38,7 @@ FULL = 2**20
 
 
 def display_path(path: Path) -> str:
-    """A path for people, without the name of the user whose home it is in."""
+    """Return a path for people, with ``~`` in place of the user's home folder."""
     try:
         home = Path.home()
     except RuntimeError:  # an account without a name, as containers give, and no HOME

@@ -1,1 +1,1 @@
-"""Many photos: streamed on one machine, or by a Ray cluster."""
+"""Segment many photos: streamed on one machine, or on a Ray cluster."""

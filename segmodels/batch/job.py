@@ -1,8 +1,8 @@
-"""What is done to every photo, and the pictures that say of themselves what they were made from.
+"""What is done to every photo, and the pictures that record how they were made.
 
-Each picture carries a record: the photo's path, size and time, the hash of the weights, the settings, the precision.
-So what is done is known from the pictures alone, a result is never taken for a photo, and a file that has no record is
-somebody's own and stays as it is.
+Each picture carries a record: the photo's path, size and time, the hash of the weights, the settings and the precision.
+So the pictures alone show which photos are done, a result is never taken for a photo, and a file without a record
+belongs to the user and is left alone.
 """
 
 import hashlib
@@ -64,24 +64,25 @@ class Job:
     """None for the network's own labels."""
 
     def load(self) -> Segmenter:
-        """The network; errors as of ``segmodels.load``."""
+        """Load the network. Errors are those of ``segmodels.load``."""
         return load(self.model, self.weights, self.device, self.precision)
 
     def segment(self, segmenter: Segmenter, photo: Photo) -> Segmentation:
+        """Segment one photo at the job's settings."""
         return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size, crf=self.crf)
 
     def files(self, path: Path) -> dict[str, Path]:
-        """Where the pictures of the photo at ``path`` go."""
+        """Return where the pictures of the photo at ``path`` go."""
         return {name: self.out / f"{path.stem}_{name}.png" for name in PICTURES if name in self.pictures}
 
     def with_path(self, report: Report, path: Path) -> Report:
-        """A report of the photo with the names of files as this job has them."""
+        """Return a report with the file names of this job."""
         return {**report, "file": str(path), "outputs": {name: str(file) for name, file in self.files(path).items()}}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photo: a report, or a sentence that says why there is none."""
+    """The outcome for one photo: a report, or a sentence that says why there is none."""
 
     path: Path
     report: Report | None
@@ -89,11 +90,11 @@ class Outcome:
 
 
 class ForeignFileError(ValueError):
-    """A picture would overwrite a file that is not one of ours; the message says which."""
+    """A picture would overwrite a file that this program did not make. The message names it."""
 
 
 class PhotoWriter:
-    """A job with its Segmenter: knows what pictures of a photo would be made from, and makes them."""
+    """Writes the pictures of a job, and knows which are there already."""
 
     def __init__(self, job: Job, segmenter: Segmenter) -> None:
         self.job = job
@@ -111,12 +112,12 @@ class PhotoWriter:
         }
 
     def identity(self, path: Path) -> dict[str, Any]:
-        """What the pictures of a photo depend on: the file as it is now, and how it is segmented."""
+        """Return what the pictures of a photo depend on: the file as it is now, and the settings."""
         stamp = path.stat()
         return {"photo": [str(path.absolute()), stamp.st_size, stamp.st_mtime_ns], **self._settings}
 
     def earlier_report(self, path: Path) -> Report | None:
-        """The report of an earlier run, if all pictures are there and were made from the same."""
+        """Return the report of an earlier run if all pictures are there and have the same identity, else None."""
         if self.job.force:
             return None
         with suppress(OSError):
@@ -127,12 +128,20 @@ class PhotoWriter:
         return None
 
     def write(self, path: Path, identity: dict[str, Any], photo: Photo, result: Segmentation) -> Report:
-        """Write the pictures, each with a record; they are seen when all are whole, the label map last.
+        """Write the pictures, each with a record. They appear when all of them are complete, the label map last.
 
-        ``identity`` is the photo's as it was before it was read.
+        Args:
+            path: the photo's file.
+            identity: what ``identity`` returned before the photo was read.
+            photo: the photo.
+            result: its segmentation.
+
+        Returns:
+            The report.
 
         Raises:
-            ForeignFileError: if a file of such a name is somebody's own.
+            ForeignFileError: if a file of that name was not made by this program.
+            OSError: if a picture cannot be written.
         """
         report = self.job.with_path(result.report(), path)
         report["notes"] += photo.notes
@@ -163,7 +172,7 @@ def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
-    """How a picture was made; None if there is none, or it was not made here."""
+    """Return how a picture was made; None if there is no such file or it has no record."""
     try:
         with Image.open(file, formats=["PNG"]) as picture:
             record = json.loads(picture.info[RECORD])
@@ -175,12 +184,12 @@ def read_record(file: Path) -> dict[str, Any] | None:
 
 
 def is_result(file: Path) -> bool:
-    """Whether a file is a picture that was made here."""
+    """Return whether a file is a picture that this program made."""
     return file.stem.endswith(tuple(f"_{name}" for name in PICTURES)) and read_record(file) is not None
 
 
 def check_free(files: Iterable[Path]) -> None:
-    """Raise ForeignFileError for the first of ``files`` that is there, and not a picture that was made here."""
+    """Raise ForeignFileError for the first of ``files`` that exists and was not made by this program."""
     for file in files:
         if os.path.lexists(file) and read_record(file) is None:
             raise ForeignFileError(
@@ -189,7 +198,7 @@ def check_free(files: Iterable[Path]) -> None:
 
 
 def delete_partial(out: Path) -> None:
-    """Delete what runs left that were killed while they wrote, a day ago or longer."""
+    """Delete the folders that killed runs left behind, if they are older than a day."""
     for folder in out.glob(f"{PARTIAL}*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > 24 * 3600:
@@ -197,10 +206,14 @@ def delete_partial(out: Path) -> None:
 
 
 def weights_hash(model: str, weights: str | None) -> str:
-    """The SHA-256 of the weights' file, and of the bundled one whose backbone a decoder alone is joined to.
+    """Return the SHA-256 of the weights file, including the bundled backbone that a decoder alone is combined with.
+
+    Args:
+        model: a network, or a weights file.
+        weights: a weights file, if ``model`` is a network.
 
     Raises:
-        ValueError: for an unknown network, or one without weights that can be had.
+        ValueError: for an unknown network, or one without weights.
         OSError: if a file cannot be read.
     """
     name, file = resolve_name(model, weights)

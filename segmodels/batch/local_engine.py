@@ -1,4 +1,6 @@
-"""Many photos: reading, segmenting and writing overlap, a bad file does not stop the rest, what is done is not redone."""
+"""Segment many photos on one machine: reading, segmenting and writing overlap, and a bad file does not stop the
+rest.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +28,14 @@ R = TypeVar("R")
 
 
 def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The files among ``paths``, and of each folder among them the photos it holds, by name; earlier results are none.
+    """Return the photos among ``paths``: files, and the photos in folders, sorted by name, without earlier results.
+
+    Args:
+        paths: files and folders.
 
     Raises:
-        ValueError: if a folder holds none, or two photos have the same stem, so that one's pictures would overwrite the
-            other's.
+        ValueError: if a folder has no photos, or two photos have the same stem, because one's results would overwrite
+            the other's.
     """
     photos: list[Path] = []
     for path in paths:
@@ -52,7 +57,7 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def segment_photo(writer: PhotoWriter, path: Path) -> Outcome:
-    """One photo from file to files, unless it was done before.
+    """Segment one photo from file to files, unless that was done before.
 
     Raises:
         OSError: if pictures cannot be written.
@@ -62,7 +67,15 @@ def segment_photo(writer: PhotoWriter, path: Path) -> Outcome:
 
 
 def segment_many(job: Job, segmenter: Segmenter, photos: Sequence[Path]) -> Iterator[Outcome]:
-    """The photos in order, read and written by threads while the network works on another.
+    """Segment the photos in order. Threads read and write while the network works on another photo.
+
+    Args:
+        job: what to do.
+        segmenter: the network.
+        photos: the files.
+
+    Yields:
+        One outcome for each photo, in order.
 
     Raises:
         OSError: if pictures cannot be written.

@@ -1,6 +1,6 @@
-"""The same work on a Ray cluster: Ray Data over a pool of actors that each hold one Segmenter.
+"""Segment many photos on a Ray cluster: Ray Data over a pool of actors with one Segmenter each.
 
-All machines must see the photos and the output folder under the same path. Ray is an optional requirement.
+All machines must see the photos and the output folder under the same path. Ray is optional.
 """
 
 import json
@@ -17,7 +17,7 @@ BATCH = 4
 
 
 class SegmentingActor:
-    """Holds one Segmenter, on one core: so many photos at a time are faster than many cores on one photo."""
+    """An actor with one Segmenter on one core: many photos at a time are faster than many cores on one photo."""
 
     def __init__(self, job: Job) -> None:
         self.writer = PhotoWriter(job, job.load())
@@ -32,9 +32,16 @@ class SegmentingActor:
 
 
 def segment_on_ray(job: Job, photos: Sequence[Path]) -> Iterator[Outcome]:
-    """The photos, in the order in which they are done, on the cluster that RAY_ADDRESS names or else on this machine.
+    """Segment the photos on the cluster that RAY_ADDRESS names, or else on this machine.
 
-    What a machine was doing when it was lost is done again elsewhere.
+    The work of a machine that is lost is done again elsewhere.
+
+    Args:
+        job: what to do.
+        photos: the files.
+
+    Yields:
+        One outcome for each photo, in the order in which they are done.
 
     Raises:
         ModuleNotFoundError: if Ray is not installed.

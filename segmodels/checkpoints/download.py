@@ -1,4 +1,4 @@
-"""Fetch published weights: checked by hash, kept in the cache, whole or not at all."""
+"""Download published weights into a cache: checked by hash, whole or not at all."""
 
 import hashlib
 import queue
@@ -39,27 +39,38 @@ CHUNK = 2**19
 
 
 class FetchError(ValueError):
-    """Weights cannot be fetched; the message says why."""
+    """Weights cannot be downloaded. The message says why."""
 
 
 class CacheError(FetchError):
-    """They cannot be kept on this machine: nothing that whoever asked for them could mend."""
+    """Weights cannot be stored on this machine, which the person who asked for them cannot change."""
 
 
 def cached_file(url: str) -> Path:
-    """Where the file at ``url`` is kept, once it was fetched: in torch's hub cache, under torchvision's name for it."""
+    """Return where the file at ``url`` is kept once it is downloaded: in torch's hub cache, under torchvision's name
+    for it.
+    """
     return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(url).path).name)
 
 
 def fetch(url: str, sha256: str, progress: Progress | None = None) -> Path:
-    """The file at ``url``, its SHA-256 checked to start with ``sha256``, from the cache or else from the network.
+    """Return the file at ``url``, from the cache or else from the network.
 
-    The file appears in the cache whole or not at all. Threads and processes that ask at once wait for the first one's
-    download. While it lasts ``progress`` is called; without it, a terminal shows a bar.
+    The file appears in the cache whole or not at all. If several threads or processes ask at once, they wait for one
+    download.
+
+    Args:
+        url: the address of the file.
+        sha256: the beginning of its SHA-256, in hex digits.
+        progress: called with the bytes received so far and the total, while the download or the wait for another one
+            lasts; without it, a terminal shows a progress bar.
+
+    Returns:
+        The path of the file in the cache.
 
     Raises:
-        FetchError: if there is no connection or it breaks, the server has no such file or another one, or the cache
-            cannot be used; the message is a clause such as "there is no connection to download.pytorch.org".
+        FetchError: if there is no connection or it breaks, the server does not have this file, or the cache cannot be
+            used. The message is a clause such as "there is no connection to download.pytorch.org".
     """
     file = cached_file(url)
     damaged = ""

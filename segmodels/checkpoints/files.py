@@ -1,4 +1,4 @@
-"""Where weights come from: files that are checked before they are used, and never hold code."""
+"""Read and write weights files. They are checked before they are used, and cannot run code."""
 
 import hashlib
 import io
@@ -15,18 +15,23 @@ from .metadata import Metadata, read_metadata
 
 
 def read_state(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """The tensors in a weights file. Arguments and errors as of ``read_weights``."""
+    """Return the tensors in a weights file. Arguments and errors are those of ``read_weights``."""
     return read_weights(path, sha256)[0]
 
 
 def read_weights(path: Path, sha256: str | None = None) -> tuple[dict[str, Tensor], Metadata | None]:
-    """The tensors of a ``.safetensors`` file, or of a torch file read with ``weights_only``; and what it says of itself.
+    """Read a ``.safetensors`` file, or a torch file with ``weights_only``. The file may come from a stranger.
 
-    The file may come from a stranger. One that was made elsewhere has no record.
+    Args:
+        path: the file to read.
+        sha256: its expected SHA-256, in hex digits; not checked if None.
+
+    Returns:
+        The tensors by name, and the metadata. The metadata is None for a file that was not written by this package.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, is not a state dict, or its hash is not ``sha256``.
+        ValueError: if the file is damaged, is not a state dict, or has another hash.
     """
     if not path.is_file():
         raise FileNotFoundError(f"the weights file {display_path(path)} is missing")
@@ -58,10 +63,15 @@ def read_weights(path: Path, sha256: str | None = None) -> tuple[dict[str, Tenso
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put ``state`` into ``network``, whatever its floating-point precision.
+    """Load ``state`` into ``network``, whatever the floating-point precision of either.
+
+    Args:
+        network: the module to load into.
+        state: its tensors by name.
 
     Raises:
-        ValueError: if names, shapes or kinds do not fit, or numbers are not finite, naming the first that does not.
+        ValueError: if names, shapes or types do not fit, or numbers are not finite. The message names the first such
+            tensor.
     """
     own = network.state_dict()
     for name in [*own, *state]:
@@ -93,9 +103,16 @@ def _fitting(name: str, tensor: Tensor, own: Tensor) -> Tensor:
 
 
 def save_state(network: nn.Module, path: Path, part: str = "", record: Metadata | None = None) -> None:
-    """Write the weights of ``network`` in half precision as safetensors; the file appears whole or not at all.
+    """Write the weights of ``network`` in half precision as safetensors. The file appears whole or not at all.
 
-    Of the weights, those whose names begin with ``part``; with them, what they say of themselves.
+    Args:
+        network: the module to save.
+        path: the file to write.
+        part: only the weights whose names begin with this.
+        record: the metadata to write with them.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
     state = {name: _half(tensor) for name, tensor in network.state_dict().items() if name.startswith(part)}
     with atomic_write(path) as partial:

@@ -1,4 +1,4 @@
-"""What a weights file says of itself, in safetensors' metadata: weights without it can be taken for something else."""
+"""The metadata in a weights file: which network it is for, its classes and settings, and what it was trained on."""
 
 import hashlib
 import json
@@ -42,22 +42,28 @@ class Metadata:
 
     @property
     def origin(self) -> str:
-        """What the weights were trained on, and from: a clause."""
+        """What the weights were trained on and started from, as a clause."""
         if self.score_strides is not None:
             return f"taught by {self.start}"
         folders = ", ".join(f"{count} photos of {name}" for name, count in self.data.items())
         return f"trained on {folders}, from {self.start}"
 
     def metadata(self) -> dict[str, str]:
-        """As it stands in a safetensors file."""
+        """Return the entries for the header of a safetensors file."""
         return {KEY: json.dumps(asdict(self))}
 
 
 def read_metadata(metadata: Mapping[str, str] | None) -> Metadata | None:
-    """The record in a file's metadata; None if it has none, as weights made elsewhere.
+    """Read the metadata from the header of a safetensors file.
+
+    Args:
+        metadata: the entries of the header.
+
+    Returns:
+        The metadata, or None if the file was not written by this package.
 
     Raises:
-        ValueError: if it has one that cannot be understood.
+        ValueError: if the entry cannot be understood.
     """
     if not metadata or KEY not in metadata:
         return None
@@ -105,7 +111,7 @@ def _check(record: Metadata) -> None:
 
 
 def backbone_hash(state: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of the backbone in a state dict, at the half precision in which weights are written."""
+    """Return the SHA-256 of the backbone in a state dict, at half precision, in which weights are written."""
     digest = hashlib.sha256()
     for name in sorted(name for name in state if name.startswith("backbone.")):
         tensor = state[name].cpu()

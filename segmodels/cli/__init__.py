@@ -1,4 +1,6 @@
-"""The command line: ``segmodels COMMAND``. One module a command, with ``add`` for its options and ``run`` for its work."""
+"""The command line: ``segmodels COMMAND``. Each command is a module with ``add`` for its options and ``run`` for its
+work.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ COMMANDS = (demo, listing, fetch, segment, evaluate, import_, check, train, expo
 
 
 def parser() -> Parser:
-    """The whole command line."""
+    """Return the parser of the whole command line."""
     whole = Parser(prog="segmodels", description="Segment photos with FCN, U-Net and DeepLab; train and score them.")
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -23,7 +25,11 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; what goes wrong on the user's side is one line on stderr and exit status 2."""
+    """Run one command. User errors are one line on stderr, with exit status 2.
+
+    Args:
+        argv: the arguments; those of the process if None.
+    """
     arguments = parser().parse_args(argv)
     malloc.keep_freed_memory()
     try:

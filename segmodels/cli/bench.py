@@ -1,4 +1,4 @@
-"""``segmodels bench``: speed beside torchvision's."""
+"""``segmodels bench``: measure the speed, beside torchvision's."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("bench", help="measure how fast this is here, beside torchvision")
     command.add_argument("--model", nargs="+", default=[], metavar="NAME", help="these networks alone")
     command.add_argument("--json", action="store_true", help="print one JSON object")
@@ -19,7 +19,7 @@ def add(commands: "Commands") -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure."""
+    """Measure, and print tables or JSON."""
     from ..benchmark.speed import bench
     from ..benchmark.tables import markdown
 

@@ -1,4 +1,4 @@
-"""``segmodels check``: a data folder looked over before anyone waits for an epoch."""
+"""``segmodels check``: check a data folder before training on it."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("check", help="look over a folder of photos and label maps before training on it")
     command.add_argument(
         "data", type=Path, metavar="DATA", help="a folder with images/, labels/, train.txt, classes.txt"

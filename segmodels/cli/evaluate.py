@@ -1,4 +1,4 @@
-"""``segmodels evaluate``: how well a network does."""
+"""``segmodels evaluate``: score a network on a data folder."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("evaluate", help="score a network on a folder of photos and label maps")
     command.add_argument("data", type=Path, metavar="DATA", help="a folder with images/, labels/ and <split>.txt")
     command.add_argument("--split", default="val", help="which list of the folder (default: val)")
@@ -32,7 +32,7 @@ def add(commands: "Commands") -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Score a network, and what the CRF makes of it."""
+    """Score a network, with and without the CRF, and print a table or JSON."""
     from ..training.data import SegmentationFolder
     from ..training.evaluate import evaluate_all
     from ..training.results import write_edge_plot

@@ -1,4 +1,4 @@
-"""``segmodels export``: a network for other runtimes."""
+"""``segmodels export``: write a network for other runtimes."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("export", help="write a network as an ONNX graph, the atrous rate an input of it")
     command.add_argument(
         "model", metavar="NAME|FILE", help="one of `segmodels list`, or a weights file that says which"

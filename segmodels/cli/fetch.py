@@ -1,4 +1,4 @@
-"""``segmodels fetch``: published weights, while there is a network connection."""
+"""``segmodels fetch``: download published weights while there is a network connection."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("fetch", help="fetch published weights now, for use without a network connection")
     command.add_argument("models", nargs="+", metavar="NAME", help="networks of `segmodels list`")
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fetch what is not here yet, and say where everything lies."""
+    """Download what is missing, and print where each file is."""
     for card in [registry.card(name) for name in arguments.models]:  # all names are checked before anything is fetched
         print(f"{card.name}: {display_path(card.weights_file())}")

@@ -1,4 +1,4 @@
-"""``segmodels list``: the zoo."""
+"""``segmodels list``: list the networks."""
 
 import argparse
 import json
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("list", help="the networks, with scores and costs")
     command.add_argument("--json", action="store_true", help="print a JSON list")
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the zoo."""
+    """Print the networks as a table or as JSON."""
     from ..insight.facts import facts
     from ..labels import VOC_CLASSES
 

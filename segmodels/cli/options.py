@@ -1,4 +1,4 @@
-"""What several commands ask for: which network, on which device, at which settings."""
+"""Options that several commands share: network, device and settings."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line and exits with status 2."""
+    """An argument parser that reports errors in one line, with exit status 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
@@ -29,7 +29,7 @@ Settings = tuple[int | None, int | None, int | None]
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """The options of every command that runs a network on photos."""
+    """Add the options of every command that runs a network on photos."""
     command.add_argument(
         "--model",
         default=registry.DEFAULT_MODEL,
@@ -56,17 +56,19 @@ def add_crf(command: argparse.ArgumentParser) -> None:
 
 
 def resolve_model(arguments: argparse.Namespace) -> None:
-    """Where a weights file stands for its network, name both.
+    """Replace a weights file given as the network by the network's name and that file.
 
     Raises:
-        ValueError: if the file does not say which network it is for.
+        ValueError: if the file does not name its network.
         FileNotFoundError: if there is no such file.
     """
     arguments.model, arguments.weights = resolve_name(arguments.model, arguments.weights)
 
 
 def load_segmenter(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
-    """The network and its settings, which are checked first: weights may have to be fetched."""
+    """Return the network and its settings. The settings are checked first, because weights may have to be
+    downloaded.
+    """
     settings = checked_settings(arguments)
     return load(arguments.model, arguments.weights, arguments.device, arguments.precision), settings
 
@@ -83,7 +85,7 @@ def checked_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
+    """Parse a whole number of at least 1, for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
@@ -91,7 +93,7 @@ def positive(text: str) -> int:
 
 
 def device(text: str) -> str:
-    """A device that this machine has, for argparse."""
+    """Parse the name of a device that this machine has, for argparse."""
     kind, _, index = text.partition(":")
     counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if kind not in counts or not (index or "0").isdecimal():

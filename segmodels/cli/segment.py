@@ -1,4 +1,4 @@
-"""``segmodels segment``: pictures of photos."""
+"""``segmodels segment``: segment photos and write pictures."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     command = commands.add_parser("segment", help="write label map, overlay and figure of photos")
     command.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="files, and folders of photos")
     command.add_argument(
@@ -51,7 +51,7 @@ def add(commands: "Commands") -> None:
 
 
 def pictures(text: str) -> tuple[str, ...]:
-    """Names of pictures with commas between them, for argparse."""
+    """Parse names of pictures separated by commas, for argparse."""
     names = tuple(name.strip() for name in text.split(","))
     if not set(names) <= set(PICTURES):
         raise argparse.ArgumentTypeError(f"the pictures are labels, overlay and figure, not {text!r}")
@@ -59,7 +59,7 @@ def pictures(text: str) -> tuple[str, ...]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Segment photos; those that cannot be read are named at the end."""
+    """Segment photos. Those that cannot be read are named at the end."""
     resolve_model(arguments)
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None

@@ -1,4 +1,4 @@
-"""``segmodels train``: a network on one's own photos."""
+"""``segmodels train``: train a network on your own photos."""
 
 import argparse
 from dataclasses import asdict
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """The command's options."""
+    """Add the command and its options."""
     defaults = ", ".join(f"{name}={value}" for name, value in asdict(Recipe()).items())
     recipe = f"The recipe that --set changes: {defaults}. There, 0 as a rate or stride is the card's."
     command = commands.add_parser("train", help="train a network", epilog=recipe)

@@ -18,7 +18,14 @@ MANY_BORDER_PIXELS = 0.25
 
 
 def argmax_classes(logits: Tensor) -> Tensor:
-    """The (h, w) index of the best class of every cell of (C, h, w) logits. Much faster than ``argmax``, and the same."""
+    """Return the index of the best class in every cell: ``argmax(0)``, several times as fast.
+
+    Args:
+        logits: (C, h, w).
+
+    Returns:
+        (h, w).
+    """
     return logits.max(0).indices
 
 
@@ -29,15 +36,22 @@ Size = tuple[int, int]
 def label_map(
     logits: Tensor, size: tuple[int, int], winners: Tensor | None = None, aligned_size: Size | None = None
 ) -> NDArray[np.uint8]:
-    """The best class of every pixel of a photo of ``size`` (height, width), from (C, h, w) logits.
+    """Return the best class of every pixel of a photo.
 
-    The logits are interpolated bilinearly, so edges are smooth at any size, and only those of classes that win
-    somewhere in the logits: no class is invented on the way. Where one class wins in all four cells around a pixel it
-    wins there too, since interpolation is a weighted mean, so only pixels along borders are interpolated. It is done in
-    strips, so that memory does not grow with the number of classes times the size of the photo.
+    The logits are interpolated bilinearly, so edges are smooth at any size. Only classes that win in some cell take
+    part, so interpolation invents no class. Where one class wins in all four cells around a pixel it wins there too, so
+    only pixels along borders are interpolated. The work is done in strips: memory does not grow with the number of
+    classes times the photo's size.
 
-    ``winners`` are the ``argmax_classes``, if they are known already. ``aligned_size`` is the size at which the network saw the
-    photo, where ``align_corners`` is set; without it they lie in the middle of what they cover.
+    Args:
+        logits: (C, h, w).
+        size: (height, width) of the photo, in pixels.
+        winners: ``argmax_classes(logits)``, if it is known already.
+        aligned_size: (height, width) of the network's input, if its cells lie on corners (``align_corners``); None if
+            they lie in the middle of what they cover.
+
+    Returns:
+        uint8, (height, width).
     """
     logits = logits.cpu()  # a few megabytes, whatever the photo's size
     winners = argmax_classes(logits) if winners is None else winners.cpu()
@@ -99,9 +113,15 @@ class Between:
 
 
 def nearest_cells(count: int, pixels: int, seen: int | None = None) -> NDArray[np.int64]:
-    """Which of ``count`` cells spread over ``pixels`` pixels lies nearest to each of these, along an edge.
+    """Return which of ``count`` cells along an edge is nearest to each of its pixels.
 
-    ``seen`` is that edge as the network saw it, where ``align_corners`` is set.
+    Args:
+        count: the number of cells.
+        pixels: the number of pixels.
+        seen: the length of that edge in the network's input, if its cells lie on corners.
+
+    Returns:
+        (pixels,) indices of cells.
     """
     between = Between.cells(count, pixels, seen)
     nearest: NDArray[np.int64] = torch.where(between.share < 0.5, between.first, between.second).numpy()
@@ -109,7 +129,16 @@ def nearest_cells(count: int, pixels: int, seen: int | None = None) -> NDArray[n
 
 
 def upsample_logits(logits: Tensor, size: tuple[int, int], aligned_size: Size | None = None) -> Tensor:
-    """(C, h, w) logits interpolated to a photo of ``size`` (height, width), just as ``label_map`` does: (C, height, width)."""
+    """Interpolate logits to the photo's size, exactly as ``label_map`` does.
+
+    Args:
+        logits: (C, h, w).
+        size: (height, width) of the photo, in pixels.
+        aligned_size: see ``label_map``.
+
+    Returns:
+        (C, height, width).
+    """
     return spread_between(logits, *Between.both(logits, size, aligned_size))
 
 
@@ -154,7 +183,13 @@ def _best_at(pixels: Tensor, down: Tensor, columns: Between) -> Tensor:
 
 
 def mean_confidence(logits: Tensor, classes: Sequence[str], winners: Tensor | None = None) -> dict[str, float]:
-    """The mean softmax probability of each class over the cells of (C, h, w) logits where it wins, surest first."""
+    """Return the mean softmax probability of each class over the cells in which it wins, highest first.
+
+    Args:
+        logits: (C, h, w).
+        classes: the names of the classes.
+        winners: ``argmax_classes(logits)``, if it is known already.
+    """
     probability = logits.softmax(0).amax(0).ravel()
     winner = (argmax_classes(logits) if winners is None else winners).ravel()
     cells = torch.bincount(winner, minlength=len(classes))

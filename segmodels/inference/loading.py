@@ -1,4 +1,4 @@
-"""From a name, and perhaps a file of weights, to a Segmenter."""
+"""Load a network by its name, or from a weights file, as a Segmenter."""
 
 import hashlib
 import re
@@ -29,19 +29,24 @@ def load(
     precision: str | None = None,
     progress: Progress | None = None,
 ) -> Segmenter:
-    """A Segmenter for the network called ``name``, with its trained weights or those in the file ``weights``.
+    """Load a network with trained weights.
 
-    ``name`` may also be a weights file that says which network it belongs to, as those that ``train`` writes. What such
-    a file says of its classes, rate, stride and normalisation is what the Segmenter goes by. A file that holds a decoder
-    alone goes with the network's own backbone.
+    Args:
+        name: one of ``trained_models()``, or a weights file that names its network, as those that ``train`` writes. The
+            classes, rate, stride and normalisation then come from that file.
+        weights: a weights file to load in place of the network's own. A file with a decoder alone is combined with the
+            network's bundled backbone.
+        device: such as ``"cpu"`` or ``"cuda"``; the best one of this machine if None.
+        precision: ``"float32"``, ``"bfloat16"`` or, on GPUs, ``"float16"``; the fastest without loss if None.
+        progress: called with the bytes received so far and the total, while published weights are downloaded; without
+            it, a terminal shows a progress bar.
 
-    ``precision`` is ``"float32"``, ``"bfloat16"`` or, on graphics cards, ``"float16"``; by default the fastest that the
-    machine does well. Published weights are fetched on first use: ``progress`` is then called with the bytes fetched and
-    their total; without it, a terminal shows a bar.
+    Returns:
+        A Segmenter, to call with photos.
 
     Raises:
-        ValueError: for an unknown name, with the near ones; for a network without trained weights; for published ones
-            that cannot be fetched; for a weights file that is damaged or belongs to another network or backbone.
+        ValueError: for an unknown name, a network without trained weights, published weights that cannot be downloaded,
+            and a weights file that is damaged or belongs to another network.
         FileNotFoundError: if the weights file is missing.
     """
     network, card = load_network(name, weights, progress)
@@ -51,7 +56,7 @@ def load(
 def load_network(
     name: str | Path, weights: str | Path | None = None, progress: Progress | None = None
 ) -> tuple[SegmentationNetwork, Card]:
-    """The bare network with its weights, in float32, and what is known of it. Arguments and errors as of ``load``."""
+    """Load the bare torch module in float32, and its card. Arguments and errors are those of ``load``."""
     name, weights = resolve_name(name, weights)
     card = registry.card(name)
     file = Path(weights) if weights else card.weights_file(progress)
@@ -66,10 +71,17 @@ def load_network(
 
 
 def resolve_name(model: str | Path, weights: str | Path | None = None) -> tuple[str, str | Path | None]:
-    """The network and the weights file meant by ``model``, a name or a weights file that says whose it is.
+    """Return the network and the weights file that ``model`` stands for.
+
+    Args:
+        model: the name of a network, or a weights file that names its network.
+        weights: a weights file, if ``model`` is a name.
+
+    Returns:
+        The network's name, and the weights file or None.
 
     Raises:
-        ValueError: if such a file does not say it, or there are two files.
+        ValueError: if the file does not name its network, or there are two files.
         FileNotFoundError: if there is no such file.
     """
     if str(model) in registry.CARDS or not str(model).endswith((".safetensors", ".pth", ".pt")):
@@ -85,12 +97,16 @@ def resolve_name(model: str | Path, weights: str | Path | None = None) -> tuple[
 
 
 def card_from_file(file: Path) -> Card:
-    """The card of a weights file that says which network it belongs to, named after the file.
+    """Return a card for a weights file that names its network. The card is called after the file.
 
-    Weights that are written there later are not loaded by it: classes and settings may be others.
+    The card keeps the file's hash: if the file changes later, it is refused, because its classes and settings may have
+    changed.
+
+    Args:
+        file: a weights file written by this package.
 
     Raises:
-        ValueError: if it is damaged, does not say it, or says what cannot be.
+        ValueError: if the file is damaged, does not name its network, or has impossible settings.
         FileNotFoundError: if there is no such file.
     """
     network = registry.card(resolve_name(str(file))[0])
@@ -112,10 +128,14 @@ def card_from_file(file: Path) -> Card:
 
 
 def card_with_metadata(card: Card, record: Metadata) -> Card:
-    """``card`` with what the weights say of themselves in place of its own facts.
+    """Return ``card`` with the classes, settings and normalisation that the weights' metadata states.
+
+    Args:
+        card: the network's card.
+        record: the metadata of the weights.
 
     Raises:
-        ValueError: if they are another network's, or say what cannot be.
+        ValueError: if the weights belong to another network, or state an impossible setting.
     """
     network = card.network or card.name
     if record.network == network and record.score_strides is not None:
@@ -146,10 +166,15 @@ def card_with_metadata(card: Card, record: Metadata) -> Card:
 
 
 def assemble(card: Card, state: dict[str, Tensor], record: Metadata | None = None) -> SegmentationNetwork:
-    """The network of ``card`` with the weights in ``state``; to a decoder alone, its bundled backbone is added.
+    """Build the network of ``card`` with the weights in ``state``. A decoder alone gets its bundled backbone.
+
+    Args:
+        card: the network's card.
+        state: the weights.
+        record: their metadata, which says which backbone a decoder belongs to.
 
     Raises:
-        ValueError: if the weights belong to another network, or a decoder alone to a backbone that is not bundled.
+        ValueError: if the weights belong to another network, or a decoder to a backbone that is not bundled.
     """
     if all(name.startswith("decoder.") for name in state):
         state = bundled_backbone(registry.card(card.network or card.name), record) | state
@@ -159,7 +184,11 @@ def assemble(card: Card, state: dict[str, Tensor], record: Metadata | None = Non
 
 
 def bundled_backbone(card: Card, record: Metadata | None = None) -> dict[str, Tensor]:
-    """The weights of the network's bundled backbone; the one that a decoder alone with this ``record`` was trained on.
+    """Return the weights of the network's bundled backbone.
+
+    Args:
+        card: the network's card.
+        record: the metadata of a decoder, to find the backbone that it was trained on.
 
     Raises:
         ValueError: if there is none.

@@ -1,4 +1,4 @@
-"""What a network makes of a photo: the features half-way, the segmentation at the end."""
+"""What a network returns for a photo: the features half-way, and the segmentation."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from .pictures import figure, label_image, overlay
 
 @dataclass(frozen=True)
 class Features:
-    """What the backbone saw of one photo: everything a decoder needs, whatever its settings."""
+    """The backbone's output for one photo: all that a decoder needs, at any setting."""
 
     maps: Sequence[Tensor]
     """Feature maps from fine to coarse, (1, C, h, w)."""
@@ -46,7 +46,7 @@ class Features:
 
     @property
     def nbytes(self) -> int:
-        """What the maps and the photo take, with all that is remembered of them."""
+        """The bytes that the maps take, with everything cached for them."""
         kept = sum(map_.nbytes for map_ in self.maps) + self.products.nbytes
         kept += sum(sampled.nbytes for sampled in self._sampled)
         return kept + (0 if self.pixels is None else self.pixels.nbytes)
@@ -70,13 +70,13 @@ class Features:
 
     @property
     def aligned_size(self) -> Size | None:
-        """For ``label_map``: (height, width) of the network's input, where ``align_corners`` is set."""
+        """(height, width) of the network's input if its cells lie on corners, for ``label_map``; else None."""
         return self.working_size[::-1] if self.align_corners else None
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The label map of a photo and what is known about how it came about."""
+    """The label map of a photo, and the facts about how it was made."""
 
     labels: NDArray[np.uint8]
     """(H, W), an index into ``classes``, at the photo's own size."""
@@ -123,10 +123,16 @@ class Segmentation:
         object.__setattr__(self, "shares", dict(sorted(shares.items(), key=lambda item: -item[1])))
 
     def mask(self, name: str) -> NDArray[np.bool_]:
-        """Where the class called ``name`` was found, (H, W).
+        """Return where a class was found.
+
+        Args:
+            name: one of ``classes``.
+
+        Returns:
+            bool, (H, W).
 
         Raises:
-            ValueError: if the network does not know such a class.
+            ValueError: if the network does not know this class.
         """
         if name not in self.classes:
             raise ValueError(f"there is no class called {str(name)[:40]!r}; there are {', '.join(self.classes)}")
@@ -134,7 +140,11 @@ class Segmentation:
         return found
 
     def overlay(self, photo: Image.Image | NDArray[np.uint8], opacity: float = 0.6) -> Image.Image:
-        """``photo``, the one that was segmented, with every class but the background in its colour.
+        """Return the photo with every class except the background in its colour.
+
+        Args:
+            photo: the photo that was segmented.
+            opacity: of the colours, from 0 to 1.
 
         Raises:
             ValueError: if the photo has another size than the label map.
@@ -144,14 +154,17 @@ class Segmentation:
     def save(
         self, folder: str | Path, photo: Image.Image | NDArray[np.uint8] | None = None, name: str | None = None
     ) -> dict[str, Path]:
-        """Write ``<name>_labels.png``, a palette image of the photo's size, and ``<name>_report.json`` into ``folder``.
+        """Write the results into ``folder``, which is created if it is missing. Files of the same names are
+        overwritten.
 
-        With the photo that was segmented there are also ``<name>_overlay.png`` and ``<name>_figure.png``, photo and label
-        map side by side. ``name`` is that of the photo's file, where it was opened from one, else ``photo``. The folder is
-        made if it is missing; files of these names are written over.
+        Args:
+            folder: where the files go.
+            photo: the photo that was segmented, for the overlay and the figure.
+            name: the beginning of the files' names; by default that of the photo's file, or ``photo``.
 
         Returns:
-            The files, by ``labels``, ``report``, ``overlay``, ``figure``.
+            The files: ``labels`` (a palette PNG of the photo's size), ``report`` (JSON) and, with the photo,
+            ``overlay`` and ``figure`` (photo and label map side by side).
 
         Raises:
             ValueError: if the photo has another size than the label map.

@@ -33,11 +33,20 @@ Photo = Image.Image | NDArray[np.uint8]
 
 
 class Segmenter:
-    """A network with trained weights, ready for photos.
+    """A network with trained weights, ready for photos. ``segmodels.load`` makes one.
 
-    ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep the
-    features and decode again. One Segmenter may be used from several threads; they take turns. It has a network of its
-    own, a copy of the one it is given, which others reach through ``exclusive`` alone.
+    ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep
+    the features and decode again. One Segmenter may be used from several threads, which wait for each other. It works
+    on a copy of the network.
+
+    Args:
+        network: the network with its weights.
+        card: the facts about it.
+        device: such as ``"cpu"`` or ``"cuda"``; the best one of this machine if None.
+        precision: ``"float32"``, ``"bfloat16"`` or, on GPUs, ``"float16"``; the fastest without loss if None.
+
+    Raises:
+        ValueError: for a precision that the device does not have.
     """
 
     def __init__(
@@ -55,7 +64,7 @@ class Segmenter:
         self._lock = ExclusiveLock()
 
     def _share(self, base: "Segmenter", decoder: nn.Module, card: Card) -> None:
-        """Be ``base`` with another decoder, which is on its device and in its precision: one backbone, one turn."""
+        """Share the network's backbone, device, precision and lock with ``base``, and use another decoder."""
         self.card = card
         self.device, self.precision = base.device, base.precision
         self._backbone, self._lock = base._backbone, base._lock
@@ -63,7 +72,7 @@ class Segmenter:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision, as torch calls it."""
+        """The precision as a torch dtype."""
         dtype: torch.dtype = getattr(torch, self.precision)
         return dtype
 
@@ -98,20 +107,24 @@ class Segmenter:
         probabilities: bool = False,
         crf: CRF | bool | None = None,
     ) -> Segmentation | list[Segmentation]:
-        """Segment a PIL image or an (H, W, 3) uint8 array; of a list or a tuple of photos, each, in their order.
+        """Segment a photo, or several.
 
         Args:
-            atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); the trained field of view if None. For a network that
-                has an ASPP.
-            output_stride: 8, 16 or 32; the trained one if None. For a network whose backbone can be dilated.
+            photo: a PIL image or an (H, W, 3) uint8 array, or a list or tuple of them.
+            atrous_rate: ``r`` for the ASPP rates (r, 2r, 3r); if None, the rate that keeps the trained field of view.
+                Only for a network with an ASPP.
+            output_stride: 8, 16 or 32; the trained one if None. Only for a network whose backbone can be dilated.
             working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
-            probabilities: whether the result has the probabilities of all classes too.
-            crf: the fully connected CRF, which moves edges to where the photo's colours change: True for its usual
-                parameters, or a ``CRF`` of others. Without it the labels are the network's own.
+            probabilities: whether the result includes the probabilities of all classes.
+            crf: the fully connected CRF, which moves edges to where the photo's colours change: True for the usual
+                parameters, or a ``CRF`` with others. Without it the labels are the network's own.
+
+        Returns:
+            The segmentation; for a list or tuple, one for each photo, in order.
 
         Raises:
             ValueError: for a setting that the network does not have or that is out of range, and for an array of
-                another shape or type; of several photos, before any is segmented.
+                another shape or type. With several photos, it is raised before any is segmented.
         """
         check_settings(self.card, atrous_rate, output_stride, working_size)
         crf = chosen_crf(crf)
@@ -128,7 +141,19 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
     ) -> Features:
-        """Run the backbone. Arguments and errors as in a call."""
+        """Run the backbone.
+
+        Args:
+            photo: a PIL image or an (H, W, 3) uint8 array.
+            output_stride: as in a call.
+            working_size: as in a call.
+
+        Returns:
+            The features, for ``decode``.
+
+        Raises:
+            ValueError: as in a call.
+        """
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
         small = resize_photo(image, self.input_size(image.size, working_size))
@@ -143,13 +168,32 @@ class Segmenter:
         return Features(maps, image.size, size, stride, milliseconds, self._backbone, align_corners, small)
 
     def pixels(self, photo: Photo, working_size: int | None = None) -> Tensor:
-        """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
+        """Return the network's input for a photo, resized and normalised.
+
+        Args:
+            photo: a PIL image or an (H, W, 3) uint8 array.
+            working_size: as in a call.
+
+        Returns:
+            (1, 3, height, width), on the network's device and in its precision.
+
+        Raises:
+            ValueError: as in a call.
+        """
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
         return self._to_device(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
-        """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
+        """Return the size at which the network sees a photo.
+
+        Args:
+            size: (width, height) of the photo, in pixels.
+            working_size: as in a call.
+
+        Returns:
+            (width, height), in pixels.
+        """
         return network_input_size(self.card, self._network.align_corners, size, working_size)
 
     def decode(
@@ -161,13 +205,23 @@ class Segmenter:
         crf: CRF | bool | None = None,
         photo: Photo | None = None,
     ) -> Segmentation:
-        """Run the decoder on features from ``encode``. Arguments and errors as in a call.
+        """Run the decoder on features from ``encode``.
 
-        ``size`` is the (width, height) of the label map, the photo's own if None. ``photo`` is the photo again, for edges of
-        its own pixels by the CRF; without it they are those of the photo at the working size.
+        Args:
+            features: what ``encode`` returned.
+            atrous_rate: as in a call.
+            size: (width, height) of the label map, in pixels; the photo's own if None.
+            probabilities: as in a call.
+            crf: as in a call.
+            photo: the photo again, so that the CRF follows the edges of its own pixels; without it, the CRF follows those
+                of the photo at the working size.
+
+        Returns:
+            The segmentation.
 
         Raises:
-            ValueError: also for features of another backbone, or at an output stride that the decoder cannot have.
+            ValueError: as in a call, and for features of another backbone, or at an output stride that the decoder
+                cannot have.
         """
         rate, crf = self._rate(features, atrous_rate), chosen_crf(crf)
         logits, milliseconds = self._scores(features, rate)
@@ -200,12 +254,18 @@ class Segmenter:
         )
 
     def logits(self, features: Features, atrous_rate: int | None = None, disabled: Collection[str] = ()) -> Tensor:
-        """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
+        """Return the decoder's logits, at its own stride; ``decode`` returns the label map.
 
-        ``disabled`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
+        Args:
+            features: what ``encode`` returned.
+            atrous_rate: as in a call.
+            disabled: the names of ``parts`` of the network to switch off.
+
+        Returns:
+            float32, (num_classes, h, w), in the processor's memory.
 
         Raises:
-            ValueError: also for a name that is no part of the network.
+            ValueError: as in ``decode``, and for a name that is not a part of the network.
         """
         return self._scores(features, self._rate(features, atrous_rate), disabled)[0]
 
@@ -213,13 +273,19 @@ class Segmenter:
     def exclusive(
         self, atrous_rate: int | None = None, output_stride: int | None = None, disabled: Collection[str] = ()
     ) -> Iterator[SegmentationNetwork]:
-        """The network for this thread alone, at these settings and without the parts ``disabled``; all others wait meanwhile.
+        """Yield the torch module, at these settings, for this thread alone. Other threads wait meanwhile.
 
-        This is the only way to the network, for the methods here too. What is handed out must not be used, nor anything
-        of it, after the ``with`` block. Features go in as ``feature_maps`` gives them. Arguments and errors as in ``logits``.
+        Every method uses the network this way. Do not use the module, or anything inside it, after the ``with`` block.
+        Its decoder takes what ``feature_maps`` returns.
+
+        Args:
+            atrous_rate: as in a call.
+            output_stride: as in a call.
+            disabled: the names of ``parts`` of the network to switch off.
 
         Raises:
-            RuntimeError: if this thread holds the network already: it would wait for itself.
+            ValueError: as in ``logits``.
+            RuntimeError: if this thread holds the network already, because it would wait for itself.
         """
         settings = check_settings(self.card, atrous_rate, output_stride)
         with self._lock.held():
@@ -228,7 +294,13 @@ class Segmenter:
                 yield self._network
 
     def feature_maps(self, features: Features) -> list[Tensor]:
-        """The maps of ``features`` as the network takes them: on its device and in its precision.
+        """Return the maps of ``features`` on the network's device and in its precision.
+
+        Args:
+            features: what ``encode`` returned.
+
+        Returns:
+            One (1, C, h, w) map for each stride of the backbone, from fine to coarse.
 
         Raises:
             ValueError: for features of another backbone, or at an output stride that the decoder cannot have.
@@ -246,7 +318,7 @@ class Segmenter:
 
     @property
     def nbytes(self) -> int:
-        """What the weights take."""
+        """The bytes that the weights take."""
         return sum(weight.nbytes for weight in self._network.parameters())
 
     def _rate(self, features: Features, atrous_rate: int | None) -> int | None:
@@ -311,7 +383,7 @@ def _photo_at(size: tuple[int, int], features: Features, photo: Photo | None) ->
 
 
 class ExclusiveLock:
-    """A lock that refuses a thread that holds it already, instead of waiting for ever."""
+    """A lock that raises an error in a thread that holds it already, instead of waiting forever."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -320,7 +392,11 @@ class ExclusiveLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock inside. Raises RuntimeError where a thread would wait for itself."""
+        """Hold the lock while the context is entered.
+
+        Raises:
+            RuntimeError: if this thread holds it already.
+        """
         if self._holder == threading.get_ident():
             raise RuntimeError("this thread already holds the network: leave its `with` block before you ask again")
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a network can be asked to run at: the one place that checks it, for Python, the command line and the page."""
+"""Check atrous rate, output stride and working size: for Python, the command line and the page alike."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ WORKING_SIZES = (64, 2048)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a network runs at: nothing is left open that the network has."""
+    """The complete settings that a network runs at."""
 
     atrous_rate: int | None
     """None for a network without an ASPP."""
@@ -31,12 +31,18 @@ class Settings:
 def check_settings(
     card: Card, atrous_rate: Any = None, output_stride: Any = None, working_size: Any = None
 ) -> Settings:
-    """The settings that the network of ``card`` runs at if these are asked for; None stands for its own.
+    """Return the settings that a network runs at if these are asked for. None stands for the network's own.
 
-    Where no rate is given, it is the one that keeps the trained field of view at the stride.
+    If only the stride is given, the rate is the one that keeps the trained field of view.
+
+    Args:
+        card: the network's card.
+        atrous_rate: the rate of the ASPP's first branch, from 1 to 64.
+        output_stride: 8, 16 or 32.
+        working_size: the longer side at which the network sees the photo, in pixels, from 64 to 2048.
 
     Raises:
-        ValueError: with a sentence that says why, for a setting that the network cannot have.
+        ValueError: if the network does not have this setting, or it is out of range.
     """
     if atrous_rate is not None and card.atrous_rate is None:
         raise ValueError(f"{card.name} has no atrous rate: it has no ASPP, so leave it out")
@@ -57,17 +63,32 @@ def check_settings(
 
 
 def equivalent_atrous_rate(card: Card, output_stride: int) -> int | None:
-    """The atrous rate that covers, at ``output_stride``, the same field of the photo as the trained one did at its own."""
+    """Return the atrous rate at ``output_stride`` that covers the same part of the photo as the trained rate at the
+    trained stride.
+
+    Args:
+        card: the network's card.
+        output_stride: 8, 16 or 32.
+
+    Returns:
+        The rate, at least 1; None for a network without an ASPP.
+    """
     if card.atrous_rate is None:
         return None
     return max(card.atrous_rate * card.output_stride // output_stride, 1)
 
 
 def check_integer(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number that may have arrived as a float, as JSON's numbers do.
+    """Return a whole number, which may arrive as a float, as numbers in JSON do.
+
+    Args:
+        name: what the number is, for the message.
+        value: the number.
+        least: the smallest allowed value.
+        most: the largest allowed value.
 
     Raises:
-        ValueError: for anything else, or beyond ``least`` and ``most``.
+        ValueError: for anything else, or a number out of range.
     """
     number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
     if not number or not least <= value <= most or value != int(value):
@@ -76,7 +97,16 @@ def check_integer(name: str, value: Any, least: int, most: int) -> int:
 
 
 def check_choice(name: str, value: Any, choices: tuple[int, ...]) -> int:
-    """A whole number out of a few. Raises ValueError for anything else."""
+    """Return ``value`` if it is one of ``choices``.
+
+    Args:
+        name: what the number is, for the message.
+        value: the number.
+        choices: the allowed values.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value not in choices:
         *first, last = map(str, choices)
         raise ValueError(f"{name} must be {', '.join(first)} or {last}, not {str(value)[:40]!r}")

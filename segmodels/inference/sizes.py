@@ -19,16 +19,32 @@ CORNER_STRIDE = 16
 def network_input_size(
     card: Card, align_corners: bool, size: tuple[int, int], working_size: int | None = None
 ) -> tuple[int, int]:
-    """The (width, height) at which the network of ``card`` sees a photo of ``size``, as on the card if no size is given."""
+    """Return the size at which the network of ``card`` sees a photo.
+
+    Args:
+        card: the network's card.
+        align_corners: where the network's cells lie.
+        size: (width, height) of the photo, in pixels.
+        working_size: the longer side, in pixels; as on the card if None.
+
+    Returns:
+        (width, height) of the network's input, in pixels.
+    """
     if working_size is None and card.short_side:
         return fit_short_side(size, card.short_side)
     return fit_working_size(size, working_size or card.working_size, align_corners)
 
 
 def fit_working_size(size: tuple[int, int], working_size: int, align_corners: bool = False) -> tuple[int, int]:
-    """(width, height) scaled so that the longer side is ``working_size``; neither side falls below 32 pixels.
+    """Scale a size so that the longer side is ``working_size``. Neither side becomes smaller than 32 pixels.
 
-    With ``align_corners`` both sides become ``16 k + 1``, the nearest.
+    Args:
+        size: (width, height), in pixels.
+        working_size: the wanted longer side, in pixels.
+        align_corners: whether both sides are to be of the form ``16 k + 1``.
+
+    Returns:
+        (width, height), in pixels.
     """
     scale = working_size / max(size)
     if align_corners:
@@ -38,9 +54,16 @@ def fit_working_size(size: tuple[int, int], working_size: int, align_corners: bo
 
 
 def fit_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """(width, height) scaled so that the shorter side is ``short_side``, rounded as by torchvision's ``Resize``.
+    """Scale a size so that the shorter side is ``short_side``, rounded as torchvision's ``Resize`` does.
 
-    A photo so long that its longer side would exceed the largest working size gets that instead.
+    If the longer side would then exceed the largest working size, that becomes the longer side instead.
+
+    Args:
+        size: (width, height), in pixels.
+        short_side: the wanted shorter side, in pixels.
+
+    Returns:
+        (width, height), in pixels.
     """
     shorter, longer = min(size), max(size)
     fitted = short_side * longer // shorter
@@ -50,10 +73,17 @@ def fit_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
 
 
 def resize_photo(photo: Image.Image, size: tuple[int, int]) -> Tensor:
-    """An RGB photo at ``size`` (width, height) as (H, W, 3) pixels, interpolated bilinearly with antialiasing.
+    """Resize an RGB photo bilinearly with antialiasing.
 
-    torch is three times as fast as Pillow and rounds one value in two thousand otherwise; but Pillow has the faster way
-    with a photo that is many times larger, and needs no copy of it.
+    torch is three times as fast as Pillow and rounds one value in two thousand differently. Pillow is faster with a
+    photo that is many times larger, and needs no copy of it.
+
+    Args:
+        photo: the photo.
+        size: the wanted (width, height), in pixels.
+
+    Returns:
+        uint8 pixels, (height, width, 3).
     """
     if min(photo.width / size[0], photo.height / size[1]) >= 2 * REDUCING_GAP:
         photo = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)

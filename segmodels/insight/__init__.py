@@ -1,1 +1,1 @@
-"""Looking into a network: what it costs, what it sees, what its parts do, how sure it is."""
+"""What a network costs and what it sees."""

@@ -1,8 +1,7 @@
 """What a network costs: parameters and multiply-accumulates (MACs), layer by layer.
 
-A multiply-accumulate is one multiplication and one addition: MACs count multiplications, and twice the MACs are the
-floating-point operations (FLOPs) of other tables. As there, only convolutions and fully connected layers count;
-batch norms, activations, poolings and interpolations are small beside them.
+A multiply-accumulate is one multiplication and one addition, so FLOPs are twice the MACs. Only convolutions and fully
+connected layers count, as is usual; batch norms, activations, poolings and interpolations are small beside them.
 """
 
 import copy
@@ -18,7 +17,7 @@ from .receptive_field import FieldTracer
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of a network's anatomy."""
+    """One layer of a network, as it runs on one photo."""
 
     name: str
     """The module's path, such as ``backbone.stem.0``."""
@@ -35,7 +34,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Cost:
-    """A network's totals for one photo of a given size, and its layers in the order they run."""
+    """A network's totals for one photo of a given size, and its layers in the order in which they run."""
 
     parameters: int
     macs: int
@@ -43,10 +42,16 @@ class Cost:
 
 
 def count(network: nn.Module, height: int, width: int, channels: int = 3) -> Cost:
-    """What ``network``, in eval mode, costs on one photo of (height, width) pixels.
+    """Count what ``network``, in eval mode, costs on one photo.
 
-    It runs on torch's meta device, as a copy without numbers: nothing is allocated or computed, and the network itself
-    is untouched, so that another thread may use it meanwhile.
+    A copy of it runs on torch's meta device: nothing is allocated or computed, and another thread may use the network
+    meanwhile.
+
+    Args:
+        network: the network.
+        height: of the photo, in pixels.
+        width: of the photo, in pixels.
+        channels: of the photo.
     """
     skeleton = _without_numbers(network)
     tensors = [*skeleton.parameters(), *skeleton.buffers()]
@@ -91,9 +96,14 @@ def _recorder(name: str, layers: list[Layer], tracer: FieldTracer) -> Any:
 
 
 def layer_macs(module: nn.Module, x: Tensor, output: Tensor) -> int:
-    """The multiply-accumulates of one layer from ``x`` to ``output``, for the whole batch; 0 if it has no kernel.
+    """Return the multiply-accumulates of one layer for the whole batch; 0 if it has no kernel.
 
-    A convolution applies its kernel once an output position, a transposed one once an input position.
+    A convolution applies its kernel once for each output position, a transposed one once for each input position.
+
+    Args:
+        module: the layer.
+        x: its input.
+        output: its output.
     """
     if isinstance(module, nn.ConvTranspose2d):
         return x.numel() * prod(module.weight.shape[1:])
@@ -103,7 +113,7 @@ def layer_macs(module: nn.Module, x: Tensor, output: Tensor) -> int:
 
 
 def describe(module: nn.Module) -> str:
-    """A layer in words: ``3x3 depthwise convolution, stride 2``."""
+    """Describe a layer in words, such as ``3x3 depthwise convolution, stride 2``."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return _describe_convolution(module)
     if isinstance(module, nn.MaxPool2d):
@@ -130,10 +140,12 @@ def _describe_convolution(module: nn.Conv2d | nn.ConvTranspose2d) -> str:
 
 
 def convolution_multiplications(height: int, width: int, in_channels: int, out_channels: int, kernel: int) -> int:
-    """The multiplications of a plain convolution with an output of (height, width)."""
+    """Return the multiplications of a plain convolution with an output of (height, width) cells."""
     return height * width * kernel**2 * in_channels * out_channels
 
 
 def separable_multiplications(height: int, width: int, in_channels: int, out_channels: int, kernel: int) -> int:
-    """The multiplications of the same done depthwise separably: one filter a channel, then a 1x1 convolution."""
+    """Return the multiplications of the depthwise separable version: one filter for each channel, then a 1x1
+    convolution.
+    """
     return height * width * in_channels * (kernel**2 + out_channels)

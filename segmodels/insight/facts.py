@@ -1,4 +1,4 @@
-"""All that is known of a network, for programs: its card and what it costs."""
+"""The facts about a network for programs: its card and its cost."""
 
 from functools import cache
 from typing import Any
@@ -10,7 +10,7 @@ from .cost import Cost, count
 
 
 def facts(card: registry.Card) -> dict[str, Any]:
-    """A card as JSON, with the parameters and the multiply-accumulates at the working size (4:3, landscape)."""
+    """Return a card as JSON-ready values, with the parameters and the MACs at the working size (4:3, landscape)."""
     cost = network_cost(card.name)
     return {
         "name": card.name,
@@ -36,7 +36,9 @@ def facts(card: registry.Card) -> dict[str, Any]:
 
 @cache
 def network_cost(name: str) -> Cost:
-    """What the network called ``name`` costs on a landscape 4:3 photo at its working size, set as it was trained."""
+    """Return the cost of the network called ``name`` on a landscape 4:3 photo at its working size and trained
+    settings.
+    """
     card, network = registry.card(name), registry.build_meta(name)
     configure(network, card.atrous_rate, card.output_stride)
     width, height = counted_at(name)
@@ -44,5 +46,5 @@ def network_cost(name: str) -> Cost:
 
 
 def counted_at(name: str) -> tuple[int, int]:
-    """The (width, height) at which the network called ``name`` sees a landscape 4:3 photo."""
+    """Return the (width, height) at which the network called ``name`` sees a landscape 4:3 photo."""
     return network_input_size(registry.card(name), registry.build_meta(name).align_corners, (4, 3))

@@ -1,6 +1,6 @@
-"""What one position of a map sees of the photo: in theory, at an atrous rate, and in effect.
+"""Which part of the photo one position of a feature map sees: in theory, at an atrous rate, and in effect.
 
-Everything is measured along one axis, in pixels of the input; the kernels here are square.
+Everything is measured along one axis, in pixels of the input. The kernels here are square.
 """
 
 import functools
@@ -39,25 +39,35 @@ class ReceptiveField:
 
     @property
     def size(self) -> float:
-        """How many pixels a position sees."""
+        """How many pixels a position sees, along an edge."""
         return self.last - self.first + 1
 
     @property
     def centre(self) -> float:
-        """The middle of position 0's field; 0 is the middle of the first pixel. Not a number if all is seen."""
+        """The middle of position 0's field, where 0 is the middle of the first pixel; NaN if all pixels are seen."""
         return (self.first + self.last) / 2
 
     def through(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> "ReceptiveField":
-        """The field behind one more convolution or pooling."""
+        """Return the field after one more convolution or pooling.
+
+        Args:
+            kernel: width of the kernel.
+            stride: its step.
+            padding: cells added on each side.
+            dilation: distance between the taps.
+        """
         span = dilation * (kernel - 1)
         return ReceptiveField(
             self.first - padding * self.jump, self.last + (span - padding) * self.jump, self.jump * stride
         )
 
     def upsampled(self, factor: int, taps: float, shift: float) -> "ReceptiveField":
-        """The field behind a map ``factor`` times finer.
+        """Return the field after upsampling by ``factor``.
 
-        Each new position reads ``taps`` old ones (a mean), the middle of which for position 0 is at ``shift``.
+        Args:
+            factor: how many times finer the new map is.
+            taps: how many old positions a new one reads, on average.
+            shift: the middle of these for position 0, in old positions.
         """
         reach = (taps - 1) / 2
         return ReceptiveField(
@@ -65,7 +75,7 @@ class ReceptiveField:
         )
 
     def union(self, other: "ReceptiveField") -> "ReceptiveField":
-        """The field of a sum or a concatenation of two maps of the same stride."""
+        """Return the field of a sum or concatenation of two maps of the same stride."""
         return ReceptiveField(min(self.first, other.first), max(self.last, other.last), min(self.jump, other.jump))
 
 
@@ -75,11 +85,14 @@ POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Dropout, nn.Identity)
 
 
 def receptive_field(layers: nn.Module | Iterable[nn.Module]) -> ReceptiveField:
-    """The field of a chain of convolutions and poolings, given as modules or as (nested) ``nn.Sequential``.
+    """Return the field of a chain of convolutions and poolings.
+
+    Args:
+        layers: modules, or (nested) ``nn.Sequential``.
 
     Raises:
-        TypeError: for a module whose field depends on more than itself, such as a residual block. The fields inside
-            any network are in the layers that ``cost.count`` lists.
+        TypeError: for a module whose field depends on more than its own settings, such as a residual block. The fields
+            inside any network are in the layers that ``cost.count`` lists.
     """
     field = ReceptiveField()
     for layer in _chain(layers):
@@ -107,7 +120,7 @@ def _vertical(setting: Any) -> int:
 
 
 class Tracer(TorchDispatchMode, Generic[Field]):
-    """While it is entered, follows what every tensor that is computed from ``x`` depends on, through any network."""
+    """Follow which part of ``x`` every tensor depends on, through any network, while the context is entered."""
 
     def __init__(self, x: Tensor, field: Field) -> None:
         super().__init__()
@@ -115,7 +128,7 @@ class Tracer(TorchDispatchMode, Generic[Field]):
         self._fields: dict[int, tuple[Field, Tensor]] = {id(x): (field, x)}
 
     def of(self, tensor: Tensor) -> Field | None:
-        """The field of ``tensor``; None if it does not depend on the input."""
+        """Return the field of ``tensor``; None if it does not depend on the input."""
         entry = self._fields.get(id(tensor))
         return entry[0] if entry else None
 
@@ -142,10 +155,10 @@ class Tracer(TorchDispatchMode, Generic[Field]):
 
 
 class FieldTracer(Tracer[ReceptiveField]):
-    """Follows the fields in closed form.
+    """Follow the fields in closed form.
 
-    Sizes need not be multiples of the strides: an interpolation counts with the whole number nearest to its factor.
-    A pooling to a fixed size and a fully connected layer count as seeing all.
+    Sizes need not be multiples of the strides: an interpolation counts with the whole number nearest to its factor. A
+    pooling to a fixed size and a fully connected layer count as seeing everything.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -190,9 +203,9 @@ Span = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reach:
-    """The pixels of one photo that each position of a map depends on, exactly, its padding left out.
+    """The pixels of one photo that each position of a map depends on, exactly, without padding.
 
-    They lie in a box: position (r, c) sees the rows from ``rows[r, 0]`` to ``rows[r, 1]`` and the columns from
+    They form a box: position (r, c) sees the rows from ``rows[r, 0]`` to ``rows[r, 1]`` and the columns from
     ``columns[c, 0]`` to ``columns[c, 1]``.
     """
 
@@ -201,13 +214,19 @@ class Reach:
 
 
 def reach(network: SegmentationNetwork, height: int, width: int, *disabled: Collection[str]) -> list[Reach]:
-    """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``disabled``.
+    """Return what each pixel of the logits depends on, once for each set of disabled parts.
 
-    ``disabled`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
-    whole network and that of the same without image pooling. Nothing is computed for a network on torch's meta device.
+    For example, ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the whole network and that without
+    image pooling. Nothing is computed for a network on torch's meta device.
+
+    Args:
+        network: the network.
+        height: of the photo, in pixels.
+        width: of the photo, in pixels.
+        *disabled: names of ``parts`` to switch off, a collection for each result.
 
     Raises:
-        ValueError: for a name that is no part of the network, and if the network does something unknown to a map.
+        ValueError: for a name that is not a part of the network, or an operation that changes a map in an unknown way.
     """
     x = next(network.parameters()).new_empty(1, 3, height, width)
     tracer = _ReachTracer(x)
@@ -225,10 +244,14 @@ PERIOD = 64
 
 
 def largest_field(network: SegmentationNetwork, disabled: Collection[str] = ()) -> float:
-    """How many pixels a pixel's class depends on, along an edge, at most, without the parts ``disabled``; infinite if on all.
+    """Return how many pixels along an edge a pixel's class can depend on; infinite if on all.
 
-    It is exact, and of a photo that is large enough. Where maps are interpolated, neighbours see by up to a cell more or
-    less, of which the closed form is the mean.
+    It is exact, for a photo that is large enough. Where maps are interpolated, neighbouring fields differ by up to a
+    cell, and the closed form is their mean.
+
+    Args:
+        network: the network.
+        disabled: names of ``parts`` to switch off.
 
     Raises:
         ValueError: as ``reach``.
@@ -330,12 +353,23 @@ def _between(size: int, new_size: int, align_corners: bool) -> NDArray[np.int64]
 
 
 def map_size(size: int, output_stride: int) -> int:
-    """The height or width of a map at ``output_stride`` of a photo of ``size`` pixels."""
+    """Return the height or width of a map at ``output_stride`` of a photo of ``size`` pixels."""
     return -(-size // output_stride)
 
 
 def taps(row: int, column: int, rate: int, height: int, width: int) -> list[tuple[int, int, bool]]:
-    """Where the nine taps of an atrous 3x3 lie around a cell of a map: (row, column, whether that is on the map)."""
+    """Return where the nine taps of an atrous 3x3 lie around a cell.
+
+    Args:
+        row: of the cell.
+        column: of the cell.
+        rate: distance between the taps, in cells.
+        height: of the map, in cells.
+        width: of the map, in cells.
+
+    Returns:
+        (row, column, whether that is on the map) of each tap.
+    """
     return [
         (r, c, 0 <= r < height and 0 <= c < width)
         for r in (row - rate, row, row + rate)
@@ -344,9 +378,14 @@ def taps(row: int, column: int, rate: int, height: int, width: int) -> list[tupl
 
 
 def share_of_taps_inside(height: int, width: int, rate: int) -> float:
-    """The part of an atrous 3x3's taps that land inside a map of (height, width), averaged over all positions.
+    """Return the share of an atrous 3x3's taps that land on the map, averaged over all positions.
 
-    The others read padding. At a rate beyond the map's size only the middle tap is left: a 1x1 convolution.
+    The others read padding. At a rate larger than the map only the middle tap is left: a 1x1 convolution.
+
+    Args:
+        height: of the map, in cells.
+        width: of the map, in cells.
+        rate: distance between the taps, in cells.
     """
 
     def along(size: int) -> float:
@@ -359,11 +398,20 @@ def share_of_taps_inside(height: int, width: int, rate: int) -> float:
 def effective_receptive_field(
     network: SegmentationNetwork, pixels: Tensor, row: int, column: int, class_index: int
 ) -> Tensor:
-    """How much each input pixel moves one pixel's class score: (H, W), the gradient's size summed over the channels.
+    """Return how much each input pixel changes the score of one class at one pixel (Luo et al. 2016: arXiv 1701.04128).
 
-    ``pixels`` is what the network takes, (1, 3, H, W). The theoretical field is a square that most pixels of hardly
-    contribute to (Luo et al. 2016: arXiv 1701.04128). The network's weights and their gradients are left alone; it
-    should be in eval mode.
+    It is the absolute gradient, summed over the channels. The theoretical field is a square to most of whose pixels the
+    class is nearly indifferent. The network's weights and their gradients are left alone; it should be in eval mode.
+
+    Args:
+        network: the network.
+        pixels: its input, (1, 3, H, W).
+        row: of the pixel.
+        column: of the pixel.
+        class_index: of the class.
+
+    Returns:
+        (H, W).
     """
     with torch.inference_mode(False), torch.enable_grad():
         pixels = pixels.detach().clone().requires_grad_()

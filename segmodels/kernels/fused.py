@@ -1,8 +1,8 @@
-"""Convolutions as a processor likes them: with the activation in the same pass, and atrous ones taken apart.
+"""Faster convolutions on a processor: the activation runs in the same pass, and atrous convolutions are taken apart.
 
-``fuse_activations`` puts these into a trained network in place of torch's own. They hold the same weights, answer the
-same questions (stride, dilation, padding can still be changed) and say the same, but for the rounding of bfloat16. Where
-a gradient is asked for, or the tensor is not on a processor that oneDNN knows, they do what torch does.
+``fuse_activations`` puts these layers into a trained network in place of torch's own. They hold the same weights,
+accept the same changes of stride, dilation and padding, and return the same values up to bfloat16's rounding. Where a
+gradient is needed, or oneDNN does not support the tensor, they do what torch does.
 """
 
 import copy
@@ -33,9 +33,9 @@ DIRECT_PADDING = 7
 
 
 class ProductCache:
-    """What convolutions that go tap by tap made of one photo's maps, by layer: it belongs to the photo's features.
+    """Results of convolutions that are computed tap by tap, by layer. They belong to the features of one photo.
 
-    Copies begin empty.
+    Copies start empty.
     """
 
     def __init__(self) -> None:
@@ -43,19 +43,19 @@ class ProductCache:
         self._known: weakref.WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = weakref.WeakKeyDictionary()
 
     def get(self, layer: nn.Module, x: Tensor) -> Tensor | None:
-        """What ``layer`` made of ``x``, if that is known."""
+        """Return what ``layer`` computed from ``x``, or None if it is not cached."""
         with self._lock:
             known = self._known.get(layer)
         return None if known is None or known[0] is not x else known[1]
 
     def put(self, layer: nn.Module, x: Tensor, products: Tensor) -> None:
-        """Remember what ``layer`` made of ``x``."""
+        """Store what ``layer`` computed from ``x``."""
         with self._lock:
             self._known[layer] = (x, products)
 
     @property
     def nbytes(self) -> int:
-        """What is remembered takes, without the maps."""
+        """The bytes that the cached results take, without the feature maps."""
         with self._lock:
             return sum(products.nbytes for _, products in self._known.values())
 
@@ -68,7 +68,9 @@ _products: ContextVar[ProductCache | None] = ContextVar("products", default=None
 
 @contextmanager
 def caching_products(products: ProductCache) -> Iterator[None]:
-    """Inside, in this thread, what goes tap by tap is looked up in ``products`` and remembered there."""
+    """Use ``products`` as the cache of convolutions that are computed tap by tap, in this thread, while the context is
+    entered.
+    """
     token = _products.set(products)
     try:
         yield
@@ -77,13 +79,13 @@ def caching_products(products: ProductCache) -> Iterator[None]:
 
 
 class FusedConv2d(nn.Conv2d):
-    """A convolution and the activation behind it in one pass over the map: (N, in, H, W) -> (N, out, H', W').
+    """A convolution and its activation in one pass over the map: (N, in, H, W) -> (N, out, H', W').
 
-    In bfloat16 some go another way, since oneDNN is slow at them. Depthwise ones at large rates get a map that is padded
-    beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell does not depend on the rate, so where it is
-    remembered (``caching_products``) another rate costs only sums.
+    In bfloat16 oneDNN is slow at some convolutions, which are computed in another way. Depthwise ones at large rates
+    get a map that is padded in advance. Wide atrous ones are computed tap by tap: what a tap computes in a cell does
+    not depend on the rate, so with a cache (``caching_products``) another rate costs only sums.
 
-    The bias stays in float32, whatever the precision: it is added to a sum in float32 anyway.
+    The bias stays in float32 at any precision, because it is added to a float32 sum.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
@@ -103,7 +105,9 @@ class FusedConv2d(nn.Conv2d):
         return self
 
     def forward(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
-        """``activation(conv(x) + summand)``; without a gradient it is written over the summand, which is faster."""
+        """Return ``activation(conv(x) + summand)``. Without a gradient it is written over the summand, which is
+        faster.
+        """
         if needs_torch(x, self.weight):
             bias = self._bias_like(x)
             out = nn.functional.conv2d(x, self.weight, bias, self.stride, self.padding, self.dilation, self.groups)
@@ -223,10 +227,10 @@ def _post_op(activation: nn.Module | None) -> tuple[str, list[float]]:
 
 
 class FusedBottleneck(nn.Module):
-    """ResNet's bottleneck with its sum and its ReLUs inside the convolutions; names as in torchvision's block.
+    """ResNet's bottleneck with its sum and its ReLUs inside the convolutions. Names are those of torchvision's block.
 
-    Where it adds its own input, it writes over it. Nobody else reads that: the input of a stage's first block, which may
-    be wanted as a feature, is not added but goes through ``downsample``.
+    If the block adds its own input, it writes over it. Nothing else reads that tensor: the input of a stage's first
+    block, which may be needed as a feature, goes through ``downsample`` instead.
     """
 
     def __init__(self, block: nn.Module) -> None:
@@ -243,7 +247,9 @@ class FusedBottleneck(nn.Module):
 
 
 class GlobalAveragePooling(nn.Module):
-    """The mean of each map, (N, C, H, W) -> (N, C, 1, 1): many times as fast as ``AdaptiveAvgPool2d(1)`` in bfloat16."""
+    """The mean of each channel, (N, C, H, W) -> (N, C, 1, 1): many times as fast as ``AdaptiveAvgPool2d(1)`` in
+    bfloat16.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.avg_pool2d(x, (x.shape[-2], x.shape[-1]))
@@ -251,9 +257,9 @@ class GlobalAveragePooling(nn.Module):
 
 @functools.cache
 def can_fuse(dtype: torch.dtype) -> bool:
-    """Whether oneDNN's convolutions with an activation inside are here, for ``dtype``, and give what torch's own give.
+    """Return whether oneDNN's fused convolutions exist for ``dtype`` and agree with torch's own.
 
-    They are torch's private operators, and the processor may not do with every ``dtype``: so each is run once.
+    They are private operators of torch, and the processor may not support every ``dtype``, so each of them is run once.
     """
     if not torch.backends.mkldnn.is_available():
         return False
@@ -292,11 +298,11 @@ def _says_the_same(dtype: torch.dtype, activation: nn.Module | None, summed: boo
 
 
 def fuse_activations(module: nn.Module) -> None:
-    """Replace every convolution inside ``module`` by one that takes the activation behind it along, transposed ones and
-    global pooling by faster ones.
+    """Replace the convolutions inside ``module`` by ones that include their activation; also replace transposed
+    convolutions and global
+    pooling by faster layers.
 
-    Batch norms must have been folded before. Modules that are left without work become ``nn.Identity``, so that names
-    stay what they were.
+    Fold the batch norms first. Modules that are left without work become ``nn.Identity``, so that names stay the same.
     """
     for name, child in module.named_children():
         if is_bottleneck(child):

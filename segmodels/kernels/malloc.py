@@ -1,7 +1,7 @@
-"""What becomes of memory that is freed: how glibc is told. Elsewhere than under glibc nothing is done.
+"""Tell glibc what to do with freed memory. Without glibc these functions do nothing.
 
-A command works on one photo after the other and ends: ``keep_freed_memory`` makes it fast. An app goes on for weeks: ``limit_arenas``
-and ``release_freed_memory`` keep it small.
+A command processes photos and ends: ``keep_freed_memory`` makes it fast. An app runs for weeks: ``limit_arenas`` and
+``release_freed_memory`` keep it small.
 """
 
 import contextlib
@@ -17,22 +17,23 @@ size. By itself it keeps 1024, some 35 MB more, for sizes that seldom come again
 
 
 def keep_freed_memory() -> None:
-    """Keep what is freed for what comes next, instead of fetching it from the system page by page.
+    """Keep freed memory for the next allocation, instead of returning it to the system.
 
-    By itself glibc gives large blocks back at once. A network asks for the same blocks for every photo: fetching them
-    anew takes a tenth of a ResNet's time, and up to a third of a training step's.
+    By default glibc returns large blocks at once. A network needs the same blocks for every photo, and getting them
+    again takes a tenth of a ResNet's time, and up to a third of a training step's.
     """
     _glibc("mallopt", MMAP_THRESHOLD, 2**30)
     _glibc("mallopt", TRIM_THRESHOLD, 2**31 - 1)
 
 
 def limit_arenas() -> None:
-    """Let all threads share one heap, without its large blocks; before there are threads.
+    """Let all threads share one heap, and keep large blocks out of it. Call this before threads start.
 
-    glibc gives each thread a heap of its own, which keeps what it once held, and by and by takes blocks of up to 32 MB
-    into them: those leave holes that what is small and kept soon stops from closing. Apart from the heap they go back as
-    they are freed. Below 4 MB that costs time: a network makes and drops many of 1 to 3 MB. For the same reason the end of
-    the heap does not go and come back with every layer. What oneDNN compiles is bounded too.
+    By default glibc gives each thread a heap of its own, and over time lets blocks of up to 32 MB into it. Such blocks
+    leave holes, and small, long-lived objects soon keep these from being closed. Blocks outside the heap are returned
+    when they are freed. A limit below 4 MB costs time, because a network allocates many blocks of 1 to 3 MB. For the
+    same reason the end of the heap is not returned after every layer. The number of kernels that oneDNN keeps compiled
+    is limited too.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))  # read when the first network runs
     _glibc("mallopt", ARENA_MAX, 1)
@@ -41,10 +42,10 @@ def limit_arenas() -> None:
 
 
 def release_freed_memory() -> None:
-    """Give what is freed back to the system, also what lies before something that is still in use.
+    """Return freed memory to the system, including holes before memory that is still in use.
 
-    By itself glibc gives back the end of a heap alone, and something that is kept soon lies behind every gap: what two
-    large photos once needed would stay for good.
+    By default glibc returns only the end of a heap. A small object behind every hole would keep the memory that two
+    large photos once needed.
     """
     _glibc("malloc_trim", 0)
 

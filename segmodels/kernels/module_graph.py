@@ -1,6 +1,6 @@
-"""What is known of how networks are put together: which module takes what another gives.
+"""Which module of a network takes the output of which other one.
 
-Folding and fusing go by it, and by nothing else: a network whose blocks are not described here runs as it is.
+Folding and fusing rely on this alone: a network whose blocks are not described here runs unchanged.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from torch import nn
 
 
 def consecutive_layers(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """The names of children (first, second) of which the second takes what the first gives, and nobody else does.
+    """Yield names of children (first, second) where the second takes the first's output and nothing else does.
 
-    Those are neighbours in an ``nn.Sequential``, the ResNets' ``conv1`` and ``bn1``, ``conv2`` and ``bn2`` and so on, and
-    the ``depthwise`` and ``activation`` of inverted residuals. What does nothing is passed over.
+    These are neighbours in an ``nn.Sequential``; the ResNets' ``conv1`` and ``bn1``, ``conv2`` and ``bn2`` and so on;
+    and the ``depthwise`` and ``activation`` of inverted residuals. Modules that do nothing are skipped.
     """
     names = [name for name, child in module.named_children() if not isinstance(child, nn.Identity)]
     if isinstance(module, nn.Sequential):
@@ -26,6 +26,6 @@ def consecutive_layers(module: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def is_bottleneck(module: nn.Module) -> bool:
-    """Whether this is a ResNet's bottleneck, its batch norms folded: three convolutions, a sum and a ReLU."""
+    """Return whether this is a ResNet's bottleneck with folded batch norms: three convolutions, a sum and a ReLU."""
     names = {name for name, _ in module.named_children()}
     return {"conv1", "conv2", "conv3", "bn3", "relu"} <= names and isinstance(module.get_submodule("bn3"), nn.Identity)

@@ -130,19 +130,21 @@ def _probe_layers() -> list[tuple[nn.Module, Tensor]]:
 
 
 def training_precision(device: torch.device) -> str:
-    """bfloat16 where training gains by it: CUDA and processors with AMX. AVX-512 BF16 alone gains nothing."""
+    """Return the precision for training: bfloat16 on CUDA and on processors with AMX. AVX-512 BF16 alone is not
+    faster.
+    """
     if device.type == "cuda":
         return best_precision(device)
     return "bfloat16" if device.type == "cpu" and "amx_bf16" in cpu_flags() else "float32"
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """How maps lie in memory where convolutions are fastest: channels last, but not by MPS."""
+    """Return the memory layout in which convolutions are fastest: channels last, except on MPS."""
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def cpu_flags() -> set[str]:
-    """The instruction sets that Linux lists for the first processor; nothing elsewhere."""
+    """Return the instruction sets that Linux lists for the first processor; an empty set elsewhere."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return set()
@@ -153,10 +155,15 @@ def cpu_flags() -> set[str]:
 
 
 def optimise(network: SegmentationNetwork, device: torch.device, precision: str) -> SegmentationNetwork:
-    """A copy in eval mode, batch norms folded into the convolutions, channels last, in ``precision``, on ``device``.
+    """Return a copy of ``network`` for inference: in eval mode, batch norms folded, channels last.
+
+    Args:
+        network: the network, which stays as it is.
+        device: where the copy goes.
+        precision: ``"float32"``, ``"bfloat16"`` or, on GPUs, ``"float16"``.
 
     Raises:
-        ValueError: for a precision that there is not on ``device``.
+        ValueError: for a precision that ``device`` does not have.
     """
     check_precision(device, precision)
     dtype: torch.dtype = getattr(torch, precision)
@@ -170,7 +177,7 @@ def optimise(network: SegmentationNetwork, device: torch.device, precision: str)
 
 
 def check_precision(device: torch.device, precision: str) -> None:
-    """Raise ValueError for a precision that there is not on ``device``: float16 is a graphics card's."""
+    """Raise ValueError for a precision that ``device`` does not have. float16 needs a GPU."""
     known = PRECISIONS[:2] if device.type == "cpu" else PRECISIONS
     if precision not in known:
         raise ValueError(f"the precision on {device.type} must be one of {', '.join(known)}, not {precision!r}")
@@ -197,10 +204,10 @@ def round_kernels(network: nn.Module) -> None:
 
 
 def keep_depthwise_in_float32(network: nn.Module) -> None:
-    """Under autocast, run the depthwise convolutions of ``network`` in float32 all the same.
+    """Run the depthwise convolutions of ``network`` in float32 under autocast.
 
-    Their bfloat16 gradient is so slow on a processor that it costs more than bfloat16 saves everywhere else. A copy of
-    the network made afterwards would share its forward: copy first.
+    Their bfloat16 gradient is so slow on a processor that it costs more than bfloat16 saves elsewhere. Copy the network
+    before: a later copy would share its ``forward``.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
@@ -209,7 +216,7 @@ def keep_depthwise_in_float32(network: nn.Module) -> None:
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Replace a convolution and the batch norm that follows it by one convolution, everywhere inside ``module``."""
+    """Fold every batch norm inside ``module`` into the convolution before it."""
     for child in module.children():
         fold_batch_norms(child)
     for first, second in consecutive_layers(module):

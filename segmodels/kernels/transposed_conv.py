@@ -1,4 +1,4 @@
-"""Transposed convolutions as plain ones, a phase at a time."""
+"""Transposed convolutions as several plain ones, one for each phase."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from .replacement import constructor_arguments, needs_torch
 
 
 def has_phases(module: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
-    """Whether this is a transposed convolution that can be taken apart: a full one, with a tap for every row it makes."""
+    """Return whether a transposed convolution can be computed by phases: ungrouped, undilated, with a kernel at least
+    its stride.
+    """
     return (
         type(module) is nn.ConvTranspose2d
         and module.groups == 1
@@ -55,9 +57,9 @@ def _phases(kernel: int, stride: int, padding: int) -> list[_Phase]:
 class PhasedConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution of stride s as s x s plain ones: (N, in, H, W) -> (N, out, H', W').
 
-    Of the cells that it makes, every s-th row and column sees the same taps: each such phase is a small convolution of the
-    coarse map, and nothing is multiplied that torch's would not multiply. In bfloat16 oneDNN's own takes six to twenty times
-    as long.
+    In the output, every s-th row and column sees the same taps. Each such phase is a small convolution of the coarse
+    map, with no more multiplications than torch's. In bfloat16 oneDNN's own transposed convolution takes six to twenty
+    times as long.
     """
 
     def __init__(self, conv: nn.ConvTranspose2d) -> None:
