@@ -48,16 +48,12 @@ Way = Callable[[Image.Image], NDArray[np.uint8]]
 
 
 def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], None] = lambda line: None) -> Row:
-    """All measurements, as printed by ``python -m segmodels bench --json``.
+    """Measure everything that ``python -m segmodels bench --json`` prints.
 
     Args:
-        names: the networks to measure; the bundled ones and ``PUBLISHED`` if there are none. LRASPP, which is taken for
-            speed, is beside the compact zoo alone: a U-Net from scratch was made for something else.
-        quick: small pictures and a single turn: whether all of this runs, not how fast.
-        say: is told what is being measured.
-
-    Raises:
-        ValueError: for a name that is unknown or has neither bundled nor published weights.
+        names: the networks to measure; all if empty.
+        quick: use small pictures and one repetition, to see whether it runs.
+        say: called with the name of each measurement as it starts.
     """
     cards = [registry.card(name) for name in names or (*registry.bundled_models(), *PUBLISHED)]
     for card in cards:
@@ -294,10 +290,7 @@ print(statistics.median(times), peak_gigabytes() - idle)
 
 
 def peak_gigabytes() -> float:
-    """The most memory that this process has held so far.
-
-    Not what ``getrusage`` says: on Linux a process starts with the peak of the one that started it.
-    """
+    """Return the most memory that this process has held so far, in GB."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

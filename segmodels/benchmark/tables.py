@@ -7,7 +7,7 @@ Row = dict[str, Any]
 
 
 def markdown(report: Row) -> str:
-    """The report as the tables of ``docs/performance.md``."""
+    """Return the report as the tables of ``docs/performance.md``."""
     return "\n\n".join(part for part in (_about(report["machine"]), *_tables(report)) if part)
 
 
@@ -123,7 +123,7 @@ def _ms(milliseconds: float) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table under a heading."""
+    """Return a Markdown table under a heading."""
     lines = [f"### {title}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows)]
     return "\n".join(lines)
 

@@ -74,10 +74,10 @@ def load_segmenter(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
 
 
 def checked_settings(arguments: argparse.Namespace) -> Settings:
-    """The settings that were asked for.
+    """Return the settings that were asked for.
 
     Raises:
-        ValueError: if the network cannot have them, or there is no such network.
+        ValueError: if there is no such network, or it cannot have them.
     """
     settings = (arguments.atrous_rate, arguments.output_stride, arguments.working_size)
     check_settings(registry.card(arguments.model), *settings)

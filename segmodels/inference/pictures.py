@@ -1,7 +1,7 @@
-"""Pictures of a label map: in its classes' colours, over the photo, and the article's figure.
+"""Pictures of a label map: in the classes' colours, over the photo, and the two-panel figure.
 
-Photos are RGB PIL images and label maps (H, W) uint8 arrays of the same size; the classes are Pascal VOC's unless others
-are given.
+Photos are RGB PIL images, and label maps are (H, W) uint8 arrays of the same size. The classes are Pascal VOC's unless
+others are given.
 """
 
 from typing import TYPE_CHECKING
@@ -22,7 +22,12 @@ FIGURE_SIDE = 1600
 
 
 def label_image(labels: NDArray[np.uint8], classes: ClassList = VOC) -> Image.Image:
-    """The label map as a palette image: a pixel's value is its class, its colour the class's."""
+    """Return the label map as a palette image: the value of a pixel is its class.
+
+    Args:
+        labels: uint8, (H, W).
+        classes: their names and colours.
+    """
     image = Image.fromarray(labels)
     image.putpalette(classes.palette.tobytes())
     return image
@@ -34,7 +39,14 @@ def overlay(
     opacity: float = 0.6,
     classes: ClassList = VOC,
 ) -> Image.Image:
-    """The photo with every class but background in its colour."""
+    """Return the photo with every class except the background in its colour.
+
+    Args:
+        photo: an RGB photo.
+        labels: uint8, (H, W), of the photo's size.
+        opacity: of the colours, from 0 to 1.
+        classes: their names and colours.
+    """
     colours = Image.fromarray(labels)
     strength = colours.point([0 if value == classes.background else round(255 * opacity) for value in range(256)])
     colours.putpalette(classes.palette.tobytes())
@@ -42,7 +54,7 @@ def overlay(
 
 
 def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Photo and label map, made smaller if their longer side is over ``side`` pixels; no label is mixed."""
+    """Return photo and label map, reduced if their longer side is over ``side`` pixels. Labels are not mixed."""
     if max(photo.size) <= side:
         return photo, labels
     scale = side / max(photo.size)
@@ -52,7 +64,13 @@ def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[I
 
 
 def figure(photo: Image.Image, labels: NDArray[np.uint8], classes: ClassList = VOC) -> "Figure":
-    """The article's figure, input image and segmented output side by side, with the classes found named below."""
+    """Return the two-panel figure: input image and segmented output, with the classes found named below.
+
+    Args:
+        photo: an RGB photo.
+        labels: uint8, (H, W), of the photo's size.
+        classes: their names and colours.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, because it takes longer to load than the page
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

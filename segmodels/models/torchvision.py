@@ -103,9 +103,14 @@ class FCNHeadDecoder(nn.Sequential):
 
 
 def build(name: str, num_classes: int = len(VOC_CLASSES)) -> SegmentationNetwork:
-    """torchvision's segmentation network called ``name``, such as ``fcn_resnet50``, without its auxiliary classifier.
+    """Build torchvision's segmentation network called ``name``, without its auxiliary classifier: (N, 3, H, W) -> (N,
+    num_classes, H, W).
 
-    (N, 3, H, W) -> (N, num_classes, H, W), with random weights, at the stride and rates of the published ones.
+    Its weights are random; stride and rates are those of the published weights.
+
+    Args:
+        name: such as ``fcn_resnet50``.
+        num_classes: the number of classes.
     """
     from torchvision.models.segmentation.fcn import FCNHead
 
@@ -192,9 +197,9 @@ def _renamed(key: str, modules: Mapping[str, str]) -> str:
 
 @cache
 def facts(name: str) -> dict[str, Any]:
-    """What torchvision says of its weights, in the words of the cards beside the bundled ones.
+    """Return what torchvision states about its weights, with the keys of the cards of the bundled ones.
 
-    ``megabytes`` is the download's size (of 10^6 bytes), ``giga_macs`` the cost at 520 x 520 pixels.
+    ``megabytes`` is the size of the download (10^6 bytes), ``giga_macs`` the cost at 520 x 520 pixels.
     """
     from torchvision.models import get_model_weights
 
@@ -233,21 +238,26 @@ def url(name: str) -> str:
 
 
 def weights_file(name: str, progress: Progress | None = None) -> Path:
-    """The published weights, fetched into torch's hub cache if they are not there yet. Takes what ``fetch`` takes.
+    """Return the published weights, which are downloaded into torch's hub cache if they are not there yet.
+
+    Args:
+        name: such as ``fcn_resnet50``.
+        progress: as of ``fetch``.
 
     Raises:
-        FetchError: if they cannot be fetched, with a clause that says why.
+        FetchError: if they cannot be downloaded; the message is a clause that says why.
     """
     return _fetched(url(name), progress)
 
 
 def classifier_file(name: str) -> Path:
-    """The ImageNet weights of torchvision's classifier called ``name``, fetched as ``weights_file`` does.
+    """Return the ImageNet weights of torchvision's classifier called ``name``, from which its segmentation networks
+    were trained.
 
-    They are those that torchvision's segmentation networks were trained from.
+    They are downloaded into torch's hub cache if they are not there yet.
 
     Raises:
-        FetchError: if they cannot be fetched, with a clause that says why.
+        FetchError: if they cannot be downloaded; the message is a clause that says why.
     """
     from torchvision.models import get_model_weights
 

@@ -105,7 +105,7 @@ class UpBlock(nn.Module):
         self.convs = two_convs(out_channels + skip_channels, out_channels, padding, batch_norm)
 
     def upsample(self, x: Tensor, skip: Tensor) -> Tensor:
-        """The up-convolution of ``x``, no larger than the skip."""
+        """Upsample ``x`` with the up-convolution, to no more than the size of the skip."""
         return crop_like(self.up(x), skip) if not self.align_corners else upsample_like(self.up, x, skip)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class UNetDecoder(nn.Module):
         self.sides = nn.ModuleList(sides)
 
     def steps(self, features: list[Tensor]) -> list[Tensor]:
-        """What each block gives, from coarse to fine."""
+        """Return the output of each block, from coarse to fine."""
         skips = [features[level] for level in self.levels]
         if self.norms is not None:
             skips = [norm(skip) for norm, skip in zip(self.norms, skips, strict=True)]
@@ -165,7 +165,7 @@ class UNetDecoder(nn.Module):
         return outputs
 
     def all_steps(self, features: list[Tensor]) -> list[Tensor]:
-        """A prediction a block, from coarse to fine, the network's own last."""
+        """Return one prediction for each block, from coarse to fine, the network's own last."""
         *coarse, finest = self.steps(features)
         sides: list[Tensor] = [side(x) for side, x in zip(self.sides, coarse, strict=True)]
         return [*sides, self.classifier(finest)]
@@ -191,7 +191,7 @@ class SupervisedUNet(SegmentationNetwork):
     decoder: UNetDecoder
 
     def side_logits(self, features: list[Tensor]) -> list[Tensor]:
-        """A prediction at each step up, from coarse to fine."""
+        """Return one prediction for each step up, from coarse to fine."""
         return self.decoder.all_steps(features)
 
 

@@ -37,11 +37,19 @@ def check_strokes(strokes: NDArray[np.uint8], size: tuple[int, int], num_classes
 def cells_under(
     strokes: NDArray[np.uint8], shape: tuple[int, int], num_classes: int, aligned_size: Size | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells of a map of ``shape`` (height, width) that have a painted pixel, and the class of each.
+    """Return the cells of a feature map that have a painted pixel, and the class of each.
 
-    A pixel belongs to the cell whose middle is nearest. Cells are counted row by row and come in that order; where several
-    classes were painted on one, it has the one that covers most of it, of two equals the first. ``corners`` is the size
-    at which the network saw the photo, where ``align_corners`` is set.
+    A pixel belongs to the cell whose middle is nearest. Where several classes were painted on one cell, it gets the one
+    that covers most of it, or the first of two equals.
+
+    Args:
+        strokes: uint8, (H, W): the class of each painted pixel, 255 elsewhere.
+        shape: (height, width) of the map, in cells.
+        num_classes: the number of classes.
+        aligned_size: (height, width) of the network's input, if its cells lie on corners.
+
+    Returns:
+        The cells, counted row by row and in that order, and their classes, both (N,).
     """
     height, width = shape
     seen = aligned_size or (None, None)

@@ -1,0 +1,1 @@
+"""Measure the speed, beside torchvision."""

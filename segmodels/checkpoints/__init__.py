@@ -1,0 +1,1 @@
+"""Weights files: read and write them, their metadata, and downloads."""
