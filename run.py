@@ -121,7 +121,7 @@ def pip_has_own_sources() -> bool:
 
 
 def install_with_uv(arguments: list[str]) -> bool:
-    """Install with uv, which is several times faster than pip, and return whether that succeeded."""
+    """Install with uv, and return whether that succeeded."""
     (uv,) = re.findall(r"^uv==\S+", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8"), re.MULTILINE)
     steps = (
         [PYTHON, "-m", "pip", "install", "--quiet", uv],

@@ -16,9 +16,12 @@ import segmodels
 
 
 def modules() -> list[str]:
-    """Return the names of the modules that have a page: all but the command line, which has ``--help``."""
-    found = [module.name for module in pkgutil.walk_packages(segmodels.__path__, "segmodels.")]
-    return ["segmodels", *(name for name in found if name.split(".")[1] not in ("cli", "__main__"))]
+    """Return the packages to describe, to which pdoc adds their modules: all but the command line, which has ``--help``.
+
+    They have to be named, because pdoc takes the ``__all__`` of ``segmodels`` for everything that is public.
+    """
+    found = [module.name for module in pkgutil.iter_modules(segmodels.__path__)]
+    return ["segmodels", *(f"segmodels.{name}" for name in found if name not in ("cli", "__main__"))]
 
 
 def write(folder: Path) -> None:
