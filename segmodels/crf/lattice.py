@@ -123,7 +123,7 @@ class Lattice:
         corners = len(keys)
         entry_bits = (self.points - 1).bit_length() + 3  # a corner is at most 7
         entries = (torch.arange(self.points) << 3) | torch.arange(corners)[:, None]
-        packed = ((keys << entry_bits) | entries).ravel().numpy()
+        packed = keys.bitwise_left_shift_(entry_bits).bitwise_or_(entries).ravel().numpy()
         packed.sort()  # keys and where they come from in one go: much faster than sorting with indices
         ordered = torch.from_numpy(packed)
         keys = ordered >> entry_bits
@@ -132,13 +132,13 @@ class Lattice:
         first = starts.nonzero().ravel()
         self.vertices = len(first)
         numbers = torch.from_numpy(np.cumsum(starts.numpy(), dtype=np.int32)) - 1
-        entries = ordered & ((1 << entry_bits) - 1)
-        points, corner = entries >> 3, entries & 7
+        entries = (ordered & ((1 << entry_bits) - 1)).int()
+        points = entries >> 3
         self._weights = simplices.weights.T.contiguous()
-        flat = points * corners + corner
+        flat = points * corners + (entries & 7)
         self._corners = torch.empty(self.points, corners, dtype=torch.int32)
         self._corners.view(-1)[flat] = numbers
-        self._splat_from = points.int()
+        self._splat_from = points
         self._splat_weights = self._weights.view(-1)[flat]
         self._splat_offsets = torch.cat([first, torch.tensor([len(keys)])]).int()
         return keys[first]
