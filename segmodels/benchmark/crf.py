@@ -17,7 +17,7 @@ from torch import Tensor
 from ..checkpoints.paths import EXAMPLES
 from ..crf.mean_field import SampledPhoto
 from ..crf.parameters import CRF, REFERENCE_SIDE
-from ..inference.crf_label_map import LEAST_PROBABILITY, CRFAnswer
+from ..inference.crf_label_map import CRFAnswer
 from ..inference.label_map import upsample_logits
 from ..inference.loading import load
 from ..models import registry
@@ -29,7 +29,10 @@ SIZE = (513, 385)
 AUTHORS = "pydensecrf.densecrf"
 """The Python binding of the code by the authors of arXiv 1210.5644."""
 
-LEAST = 1e-5
+LEAST = 0.05
+"""Of the classes, those count that are given more than this somewhere."""
+
+SMALLEST = 1e-5
 """Smaller probabilities are taken for this one, whose logarithm is finite."""
 
 
@@ -110,7 +113,7 @@ def plain_way(pixels: Tensor, probabilities: Tensor, crf: CRF) -> NDArray[np.int
         return maps.reshape(-1, height * width).T
 
     sums = smooth(torch.ones(height * width, 1))
-    unary = probabilities.clamp(LEAST, 1).log().reshape(classes, -1).T
+    unary = probabilities.clamp(SMALLEST, 1).log().reshape(classes, -1).T
     q = unary.softmax(1)
     for _ in range(crf.iterations):
         q = (unary + crf.w1 * lattice.filter(q) + crf.w2 * smooth(q) / sums).softmax(1)
@@ -128,7 +131,7 @@ def authors_way() -> Callable[[Tensor, Tensor, CRF], NDArray[np.int64]] | None:
         classes, height, width = probabilities.shape
         scale = max(height, width) / REFERENCE_SIDE
         field = densecrf.DenseCRF2D(width, height, classes)
-        field.setUnaryEnergy(np.ascontiguousarray(-probabilities.clamp(LEAST, 1).log().reshape(classes, -1).numpy()))
+        field.setUnaryEnergy(np.ascontiguousarray(-probabilities.clamp(SMALLEST, 1).log().reshape(classes, -1).numpy()))
         field.addPairwiseGaussian(sxy=crf.theta_gamma * scale, compat=crf.w2)
         rgb = np.ascontiguousarray(pixels.numpy())
         field.addPairwiseBilateral(sxy=crf.theta_alpha * scale, srgb=crf.theta_beta, rgbim=rgb, compat=crf.w1)
@@ -139,8 +142,8 @@ def authors_way() -> Callable[[Tensor, Tensor, CRF], NDArray[np.int64]] | None:
 
 
 def our_way(pixels: Tensor, probabilities: Tensor, crf: CRF) -> NDArray[np.int64]:
-    """The same as a Segmenter has it: mean field at every second pixel, edges at every one."""
-    answer = CRFAnswer.of(probabilities.clamp(LEAST, 1).log(), SampledPhoto.of(pixels, crf), crf, None)
+    """The same as a Segmenter has it: mean field at a sample of the pixels, edges at every one."""
+    answer = CRFAnswer.of(probabilities.clamp(SMALLEST, 1).log(), SampledPhoto.of(pixels, crf), crf, None)
     return answer.label_map((pixels.shape[0], pixels.shape[1]), Image.fromarray(pixels.numpy())).astype(np.int64)
 
 
@@ -152,13 +155,13 @@ def photo_and_probabilities(quick: bool = False) -> tuple[Tensor, Tensor]:
     features = segmenter.encode(photo)
     logits = segmenter.logits(features)
     probabilities = upsample_logits(logits, size[::-1], features.aligned_size).softmax(0)
-    probabilities = probabilities[probabilities.flatten(1).amax(1) > LEAST_PROBABILITY]
+    probabilities = probabilities[probabilities.flatten(1).amax(1) > LEAST]
     return torch.from_numpy(np.array(photo)), probabilities / probabilities.sum(0)
 
 
 def iterations_alone(pixels: Tensor, probabilities: Tensor, crf: CRF) -> Callable[[], object]:
     """What a moved atrous rate costs: mean field and the label map, with the lattice of the photo at hand."""
     sampled, photo = SampledPhoto.of(pixels, crf), Image.fromarray(pixels.numpy())
-    scores = probabilities.clamp(LEAST, 1).log()
+    scores = probabilities.clamp(SMALLEST, 1).log()
     size = (pixels.shape[0], pixels.shape[1])
     return lambda: CRFAnswer.of(scores, sampled, crf, None).label_map(size, photo)

@@ -41,8 +41,10 @@ class KeyTable:
         asked: NDArray[np.intp] | None = None  # all
         for level in self._levels:
             wanted = keys if asked is None else keys[asked]
-            places = level[0].take(_slots(wanted, level))
-            hit = self._keys.take(places) == wanted
+            places = level[0].take(
+                _slots(wanted, level), mode="clip"
+            )  # which they are within; this mode is the fastest
+            hit = self._keys.take(places, mode="clip") == wanted
             if asked is None:
                 np.copyto(found, places, where=hit)
                 asked = np.flatnonzero(~hit & (places != self._missing))

@@ -9,6 +9,7 @@ same remainder k when divided by d + 1; the simplex around a point has one verte
 the first d quotients and k, and these as one number, its key.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,11 +104,10 @@ class Lattice:
         # Corners reach one below their point's quotients, neighbours one further; beyond is room for points without any.
         self._least, self._most = simplices.quotients.amin(1) - 2, simplices.quotients.amax(1) + 2
         self._first = self._least.long() - 1
-        spans = self._most.long() - self._first + 1
-        self._factors = (dimensions + 1) * torch.cat([torch.ones(1, dtype=torch.long), spans.cumprod(0)])
-        if (self.points - 1).bit_length() + 3 + int(self._factors[-1]).bit_length() > 63 or dimensions > 7:
+        spans = (self._most.long() - self._first + 1).tolist()
+        if math.prod(spans) * (dimensions + 1) * 8 * self.points >= 2**63 or dimensions > 7:
             raise ValueError("these points are too many, or too far apart, for a lattice")
-        self._factors = self._factors[:-1]
+        self._factors = torch.tensor([(dimensions + 1) * math.prod(spans[:axis]) for axis in range(dimensions)])
         keys = self._number_vertices(simplices)
         self._table = KeyTable(keys.numpy())
         self._neighbours = self._find_neighbours(keys.numpy())
@@ -123,7 +123,7 @@ class Lattice:
         corners = len(keys)
         entry_bits = (self.points - 1).bit_length() + 3  # a corner is at most 7
         entries = (torch.arange(self.points) << 3) | torch.arange(corners)[:, None]
-        packed = ((keys << entry_bits) | entries).ravel().numpy()
+        packed = keys.bitwise_left_shift_(entry_bits).bitwise_or_(entries).ravel().numpy()
         packed.sort()  # keys and where they come from in one go: much faster than sorting with indices
         ordered = torch.from_numpy(packed)
         keys = ordered >> entry_bits
@@ -132,13 +132,13 @@ class Lattice:
         first = starts.nonzero().ravel()
         self.vertices = len(first)
         numbers = torch.from_numpy(np.cumsum(starts.numpy(), dtype=np.int32)) - 1
-        entries = ordered & ((1 << entry_bits) - 1)
-        points, corner = entries >> 3, entries & 7
+        entries = (ordered & ((1 << entry_bits) - 1)).int()
+        points = entries >> 3
         self._weights = simplices.weights.T.contiguous()
-        flat = points * corners + corner
+        flat = points * corners + (entries & 7)
         self._corners = torch.empty(self.points, corners, dtype=torch.int32)
         self._corners.view(-1)[flat] = numbers
-        self._splat_from = points.int()
+        self._splat_from = points
         self._splat_weights = self._weights.view(-1)[flat]
         self._splat_offsets = torch.cat([first, torch.tensor([len(keys)])]).int()
         return keys[first]

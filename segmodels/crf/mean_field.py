@@ -17,11 +17,9 @@ from torch import Tensor
 from .lattice import Lattice
 from .parameters import CRF, REFERENCE_SIDE
 
-SAMPLES = 257
-"""Pixels that are sampled along the longer side of a photo, nearly: every second of 513."""
-
-LANES = 8
-"""Values of a pixel are filled up with zeros to a multiple of this: they are filtered faster by whole vectors."""
+SAMPLES = 220
+"""Pixels that are sampled along the longer side of a photo. Nearly all of its pixels get the class that they get when
+every one is sampled: ``segmodels bench`` says how many."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,8 @@ class SampledPhoto:
 
     size: tuple[int, int]
     """(height, width) of the photo in pixels."""
-    step: int
+    step: float
+    """From one sampled pixel to the next, in pixels of the photo; where it is no whole number they are rounded down."""
     theta_alpha: float
     theta_beta: float
     lattice: Lattice
@@ -39,9 +38,9 @@ class SampledPhoto:
     def of(cls, pixels: Tensor, crf: CRF) -> "SampledPhoto":
         """Sample the (H, W, 3) uint8 ``pixels`` of a photo and build the lattice for ``crf``."""
         height, width = pixels.shape[:2]
-        step = max(round(max(height, width) / SAMPLES), 1)
-        sampled = pixels[::step, ::step]
-        rows, columns = torch.arange(0, height, step), torch.arange(0, width, step)
+        step = max((max(height, width) - 1) / (SAMPLES - 1), 1.0)
+        rows, columns = _every(step, height), _every(step, width)
+        sampled = pixels[rows[:, None], columns]
         place = torch.stack([rows[:, None].expand(-1, len(columns)), columns.expand(len(rows), -1)]).reshape(2, -1)
         points = _points(place, sampled.reshape(-1, 3).T, _scale(height, width), crf)
         return cls((height, width), step, crf.theta_alpha, crf.theta_beta, Lattice(points))
@@ -49,7 +48,17 @@ class SampledPhoto:
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) of the sample."""
-        return -(-self.size[0] // self.step), -(-self.size[1] // self.step)
+        return len(self.rows), len(self.columns)
+
+    @property
+    def rows(self) -> Tensor:
+        """The sampled rows of the photo."""
+        return _every(self.step, self.size[0])
+
+    @property
+    def columns(self) -> Tensor:
+        """The sampled columns of the photo."""
+        return _every(self.step, self.size[1])
 
     def fits(self, crf: CRF) -> bool:
         """Whether the lattice is that of ``crf``: weights, the smoothness kernel and iterations do not matter to it."""
@@ -70,7 +79,7 @@ class Marginals:
     probabilities: Tensor
     """Q, (C, h, w), at the sampled pixels."""
     vertices: Tensor
-    """(vertices + 1, C or more): what the lattice has of the last update's bilateral message, and its total in column C."""
+    """(vertices + 1, C + 1): what the lattice has of the last update's bilateral message, and its total in the last column."""
     smoothness: Tensor
     """(C, h, w): the last update's message of the smoothness kernel."""
 
@@ -105,17 +114,18 @@ def mean_field(photo: SampledPhoto, scores: Tensor, crf: CRF) -> Marginals:
     lattice = photo.lattice
     unary = scores.reshape(classes, -1)
     smooth = Smoothness(crf.theta_gamma / _scale(*photo.size) / photo.step, (height, width))
-    values = torch.zeros(lattice.points, -(-(classes + 1) // LANES) * LANES)
-    vertices, smoothness = values, scores
+    values = torch.zeros(lattice.points, classes + 1)
+    vertices, smoothness, updated = values, scores, torch.empty_like(unary)
     q = unary.softmax(0)
     for _ in range(crf.iterations):
-        torch.mul(q, lattice.norm, out=values.T[:classes])
+        values[:, :classes] = (q * lattice.norm).T
         vertices = lattice.blur(lattice.splat(values))
-        bilateral = lattice.norm * lattice.slice(vertices).T[:classes]
         smoothness = smooth(q.view(classes, height, width))
-        q = (unary + crf.w1 * bilateral + crf.w2 * smoothness.view(classes, -1)).softmax(0)
+        updated.copy_(lattice.slice(vertices)[:, :classes].T).mul_(lattice.norm).mul_(crf.w1)
+        updated.add_(unary).add_(smoothness.view(classes, -1), alpha=crf.w2)
+        q = updated.softmax(0)
     if crf.iterations:
-        vertices[:, classes : classes + 1] = lattice.total
+        vertices[:, classes:] = lattice.total
     return Marginals(photo, crf, q.view(classes, height, width), vertices, smoothness)
 
 
@@ -143,6 +153,11 @@ class Smoothness:
                 total.narrow(axis, 0, length - offset).add_(values.narrow(axis, offset, length - offset), alpha=weight)
             values = total
         return values
+
+
+def _every(step: float, pixels: int) -> Tensor:
+    """Of so many pixels along an edge, those that are sampled."""
+    return (torch.arange(int((pixels - 1) / step + 1e-6) + 1, dtype=torch.float64) * step + 1e-6).long()
 
 
 def _scale(height: int, width: int) -> float:

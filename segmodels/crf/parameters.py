@@ -22,7 +22,7 @@ class CRF:
         ValueError: with a sentence, for a number that cannot be.
     """
 
-    w1: float = 4.0
+    w1: float = 5.0
     """Weight of the bilateral kernel: pixels that are near and alike in colour."""
     theta_alpha: float = 60.0
     """How near, in pixels of a photo whose longer side is ``REFERENCE_SIDE``."""
@@ -30,7 +30,7 @@ class CRF:
     """How alike, in levels of 0 to 255 of red, green and blue."""
     w2: float = 3.0
     """Weight of the smoothness kernel: pixels that are near. It takes away small islands."""
-    theta_gamma: float = 3.0
+    theta_gamma: float = 2.0
     """How near, in the same pixels."""
     iterations: int = 3
     """Updates of all pixels' probabilities; 0 leaves the network's answer as it is."""

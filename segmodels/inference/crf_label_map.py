@@ -1,5 +1,6 @@
 """From logits to a label map by way of the fully connected CRF, with edges of the photo's own pixels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ from ..crf.mean_field import Marginals, SampledPhoto, mean_field
 from ..crf.parameters import CRF
 from .label_map import Between, Size, borders, spread_between, values_at
 
-LEAST_PROBABILITY = 0.05
-"""A class that is nowhere given more than this by the network cannot win by the CRF, and is left out."""
+LEAST_ODDS = 0.05
+"""A class that is nowhere more than this part as probable as the best one cannot win by the CRF, and is left out."""
+
+STRIP_PIXELS = 1_000_000
+"""Pixels of a photo whose colours are held at once: 3 MB."""
 
 PIXELS_AT_ONCE = 1 << 16
 """Pixels along borders that are looked up together: some 30 MB, whatever the photo's size."""
@@ -34,11 +38,12 @@ class CRFAnswer:
     @classmethod
     def of(cls, logits: Tensor, photo: SampledPhoto, crf: CRF, aligned_size: Size | None) -> "CRFAnswer":
         """Run mean field on the sampled pixels of a photo, from (C, h, w) logits."""
-        most = logits.softmax(0).flatten(1).amax(1)
-        present = (most >= most.max().clamp(max=LEAST_PROBABILITY)).nonzero().ravel()
+        behind = (logits - logits.amax(0)).flatten(1).amax(1)
+        present = (behind > math.log(LEAST_ODDS)).nonzero().ravel()
         chosen = logits[present]
-        rows, columns = (axis.every(photo.step) for axis in Between.both(chosen, photo.size, aligned_size))
-        return cls(chosen, present, aligned_size, mean_field(photo, spread_between(chosen, rows, columns), crf))
+        rows, columns = Between.both(chosen, photo.size, aligned_size)
+        scores = spread_between(chosen, rows.at(photo.rows), columns.at(photo.columns))
+        return cls(chosen, present, aligned_size, mean_field(photo, scores, crf))
 
     def label_map(self, size: Size, photo: Image.Image) -> NDArray[np.uint8]:
         """The best class of every pixel of ``photo``, whose (height, width) is ``size``.
@@ -52,15 +57,18 @@ class CRFAnswer:
         rows, columns = (self._sampled(axis, size[axis]) for axis in (0, 1))
         labels = names[cells][:, columns].take(rows, 0)
         asked = borders(cells)[:, columns]
-        height = max(PIXELS_AT_ONCE // size[1], 1)
+        height = max(STRIP_PIXELS // size[1], 1)
         between = Between.both(self.logits, size, self.aligned_size)
         for top in range(0, size[0], height):
-            pixels = np.flatnonzero(asked.take(rows[top : top + height], 0)) + top * size[1]
-            if len(pixels):
-                colours = np.asarray(photo.crop((0, top, size[1], min(top + height, size[0])))).reshape(-1, 3)
-                scores = self._scores(torch.from_numpy(pixels), colours[pixels - top * size[1]], size, between)
+            pixels = np.flatnonzero(asked.take(rows[top : top + height], 0))
+            if not len(pixels):
+                continue
+            colours = np.asarray(photo.crop((0, top, size[1], min(top + height, size[0])))).reshape(-1, 3)
+            for some in np.array_split(pixels, -(-len(pixels) // PIXELS_AT_ONCE)):
+                there = some + top * size[1]
+                scores = self._scores(torch.from_numpy(there), colours.take(some, 0), size, between)
                 scores[loses] = -torch.inf
-                labels.ravel()[pixels] = names[scores.max(0).indices.numpy()]
+                labels.ravel()[there] = names.take(scores.max(0).indices.numpy())
         return labels
 
     def probabilities(self, num_classes: int, pixels: Tensor) -> Tensor:
@@ -99,6 +107,6 @@ class CRFAnswer:
 
     def _sampled(self, axis: int, pixels: int) -> NDArray[np.int64]:
         """The sampled pixel at or before each pixel along an axis, which has the next one behind it."""
-        place = torch.div(self._place(axis, pixels), self.marginals.photo.step).floor().long()
+        place = (self._place(axis, pixels) / self.marginals.photo.step).floor().long()
         sampled: NDArray[np.int64] = place.clamp(0, self.marginals.photo.shape[axis] - 1).numpy()
         return sampled

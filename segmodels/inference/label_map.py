@@ -93,9 +93,9 @@ class Between:
         seen = aligned_size or (None, None)
         return cls.cells(logits.shape[1], size[0], seen[0]), cls.cells(logits.shape[2], size[1], seen[1])
 
-    def every(self, step: int) -> "Between":
-        """The same of every ``step``-th pixel alone."""
-        return Between(self.first[::step], self.second[::step], self.share[::step])
+    def at(self, pixels: Tensor) -> "Between":
+        """The same of some pixels alone."""
+        return Between(self.first[pixels], self.second[pixels], self.share[pixels])
 
 
 def nearest_cells(count: int, pixels: int, seen: int | None = None) -> NDArray[np.int64]:

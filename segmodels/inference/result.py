@@ -101,7 +101,7 @@ class Segmentation:
     probabilities: NDArray[np.float32] | None = None
     """(num_classes, height, width) at ``working_size``: the softmax, which sums to 1 over the classes. It is there if it was
     asked for, ``segmenter(photo, probabilities=True)``, since it takes many times what the labels take. With the CRF they
-    are the CRF's, and 0 for classes that the network gives no pixel more than 0.05."""
+    are the CRF's, and 0 for classes that cannot win."""
     crf: CRF | None = None
     """The parameters of the fully connected CRF that the labels went through; None where they are the network's own."""
     shares: dict[str, float] = field(init=False)

@@ -33,6 +33,8 @@ def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     assert {row["model"] for row in report["atrous_rate"]} == {row["model"] for row in report["peak"]}
     assert all(row["share"] > 0 and row["gmacs"] > 0 for row in report["peak"])
     assert [row["megapixels"] for row in report["growth"]] == [0.25, 1.0]
+    assert report["crf"][0]["times"] > 0
+    assert report["crf"][0]["agreement"] > 0.98
     assert report["machine"]["gflops"].keys() == {"float32", "bfloat16"}
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 import segmodels
 from segmodels.cli import main
+from segmodels.crf.parameters import CRF
 from segmodels.models import registry
 from segmodels.training.recipe import Recipe
 
@@ -193,3 +194,42 @@ def test_fetching_says_where_the_weights_are(capsys: pytest.CaptureFixture[str])
     assert Path(file).expanduser() == registry.card(MODEL).weights_file()
     assert "no trained weights" in fails(capsys, "fetch", "unet")
     assert "did you mean" in fails(capsys, "fetch", MODEL, "unet_lit0")
+
+
+def test_the_crf_is_an_option_and_is_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["segment", CAT, "--model", MODEL, "--out", str(tmp_path), "--json"]
+    main(arguments)
+    alone = json.loads(capsys.readouterr().out)
+    before = np.array(Image.open(tmp_path / "cat_labels.png"))
+    main([*arguments, "--crf"])  # the same photo is not done: it is to be segmented in another way
+    report = json.loads(capsys.readouterr().out)
+    with Image.open(tmp_path / "cat_labels.png") as picture:
+        record = json.loads(picture.info["segmodels"])
+        after = np.array(picture)
+    assert alone["crf"] is None
+    assert report["crf"] == record["identity"]["crf"] == record["report"]["crf"] == dataclasses.asdict(CRF())
+    assert report["milliseconds"]["crf"] > 0
+    assert 0 < (before != after).mean() < 0.1
+    expected = segmodels.load(MODEL)(Image.open(CAT).convert("RGB"), crf=True)
+    assert (after == expected.labels).all()
+
+
+def test_evaluate_scores_both_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The truth is what the network says with the CRF."""
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "images" / "cat.jpg").write_bytes(Path(CAT).read_bytes())
+    labels = segmodels.load(MODEL)(Image.open(CAT).convert("RGB"), crf=True).labels
+    Image.fromarray(labels).save(tmp_path / "labels" / "cat.png")
+    (tmp_path / "val.txt").write_text("cat\n")
+    arguments = ["evaluate", str(tmp_path), "--model", MODEL, "--crf"]
+    main([*arguments, "--json", "--plot", str(tmp_path / "edges.png")])
+    report = json.loads(capsys.readouterr().out)
+    assert report["crf"]["pixel_accuracy"] == report["crf"]["edges"]["boundary_iou"] == 1
+    assert report["crf"]["parameters"] == dataclasses.asdict(CRF())
+    bands = report["edges"]["pixel_accuracy"]
+    assert list(bands) == ["2", "4", "8", "16"]
+    assert bands["2"] < bands["16"] < report["pixel_accuracy"] < 1
+    assert Image.open(tmp_path / "edges.png").width > 500
+    main(arguments)
+    assert "within 2 pixels" in capsys.readouterr().out

@@ -51,8 +51,9 @@ def test_keeps_what_the_normalisation_keeps() -> None:
 
 
 def test_what_one_point_gives_another_it_gets_from_it() -> None:
-    matrix = Lattice(cloud(5, 300, 0.7)).filter(torch.eye(300))
-    assert (matrix - matrix.T).norm() < 0.1 * matrix.norm()
+    """Where points are dense: where vertices are missing, the order of the axes matters."""
+    matrix = Lattice(cloud(5, 300, 0.2)).filter(torch.eye(300))
+    assert (matrix - matrix.T).norm() < 0.03 * matrix.norm()
 
 
 def test_points_that_are_alike_share_all() -> None:

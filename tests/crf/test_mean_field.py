@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segmodels.crf.mean_field import SampledPhoto, Smoothness, mean_field
+from segmodels.crf.mean_field import SAMPLES, SampledPhoto, Smoothness, mean_field
 from segmodels.crf.parameters import CRF, chosen_crf
 
 from . import dense
@@ -82,7 +82,9 @@ def test_any_pixel_can_be_asked_by_its_place_and_colour() -> None:
 
 def test_a_large_photo_is_sampled() -> None:
     sampled = SampledPhoto.of(halves(385, 513), CRF())
-    assert (sampled.step, sampled.shape) == (2, (193, 257))
+    assert sampled.shape == (165, SAMPLES)
+    assert (sampled.columns[0], sampled.columns[-1]) == (0, 512)
+    assert sampled.columns.diff().unique().tolist() == [2, 3]
     assert sampled.fits(CRF(w1=9, w2=1, theta_gamma=5, iterations=7))
     assert not sampled.fits(CRF(theta_beta=7))
     with pytest.raises(ValueError, match="sample"):
@@ -90,7 +92,8 @@ def test_a_large_photo_is_sampled() -> None:
 
 
 def test_two_threads_say_what_one_says() -> None:
-    photo, scores = halves(385, 513), vague(4, 385, 513)[:, ::2, ::2]
+    photo = halves(385, 513)
+    scores = vague(4, *SampledPhoto.of(photo, CRF()).shape)
     threads, found = torch.get_num_threads(), []
     try:
         for count in (1, 2):

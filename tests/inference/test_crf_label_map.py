@@ -95,6 +95,7 @@ def test_strips_do_not_show(segmenter: Segmenter, photo: Image.Image, monkeypatc
     large = photo.resize((1200, 799))
     whole = segmenter(large, crf=True).labels
     monkeypatch.setattr(crf_label_map, "PIXELS_AT_ONCE", 5000)
+    monkeypatch.setattr(crf_label_map, "STRIP_PIXELS", 50_000)
     assert (segmenter(large, crf=True).labels == whole).all()
 
 

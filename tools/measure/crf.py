@@ -83,6 +83,7 @@ def search(chosen: Sequence[Sample], num_classes: int) -> dict[str, float]:
         print(json.dumps(row), flush=True)
         return row["objective"], crf, row
 
+    tried(CRF(iterations=0))  # the network alone, to compare with
     best = tried(CRF())
     for name, values in TRIED.items():
         start = best[1]
