@@ -10,6 +10,8 @@ import gradio as gr
 from gradio.routes import App
 from starlette.middleware import Middleware
 
+from segmodels.checkpoints.paths import PAGE
+
 from .anatomy.tab import anatomy_tab
 from .lab import lab_tab
 from .lessons import Ways, lessons_tab
@@ -20,8 +22,8 @@ from .server.answers import Answers
 from .server.door import MAX_UPLOAD, Doorkeeper
 from .server.guard import GuardedBlocks, Sessions, check_gradio
 
-SCRIPTS = ("drawing.js", "questions.js", "photo_input.js", "camera.js", "address.js", "controls.js")
-"""All that runs in the browser."""
+SCRIPTS = (PAGE / "drawing.js", "questions.js", "photo_input.js", "camera.js", "address.js", "controls.js")
+"""All that runs in the browser. The first draws results on exported pages too."""
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
@@ -79,7 +81,7 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def _text(file: str) -> str:
+def _text(file: str | Path) -> str:
     return (Path(__file__).parent / file).read_text(encoding="utf-8")
 
 
