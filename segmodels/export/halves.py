@@ -51,7 +51,9 @@ def split(network: SegmentationNetwork, card: Card) -> "tuple[onnx.ModelProto, o
     network.eval().requires_grad_(False)
     configure(network, card.atrous_rate, card.output_stride)
     image = torch.zeros(1, 3, *EXAMPLE)
-    sides = {axis: torch.export.Dim(side, min=LEAST_SIDE, max=MOST_SIDE) for axis, side in ((2, "rows"), (3, "columns"))}
+    sides = {
+        axis: torch.export.Dim(side, min=LEAST_SIDE, max=MOST_SIDE) for axis, side in ((2, "rows"), (3, "columns"))
+    }
     with torch.no_grad():
         maps = network.encode(image)
     names = [f"map{index}" for index in range(len(maps))]

@@ -146,7 +146,9 @@ def to_onnx(
     configure(network, rate or card.atrous_rate, card.output_stride)
     rated = card.atrous_rate is not None and rate is None
     graph = RatedGraph(network, argmax) if rated else Graph(network, argmax)
-    sides = {axis: torch.export.Dim(side, min=LEAST_SIDE, max=MOST_SIDE) for axis, side in ((2, "rows"), (3, "columns"))}
+    sides = {
+        axis: torch.export.Dim(side, min=LEAST_SIDE, max=MOST_SIDE) for axis, side in ((2, "rows"), (3, "columns"))
+    }
     examples: tuple[Any, ...] = (torch.zeros(1, 3, *EXAMPLE),)
     shapes: tuple[Any, ...] = (sides,)
     if rated:

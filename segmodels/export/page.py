@@ -87,7 +87,10 @@ def page(card: Card, align_corners: bool, graphs: Mapping[str, bytes]) -> bytes:
 
 def embedded(name: str, content: bytes) -> bytes:
     """Return bytes as an element of a page in windows-1252, from which ``page.js`` reads them."""
-    for byte in (ESCAPE, *(byte for byte in ESCAPED if byte != ESCAPE)):  # the escape first: the others bring more of it
+    for byte in (
+        ESCAPE,
+        *(byte for byte in ESCAPED if byte != ESCAPE),
+    ):  # the escape first: the others bring more of it
         content = content.replace(bytes([byte]), bytes([ESCAPE, byte + MOVED]))
     return b'<script type="application/octet-stream" id="' + name.encode() + b'">' + content + b"</script>\n"
 

@@ -41,9 +41,7 @@ def store_as_half(model: "onnx.ModelProto") -> None:
     graph.node.extend(nodes)
 
 
-def quantised(
-    model: "onnx.ModelProto", card: Card, align_corners: bool, photos: Sequence[Path]
-) -> "onnx.ModelProto":
+def quantised(model: "onnx.ModelProto", card: Card, align_corners: bool, photos: Sequence[Path]) -> "onnx.ModelProto":
     """Return ``model`` with unsigned 8-bit weights and activations, their ranges taken from ``photos``.
 
     Weights have a range for each output channel. They are unsigned because signed ones changed seven times as many pixels.

@@ -21,7 +21,6 @@ from tools.stress.visitor import Visitor
 from ..conftest import EXAMPLES
 
 
-
 class Connection:
     """What the line needs of a request."""
 
@@ -221,8 +220,6 @@ def test_over_http_a_wrong_setting_is_a_sentence_and_a_photo_is_answered(
 
 
 def test_the_browser_makes_photos_as_large_as_the_server_makes_label_maps() -> None:
-    side = re.search(
-        r"SIDE = (\d+);  // the longer side of a label map", (PAGE / "drawing.js").read_text("utf-8")
-    )
+    side = re.search(r"SIDE = (\d+);  // the longer side of a label map", (PAGE / "drawing.js").read_text("utf-8"))
     assert side
     assert int(side[1]) == DISPLAY_SIDE
