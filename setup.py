@@ -6,6 +6,8 @@ setup(
     packages=[
         *find_packages(include=["segmodels", "segmodels.*", "demo", "demo.*"]),
         "segmodels.assets.examples",
+        "segmodels.assets.onnxruntime_web",
+        "segmodels.assets.page",
         "segmodels.assets.weights",
     ],
     package_dir={"segmodels.assets": "assets"},

@@ -10,6 +10,8 @@ import gradio as gr
 from gradio.routes import App
 from starlette.middleware import Middleware
 
+from segmodels.checkpoints.paths import PAGE
+
 from .anatomy.tab import anatomy_tab
 from .components.url_state import follow, link_bar
 from .lab import lab_tab
@@ -21,14 +23,15 @@ from .server.checked_blocks import CheckedBlocks, Sessions, check_gradio
 from .server.route_filter import MAX_UPLOAD, RouteFilter
 
 SCRIPTS = (
-    "photo_overlay/photo_overlay.js",
+    PAGE / "drawing.js",
     "viewer/questions.js",
     "viewer/photo_input.js",
     "viewer/camera.js",
     "url_state/url_state.js",
     "gradio_fixes.js",
 )
-"""The scripts of the page's head, in ``components``, in the order in which they need each other."""
+"""The scripts of the page's head, in ``components``, in the order in which they need each other. The first draws results on
+exported pages too."""
 STYLES = ("style.css", "study.css", "components/brush/brush.css")
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,7 +77,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": "".join(map(_text, STYLES)),
-        "head": "".join(f"<script>{_text(f'components/{name}')}</script>" for name in SCRIPTS),
+        "head": "".join(f"<script>{_text(Path('components') / name)}</script>" for name in SCRIPTS),
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": SESSIONS,
         "allowed_paths": [],
@@ -86,7 +89,7 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def _text(file: str) -> str:
+def _text(file: str | Path) -> str:
     return (Path(__file__).parent / file).read_text(encoding="utf-8")
 
 

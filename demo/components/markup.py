@@ -1,4 +1,4 @@
-"""The HTML of a result: its classes in a legend and a table, and what ran. Its pictures are drawn by ``photo_overlay.js``."""
+"""The HTML of a result: its classes in a legend and a table, and what ran. Its pictures are drawn by ``drawing.js``."""
 
 import base64
 import io

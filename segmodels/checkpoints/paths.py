@@ -11,3 +11,9 @@ EXAMPLES = ASSETS / "examples"
 
 WEIGHTS = ASSETS / "weights"
 """``<name>.safetensors``, each beside ``<name>.json``, what was measured of it."""
+
+PAGE = ASSETS / "page"
+"""What draws results in a browser, and what an exported page is made of."""
+
+ONNXRUNTIME_WEB = ASSETS / "onnxruntime_web"
+"""onnxruntime-web's files, compressed, and ``about.json``, which says their version and hashes."""

@@ -23,6 +23,10 @@ class Rate:
     value: Tensor | None = None
     """(), int64: cells between the taps of the ASPP's first branch."""
 
+    def set(self, value: Tensor) -> None:
+        """Take ``value``, or 1 where it is less: taps that stand still or the other way round are no atrous convolution."""
+        self.value = torch.where(value < 1, torch.ones_like(value), value)
+
 
 class MovingConv(nn.Module):
     """A 3x3 convolution, plain or depthwise, of ``times`` the rate: (1, in, H, W) -> (1, out, H, W), zero outside."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous, resize_logits
+from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous
 
 
 class SpatialPyramidPooling(nn.Module):
@@ -41,7 +41,8 @@ class ImagePooling(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled: Tensor = super().forward(x)
-        return resize_logits(pooled, (x.shape[-2], x.shape[-1]))
+        # One cell is the same everywhere. Bilinear interpolation makes that of it but for rounding; this is exact.
+        return nn.functional.interpolate(pooled, size=x.shape[-2:], mode="nearest")
 
 
 class ASPP(nn.Module):

@@ -151,8 +151,8 @@ def upsample_like(upsampling: nn.ConvTranspose2d, x: Tensor, finer: Tensor) -> T
         (N, out, H, W).
     """
     least = least_size(upsampling, x.shape[-2:])
-    wanted = [max(fewest, size) for fewest, size in zip(least, finer.shape[-2:], strict=True)]
-    return crop_like(upsampling(x, wanted), finer)
+    most = [size + stride - 1 for size, stride in zip(least, upsampling.stride, strict=True)]
+    return crop_like(upsampling(x, most), finer)
 
 
 def crop_like(x: Tensor, reference: Tensor) -> Tensor:
@@ -184,13 +184,14 @@ def resize_logits(logits: Tensor, size: tuple[int, int], align_corners: bool = F
     Raises:
         ValueError: with ``align_corners``, if no number of halvings leads from ``size`` to (h, w).
     """
-    if not align_corners or logits.shape[-2:] == (1, 1):
+    if not align_corners:
         return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-    cells = (logits.shape[-2], logits.shape[-1])
-    reached = [factor_between(n, pixels) * (n - 1) + 1 for n, pixels in zip(cells, size, strict=True)]
-    fine = nn.functional.interpolate(logits, size=reached, mode="bilinear", align_corners=True)
-    bottom, right = size[0] - reached[0], size[1] - reached[1]
-    return nn.functional.pad(fine, (0, right, 0, bottom), mode="replicate") if bottom or right else fine
+    repeated = torch.cat([logits, logits[..., -1:, :]], dim=-2)
+    repeated = torch.cat([repeated, repeated[..., -1:]], dim=-1)
+    # As far as the repeated cells, and then cut: no size decides what is done, so that one exported graph serves all sizes.
+    reached = [factor_between(n, pixels) * n + 1 for n, pixels in zip(logits.shape[-2:], size, strict=True)]
+    fine = nn.functional.interpolate(repeated, size=reached, mode="bilinear", align_corners=True)
+    return fine[..., : size[0], : size[1]]
 
 
 def factor_between(cells: int, pixels: int) -> int:
@@ -199,12 +200,20 @@ def factor_between(cells: int, pixels: int) -> int:
     Raises:
         ValueError: if no number of halvings leads there.
     """
+    cells, pixels = _as_number(cells), _as_number(pixels)
     factor = 1
     while -(-pixels // factor) > cells:
         factor *= 2
     if -(-pixels // factor) != cells:
         raise ValueError(f"no halving leads from {pixels} pixels to {cells} cells")
     return factor
+
+
+def _as_number(length: int) -> int:
+    """While a network is exported, a length is a symbol. What depends on the factor alone is the same for all lengths, so
+    the example's stands for them, and the symbol stays free.
+    """
+    return length.node.hint if isinstance(length, torch.SymInt) else length
 
 
 SeparableOrAtrous = Callable[[int, int, int], nn.Module]

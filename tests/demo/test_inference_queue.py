@@ -4,7 +4,6 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,11 @@ from demo.server import timeouts
 from demo.server.cache import DISPLAY_SIDE
 from demo.server.checked_blocks import BROKEN, NOT_AN_UPLOAD
 from demo.server.inference_queue import FULL, MAX_WAITING, WORKERS, InferenceQueue
+from segmodels.checkpoints.paths import PAGE
 from segmodels.models import registry
 from tools.stress.visitor import Visitor
 
 from ..conftest import EXAMPLES
-
-JAVASCRIPT = Path(__file__).resolve().parents[2] / "demo"
 
 
 class Connection:
@@ -222,9 +220,6 @@ def test_over_http_a_wrong_setting_is_a_sentence_and_a_photo_is_answered(
 
 
 def test_the_browser_makes_photos_as_large_as_the_server_makes_label_maps() -> None:
-    side = re.search(
-        r"SIDE = (\d+);  // the longer side of a label map",
-        (JAVASCRIPT / "components/photo_overlay/photo_overlay.js").read_text("utf-8"),
-    )
+    side = re.search(r"SIDE = (\d+);  // the longer side of a label map", (PAGE / "drawing.js").read_text("utf-8"))
     assert side
     assert int(side[1]) == DISPLAY_SIDE

@@ -1,4 +1,4 @@
-"""What the server sends of a label map: itself, and the photo once. ``photo_overlay.js`` makes the pictures, on every tab.
+"""What the server sends of a label map: itself, and the photo once. ``drawing.js`` makes the pictures, on every tab.
 
 A label map travels as an indexed PNG of one byte a pixel or less, whose colours are the classes' numbers, so that a
 browser finds them in any channel.

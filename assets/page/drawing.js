@@ -186,11 +186,13 @@ window.drawing = (() => {
   }
 
   function photoInUse(value = told) {
+    const place = document.getElementById('photo-in-use');
+    if (!place) return;
     const words = document.createElement('p'), picture = new Image();
     words.textContent = value?.problem ?? (value ? `Photo in use\n${value.photo.size.join(' × ')} pixels` : 'There is no photo yet: upload one, or pick an example.');
     words.setAttribute('role', 'status');
     Object.assign(picture, {loading: 'lazy', alt: 'The photo in use', src: value?.photo ? address(value.photo.file) : ''});
-    document.getElementById('photo-in-use')?.replaceChildren(...value?.photo ? [picture, words] : [words]);
+    place.replaceChildren(...value?.photo ? [picture, words] : [words]);
   }
 
   // The three pictures of the Segment tab, in `element`.
