@@ -188,21 +188,21 @@ def _part_row(part: Part, most: int) -> str:
     )
 
 
-def others_table(applicable_settings: Anatomy, others: list[Anatomy]) -> str:
+def others_table(chosen: Anatomy, others: list[Anatomy]) -> str:
     """Every network at the chosen one's size; the chosen one as it is set, the others as they were trained."""
-    networks = [applicable_settings if other.name == applicable_settings.name else other for other in others]
+    networks = [chosen if other.name == chosen.name else other for other in others]
     largest = max(network.cost.parameters for network in networks), max(network.cost.macs for network in networks)
-    rows = "".join(_network_row(network, network is applicable_settings, *largest) for network in networks)
+    rows = "".join(_network_row(network, network is chosen, *largest) for network in networks)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="All networks">
-<table class="classes anatomy"><caption>All networks on {applicable_settings.width} × {applicable_settings.height} pixels</caption>
+<table class="classes anatomy"><caption>All networks on {chosen.width} × {chosen.height} pixels</caption>
 <thead><tr><th scope="col">Network</th><th scope="col">Parameters</th><th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
 <p class="hint">The others run at their own stride and rates.</p>"""
 
 
-def _network_row(network: Anatomy, applicable_settings: bool, most_parameters: int, most_macs: int) -> str:
+def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs: int) -> str:
     return (
-        f'<tr{" class=applicable_settings aria-current=true" * applicable_settings}><th scope="row"><code>{escape(network.name)}</code></th>'
+        f'<tr{" class=chosen aria-current=true" * chosen}><th scope="row"><code>{escape(network.name)}</code></th>'
         f"<td>{_bar(network.cost.parameters, most_parameters)}{_short(network.cost.parameters)}</td>"
         f"<td>{_bar(network.cost.macs, most_macs)}{_short(network.cost.macs)}</td>"
         f"<td>{_field(network.receptive_field)}</td></tr>"

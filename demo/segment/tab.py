@@ -141,11 +141,11 @@ def choose_source(source: str) -> tuple[Any, Any, Any]:
             "There are no weights from there: choose the bundled or the published ones.", print_exception=False
         )
     names = [name for _, name in offered]
-    applicable_settings = registry.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
+    offer = registry.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
     return (
-        gr.update(choices=offered, value=applicable_settings.name),
-        gr.update(value=applicable_settings.atrous_rate),
-        gr.update(value=applicable_settings.output_stride),
+        gr.update(choices=offered, value=offer.name),
+        gr.update(value=offer.atrous_rate),
+        gr.update(value=offer.output_stride),
     )
 
 
