@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import uploads
-from .settings import error_message
+from .messages import error_message
 
 MAX_UPLOAD = 64 * 2**20
 """Bytes of one photo."""

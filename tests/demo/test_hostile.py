@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import segmodels
-from demo.server.checked_blocks import BROKEN, WRONG_INPUTS
+from demo.server.messages import BROKEN, WRONG_INPUTS
 from demo.server.route_filter import MAX_BODY, MAX_UPLOAD
 from segmodels.inference.pictures import overlay
 from tools.stress.fuzz_photo import mutated, seed_files

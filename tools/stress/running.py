@@ -17,14 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class RunningApp:
-    """Started on entering, ended by SIGTERM on leaving.
+    """Started on entering, ended by SIGTERM on leaving; ``root`` is the folder of another checkout, to compare with.
 
     Attributes:
         url: where it answers.
         output: the file that it writes to, for what it says.
     """
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, root: Path = ROOT, **environment: str) -> None:
+        self.root = root
         self.folder = tempfile.TemporaryDirectory()
         self.output = Path(self.folder.name) / "output"
         own = {"GRADIO_TEMP_DIR": f"{self.folder.name}/temp", "PYTHONUNBUFFERED": "1"}
@@ -46,7 +47,7 @@ class RunningApp:
         """Start it, or start it again, and wait until it answers."""
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=ROOT, env=self.environment, stdout=output, stderr=output
+                [sys.executable, "app.py"], cwd=self.root, env=self.environment, stdout=output, stderr=output
             )
         for _ in range(6000):
             found = re.search(r"http://[\d.]+:\d+", self.output.read_text())
