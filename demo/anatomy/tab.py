@@ -115,7 +115,7 @@ def adapt_settings(model: str) -> tuple[Any, Any, Any]:
     return _about(model), *control_updates(card)
 
 
-def show(model: Any, width: Any, height: Any, rate: Any, stride: Any, step: int) -> dict[str, Any]:
+def show(model: Any, width: Any, height: Any, rate: Any, stride: Any, *, step: int) -> dict[str, Any]:
     """Return diagram, parts and layers of a network, then the table of all networks at that size, which takes longer."""
     found = looked_at(model, width, height, rate, stride)
     if step:

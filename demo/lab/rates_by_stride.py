@@ -102,7 +102,7 @@ element.addEventListener('change', event => {
 """Where the page is too narrow for the enlarged cell to stand beside the grid, it is scrolled to."""
 
 
-def show(path: str, model: Any, step: int) -> dict[str, Any]:
+def show(path: str, model: Any, *, step: int) -> dict[str, Any]:
     """Return the grid, one column more at each step, or all of it where all columns are cached."""
     photo = _checked(path, model)
     over = photo_overlay.photo_attributes(path, cache.display(path), registry.card(model).class_list)

@@ -19,7 +19,7 @@ from .. import markup
 
 Compute = Callable[..., str | dict[str, Any]]
 """Returns HTML for the place itself, or ``{"html": {elem_id: HTML, ...}}`` for several places, ``""`` being its own. With
-``"more": True`` the browser shows it and asks again, ``step`` one higher, if the function takes a ``step``."""
+``"more": True`` the browser shows it and asks again, ``step`` one higher, if the function takes a keyword-only ``step``."""
 
 TEMPLATE = '<div class="answer">{{value}}</div><p class="waiting" role="status"></p>'
 MAX_STEPS = 8
@@ -97,7 +97,8 @@ def answer(compute: Compute, count: int, on_photo: bool, question: Any) -> Answe
         if values[0] is None:
             return {"html": {"": markup.empty()}}
         values[0] = photo_path(values[0])
-    takes_steps = "step" in inspect.signature(compute).parameters
+    parameter = inspect.signature(compute).parameters.get("step")
+    takes_steps = parameter is not None and parameter.kind is parameter.KEYWORD_ONLY
     found = compute(*values, **({"step": step} if takes_steps else {}))
     return {"html": {"": found}} if isinstance(found, str) else found
 

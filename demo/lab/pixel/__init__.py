@@ -94,7 +94,7 @@ CHOOSE_LAYERS = f"""(layers) => {{
 }}"""
 
 
-def show(path: str, model: Any, rate: Any, stride: Any, x: Any, y: Any, followed: Any, step: int) -> dict[str, Any]:
+def show(path: str, model: Any, rate: Any, stride: Any, x: Any, y: Any, followed: Any, *, step: int) -> dict[str, Any]:
     """Return boxes, taps and bars, then the same with the heat map, which takes longer."""
     settings = checked_settings(model, rate, stride, registry.bundled_models())
     looked = look(path, settings, _percent("across", x), _percent("down", y), _class(settings, followed))
