@@ -103,7 +103,7 @@ function brushes() {
     const name = state.classes[index];
     Object.assign(item.querySelector('[type="text"]'), {value: name, size: Math.max(name.length, 6)});
   });
-  element.querySelector(`[name="teach-brush"][value="${state.brush}"]`).checked = true;
+  /** @type {HTMLInputElement} */ (element.querySelector(`[name="teach-brush"][value="${state.brush}"]`)).checked = true;
   find('.more').disabled = state.classes.length >= MOST;
   find('.fewer').disabled = state.classes.length <= 2;
 }
@@ -120,7 +120,7 @@ function changed() {
   try {
     sessionStorage.setItem(KEPT, JSON.stringify({classes, strokes, photos: photos.map(photo => photo?.key)}));
   } catch {} // a browser may keep nothing
-  element.dataset.pending = performance.now();
+  element.dataset.pending = String(performance.now());
   computed.again(id);
 }
 
@@ -175,7 +175,7 @@ function name(index) { return index === ERASER ? 'eraser' : state.classes[index]
 
 function cursor() {
   canvases.forEach((canvas, photo) => {
-    const [x, y] = state.cursors[photo], mark = canvas.nextElementSibling;
+    const [x, y] = state.cursors[photo], mark = /** @type {HTMLElement} */ (canvas.nextElementSibling);
     const wide = state.size * Math.max(canvas.width, canvas.height) / canvas.width;
     Object.assign(mark.style, {left: `${100 * x}%`, top: `${100 * y}%`, width: `max(${100 * wide}%, 7px)`});
     mark.style.setProperty('--colour', COLOURS[state.brush] ?? 'transparent');
@@ -231,7 +231,7 @@ function key(event, canvas, photo) {
 }
 
 element.addEventListener('change', event => {
-  const {target} = event;
+  const target = /** @type {HTMLInputElement} */ (event.target);
   if (target.name === 'teach-brush') state.brush = Number(target.value);
   if (target.matches('.size')) state.size = Number(target.value) / 100;
   cursor();
@@ -247,7 +247,7 @@ element.addEventListener('change', event => {
 });
 
 element.addEventListener('click', event => {
-  const button = event.target.closest('button');
+  const button = /** @type {Element} */ (event.target).closest('button');
   if (!button) return;
   if (button.matches('.undo')) state.strokes.pop();
   if (button.matches('.clear')) state.strokes = [];
@@ -331,7 +331,7 @@ function curve({strokes, score, measure, settings}) {
     const dots = known.map(([x, y]) => `<circle cx="${x}" cy="${y}" r="2.5"/>`).join('');
     return `<g class="${its === settings ? 'now' : 'other'}"><polyline points="${known.join(' ')}"/>${dots}</g>`;
   });
-  drawn.sort((one, other) => one.includes('"now"') - other.includes('"now"'));
+  drawn.sort((one, other) => Number(one.includes('"now"')) - Number(other.includes('"now"')));
   find('.curve').hidden = score === null;
   find('.curve svg').innerHTML = '<path class="axes" d="M20 8V52H190"/><text x="15" y="12">1</text><text x="15" y="55">0</text>' +
     `<text x="20" y="66">0</text><text x="188" y="66">${most}</text>${drawn.join('')}`;
@@ -350,7 +350,7 @@ function show(value) {
   find('.facts').innerHTML = value.facts ?? '';
   if (value.flat) curve(value);
   else find('.curve').hidden = true;
-  element.dataset.took = performance.now() - Number(element.dataset.pending);
+  element.dataset.took = String(performance.now() - Number(element.dataset.pending));
   element.dataset.shown = value.strokes ?? 0;
 }
 

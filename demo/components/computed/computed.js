@@ -77,7 +77,7 @@ window.computed = (() => {
 
   // Make `element` a place that asks when it comes into view and after each choice. `show` draws an answer instead of
   // `draw`, and `extra` gives one value more than gradio's controls have. Returns what holds the HTML.
-  function begin(element, server, trigger, id, {show, extra} = {}) {
+  function begin(element, server, trigger, id, /** @type {{show?: Show, extra?: () => object}} */ {show, extra} = {}) {
     const place = element.querySelector('.answer'), others = new Set();
     const questions = latest(server, element.querySelector('.waiting'), show ?? (answer => draw(place, others, answer)));
     let last = null;

@@ -60,7 +60,7 @@ window.camera = (element, server, drawn, take) => {
       while (times.length > 10) times.shift();
       const rate = times.length > 1 ? (1000 * (times.length - 1) / (now - times[0])).toFixed(1) : '–';
       said.textContent = `Live: ${rate} masks a second, network ${answer.milliseconds} ms, mask ${Math.round(now - began)} ms old`;
-      element.dataset.masks = Number(element.dataset.masks ?? 0) + 1;
+      element.dataset.masks = String(Number(element.dataset.masks ?? 0) + 1);
     }
   }
 
