@@ -49,7 +49,7 @@ class RunningApp:
             self.process = subprocess.Popen(
                 [sys.executable, "app.py"], cwd=self.root, env=self.environment, stdout=output, stderr=output
             )
-        for _ in range(6000):
+        for _ in range(30_000):
             found = re.search(r"http://[\d.]+:\d+", self.output.read_text())
             with suppress(httpx.TransportError):
                 if found and httpx.get(found[0]).status_code == 200:

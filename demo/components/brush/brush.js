@@ -94,7 +94,7 @@ function brush(index) {
 // What is there stays in its place, so that it keeps the keyboard.
 function brushes() {
   const items = [...element.querySelectorAll('.brush.named')];
-  items.splice(state.classes.length).forEach(item => item.remove());
+  for (const item of items.splice(state.classes.length)) item.remove();
   while (items.length < state.classes.length) {
     items.push(brush(items.length));
     find('.brush.eraser').before(items.at(-1));
@@ -322,7 +322,10 @@ function suggest(named) {
 
 // The IoU over the number of strokes, and faintly what other settings gave for strokes that are still there.
 function curve({strokes, score, measure, settings}) {
-  if (score !== null) (state.curves[settings] ??= [])[strokes] = score;
+  if (score !== null) {
+    state.curves[settings] ??= [];
+    state.curves[settings][strokes] = score;
+  }
   forget();
   const most = Math.max(2, ...Object.values(state.curves).map(values => values.length - 1));
   const place = (count, value) => [(20 + 168 * count / most).toFixed(1), (52 - 44 * value).toFixed(1)];
@@ -343,7 +346,7 @@ function show(value) {
   if (value.photos) photos(value.photos);
   find('.problem').textContent = value.problem ?? '';
   const masks = value.masks ?? [];
-  element.querySelectorAll('.mask').forEach((image, place) => picture(image, masks[place]));
+  element.querySelectorAll('.mask').forEach((image, place) => { picture(image, masks[place]); });
   picture(find('.flat'), value.flat);
   find('.taught figcaption').textContent = value.shows ?? 'Label map';
   find('.nothing').hidden = Boolean(value.flat || value.problem);

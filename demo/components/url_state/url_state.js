@@ -37,7 +37,10 @@ window.address = (() => {
     const next = query();
     bar.querySelector('a').href = next;
     /** @type {HTMLElement} */ (bar.querySelector('.own')).hidden = photo !== 'own';
-    if (next === location.search) return void (settled = true);
+    if (next === location.search) {
+      settled = true;
+      return;
+    }
     const steps = query => parts.filter(part => !part.moved && !part.inner).map(part => query.get(part.name)).concat(query.get('section'));
     const same = `${steps(new URLSearchParams(next))}` === `${steps(new URLSearchParams(location.search))}`;
     const replace = same || !settled || Date.now() - going < 3000;
