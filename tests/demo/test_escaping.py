@@ -1,6 +1,7 @@
 """Text from weights files is shown as text: names of classes, titles, summaries."""
 
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -34,7 +35,9 @@ def text(html: str) -> str:
 
 
 def test_the_segment_tab_shows_names_as_text() -> None:
-    card = replace(registry.card("fcn_mobilenetv2"), title=WORDS, summary=WORDS, source="own", origin=WORDS)
+    card = replace(
+        registry.card("fcn_mobilenetv2"), title=WORDS, summary=WORDS, origin=WORDS, file=Path("own.safetensors")
+    )
     table = result_view.table(RESULT)
     ran = result_view.what_ran(card, RESULT, Cost(1, 1, ()), remembered=False)
     for html in (table, ran, result_view.about(card, WORDS)):

@@ -544,7 +544,7 @@ def test_the_steps_end_where_the_output_or_the_input_does() -> None:
 
 
 def test_no_stroke_of_the_last_lesson_touches_the_tip_or_the_towers_that_are_asked_for() -> None:
-    painted = train_one.strokes().on(0, train_one.SIZE)
+    painted = train_one.strokes()
     assert set(np.unique(painted).tolist()) == {0, 1, 255}
     for box in (train_one.TIP, *train_one.TOWERS):
         assert (painted[box] == 255).all()
