@@ -1,10 +1,10 @@
-"""What is packed; all else is in pyproject.toml. The bundled files stay where people look for them, in ``assets/``."""
+"""Which packages the wheel has; everything else is in pyproject.toml. Bundled files stay in ``assets/``, where people look."""
 
 from setuptools import find_packages, setup
 
 setup(
     packages=[
-        *find_packages(include=["segmodels", "segmodels.*"]),
+        *find_packages(include=["segmodels", "segmodels.*", "demo", "demo.*"]),
         "segmodels.assets.examples",
         "segmodels.assets.weights",
     ],

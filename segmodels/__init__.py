@@ -9,6 +9,7 @@
 
 __version__ = "0.1.0"
 
+from .kernels import openmp as _openmp  # noqa: F401 # isort: skip - before torch is loaded
 from .inference.loading import load
 from .inference.photo import PhotoError, read_photo
 from .inference.result import Features, Segmentation

@@ -15,7 +15,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(path.name + ".partial")
     try:
+        partial.unlink(missing_ok=True)
+        partial.touch()
+        mode = (
+            partial.stat().st_mode
+        )  # as the umask says; safetensors writes a file of its own that its owner alone can read
         yield partial
+        partial.chmod(mode)
         partial.replace(path)
     except Exception as error:
         full = path.parent.is_dir() and disk_usage(path.parent).free < FULL
@@ -30,4 +36,13 @@ FULL = 2**20
 
 def display_path(path: Path) -> str:
     """A path for people, without the name of the user whose home it is in."""
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+    try:
+        home = Path.home()
+    except RuntimeError:  # an account without a name, as containers give, and no HOME
+        return str(path)
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def is_hidden(path: Path) -> bool:
+    """Return whether a file, or a folder on the way to it, is one that is not shown: its name begins with a full stop."""
+    return any(part.startswith(".") and part not in (".", "..") for part in path.parts)

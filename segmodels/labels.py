@@ -1,11 +1,9 @@
 """Class names and colours."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 VOC_CLASSES = (
     "background",
@@ -176,59 +174,5 @@ _DISPLAY_PALETTES = {
 """Colours of the page, for those that label maps of a data set have in files."""
 
 
-def read_class_list(path: Path) -> ClassList:
-    """The classes in a text file, one a line: ``name`` or ``name R G B``; its index is its place, from 0.
-
-    Raises:
-        ValueError: with a sentence, if the file is no such list.
-    """
-    names, colours = [], []
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text file in UTF-8") from None
-    for words in lines:
-        coloured = len(words) > 3 and all(word.isdecimal() for word in words[-3:])
-        names.append(" ".join(words[:-3] if coloured else words))
-        colours.append(tuple(int(word) for word in words[-3:]) if coloured else None)
-    try:
-        given = ClassList(tuple(names))
-        chosen = (own or colour for own, colour in zip(colours, given.colours, strict=True))
-        return ClassList(given.names, tuple((red, green, blue) for red, green, blue in chosen))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
 MAX_PIXELS = 40_000_000
-"""Of a label map from a stranger; as many as a photo may have."""
-
-
-def read_label_map(path: Path, num_classes: int = len(VOC_CLASSES)) -> NDArray[np.uint8]:
-    """A label map of Pascal VOC's kind: a PNG, palette or grey, whose values are classes or ``VOID``; (H, W).
-
-    The file may come from a stranger: its size is judged before a pixel is decoded.
-
-    Raises:
-        ValueError: with a plain sentence, fit to be shown, if it is anything else.
-    """
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            mode, size = image.mode, image.size
-            if mode in ("P", "L") and size[0] * size[1] <= MAX_PIXELS:
-                labels = np.array(image, dtype=np.uint8)
-    except Exception:  # what a broken file does to a decoder has many names
-        raise ValueError("The label map is no PNG that can be read.") from None
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f"The label map has {size[0]:,} × {size[1]:,} pixels, more than any photo here may have.")
-    if mode not in ("P", "L"):
-        raise ValueError(
-            "The label map is saved in colours or with more than 8 bits: its values must be classes, palette or 8-bit grey."
-        )
-    strange = [value for value in np.unique(labels).tolist() if value >= num_classes and value != VOID]
-    if strange:
-        raise ValueError(
-            f"The label map has the value {strange[0]}: classes go from 0 to {num_classes - 1}, and {VOID} is void."
-        )
-    if (labels == VOID).all():
-        raise ValueError(f"The label map is void ({VOID}) everywhere: there is nothing to score.")
-    return labels
+"""Of a photo, and of its label map."""

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from segmodels.labels import PALETTE, VOC_CLASSES, VOID, ClassList, read_class_list
+from segmodels.label_files import read_class_list
+from segmodels.labels import PALETTE, VOC_CLASSES, VOID, ClassList
 
 
 def test_colours_are_those_of_pascal_voc() -> None:

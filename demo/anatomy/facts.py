@@ -94,7 +94,7 @@ def anatomy(
 @functools.lru_cache(maxsize=64)
 def _network(name: str, output_stride: int | None, atrous_rate: int | None) -> SegmentationNetwork:
     """A network without numbers. It is shared: those who change it take a copy."""
-    network = registry.skeleton(name)
+    network = registry.build_meta(name)
     configure(network, atrous_rate, output_stride)
     return network
 

@@ -49,7 +49,7 @@ def anatomy_tab() -> gr.Dropdown:
     Returns the choice of the network, for links that open the tab at one.
     """
     card = registry.card(OPENS_WITH)
-    sides = fit_working_size(PHOTO, card.working_size, registry.skeleton(OPENS_WITH).align_corners)
+    sides = fit_working_size(PHOTO, card.working_size, registry.build_meta(OPENS_WITH).align_corners)
     with gr.Row(elem_id="anatomy-controls"):
         model = gr.Dropdown(
             _choices(),

@@ -14,7 +14,8 @@ from PIL import Image
 
 from segmodels import Features
 from segmodels.inference.label_map import label_map
-from segmodels.labels import read_label_map
+from segmodels.label_files import read_label_map
+from segmodels.labels import VOID
 from segmodels.models import registry
 from segmodels.models.ablation import Part, parts
 from segmodels.models.fcn import FCN
@@ -88,7 +89,7 @@ def _choices(model: str) -> dict[str, Any]:
 
 def _parts(card: Card) -> dict[str, Part]:
     """The parts of a network, read off it without its weights."""
-    return parts(registry.skeleton(card.name))
+    return parts(registry.build_meta(card.name))
 
 
 def title(card: Card, name: str) -> str:
@@ -123,6 +124,8 @@ def read_truth(upload: Upload, shape: tuple[int, int], size: tuple[int, int], cl
         labels = read_label_map(Path(upload["path"]), classes)
     except (ValueError, OSError, TypeError, KeyError) as error:
         return Truth(problem=str(error) if isinstance(error, ValueError) else "The label map cannot be read.")
+    if (labels == VOID).all():
+        return Truth(problem=f"The label map is void ({VOID}) everywhere: there is nothing to score.")
     height, width = labels.shape
     if abs(width * shape[1] - height * shape[0]) > 0.02 * width * shape[1]:
         sizes = f"{width} × {height} pixels and the photo {shape[0]} × {shape[1]}"
@@ -139,7 +142,7 @@ def labels_without(path: str, card: Card, off: Collection[str], size: tuple[int,
 
     def make() -> Labels:
         features = _features(path, card)
-        logits = cache.segmenter(card.name).logits(features, off=off)
+        logits = cache.segmenter(card.name).logits(features, disabled=off)
         return label_map(logits, (size[1], size[0]), aligned_size=features.aligned_size)
 
     return _labels.get((path, card.name, frozenset(off), size), make)
@@ -153,8 +156,8 @@ def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, L
     """What an FCN says on the way: ``{"FCN-32s": ..., "FCN-16s": ...}``; empty for other networks."""
     segmenter = cache.segmenter(card.name)
     features = _features(path, card)
-    maps = segmenter.maps(features)
-    with segmenter.turn() as network, torch.inference_mode():
+    maps = segmenter.feature_maps(features)
+    with segmenter.exclusive() as network, torch.inference_mode():
         if not isinstance(network, FCN):
             return {}
         found = network.decoder.all_strides(maps)

@@ -18,7 +18,7 @@ from segmodels.inference.result import Features
 from segmodels.labels import ClassList, Colour
 from segmodels.models import registry
 from segmodels.models.taught import COARSEST
-from segmodels.teaching.fit_head import Taught
+from segmodels.teaching.fit_head import TaughtSegmenter
 from segmodels.training.metrics import Scores, confusion_matrix
 
 from ..components import computed, markup, photo_overlay
@@ -178,7 +178,7 @@ def seen(path: str, backbone: str) -> Features:
     return replace(found, photo_size=size)
 
 
-def taught(paths: Sequence[str], read: Painting, choice: Choice) -> Taught:
+def taught(paths: Sequence[str], read: Painting, choice: Choice) -> TaughtSegmenter:
     """The layer that the strokes on the photos at ``paths`` teach."""
     base = cache.untrained() if choice.backbone == "random" else cache.segmenter(_model(choice))
     painted = []
@@ -223,7 +223,7 @@ def label_picture(labels: Labels, mask: bool) -> Image.Image:
     return image
 
 
-def _margins(layer: Taught, path: str, choice: Choice) -> Image.Image:
+def _margins(layer: TaughtSegmenter, path: str, choice: Choice) -> Image.Image:
     features = seen(path, choice.backbone)
     width, height = features.working_size
     ahead = margin(probabilities(layer.logits(features), (height, width), features.aligned_size)).numpy(force=True)
@@ -260,7 +260,7 @@ def _own_score(path: str, labels: Labels, classes: Sequence[str]) -> Score:
     return Score(Scores(confusion_matrix(truth, found, 2)).iou[1], f"IoU of {LABELLED[name]}")
 
 
-def facts(layer: Taught, shares: dict[str, float], choice: Choice, strokes: int) -> str:
+def facts(layer: TaughtSegmenter, shares: dict[str, float], choice: Choice, strokes: int) -> str:
     """The numbers of a fit, as words."""
     fit = layer.fit
     cells = ", ".join(f"{count} of {escape(name)}" for name, count in fit.cells.items())

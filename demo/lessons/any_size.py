@@ -59,7 +59,7 @@ def last_map(photo: str, side: int) -> Tensor:
         card = segmenter.card
         pixels = (np.array(square(photo, side), dtype=np.float32) - card.mean) / card.std
         x = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(segmenter.device, segmenter.dtype)
-        with segmenter.turn(output_stride=STRIDE) as network, torch.inference_mode():
+        with segmenter.exclusive(output_stride=STRIDE) as network, torch.inference_mode():
             return decoder(network).aspp(network.encode(x)[-1]).float().cpu()
 
     return _maps.get((photo, side), make)
@@ -67,7 +67,7 @@ def last_map(photo: str, side: int) -> Tensor:
 
 def trained_classifier() -> nn.Linear:
     """The ``classifier`` with the weights of the trained network."""
-    with cache.segmenter(MODEL).turn() as network:
+    with cache.segmenter(MODEL).exclusive() as network:
         return classifier(decoder(network).classifier)
 
 

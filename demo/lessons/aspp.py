@@ -27,8 +27,8 @@ MARKS = ("circle", "square", "triangle")
 def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
     """What each branch gives for the photo at this path, (channels, h, w), and the logits, (classes, h, w)."""
     segmenter = cache.segmenter(MODEL)
-    *_, deepest = segmenter.maps(cache.features(photo, MODEL, None))
-    with segmenter.turn(rate) as network, torch.inference_mode():
+    *_, deepest = segmenter.feature_maps(cache.features(photo, MODEL, None))
+    with segmenter.exclusive(rate) as network, torch.inference_mode():
         decoder = network.decoder
         assert isinstance(decoder, DeepLabV3Decoder)
         branches = [branch(deepest) for branch in decoder.aspp.convs]

@@ -27,8 +27,8 @@ NEAR = 8
 def predictions(photo: str) -> dict[int, Tensor]:
     """The logits of FCN-16s, 8s and 4s of the photo at this path: stride -> (classes, h, w)."""
     segmenter = cache.segmenter(MODEL)
-    maps = segmenter.maps(cache.features(photo, MODEL, None))
-    with segmenter.turn() as network, torch.inference_mode():
+    maps = segmenter.feature_maps(cache.features(photo, MODEL, None))
+    with segmenter.exclusive() as network, torch.inference_mode():
         assert isinstance(network.decoder, FCNDecoder)
         return {stride: logits[0].float().cpu() for stride, logits in network.decoder.all_strides(maps).items()}
 

@@ -47,7 +47,7 @@ def path(height: int, width: int, padding: Padding) -> Path:
 
     def record(block: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         x, skip = inputs
-        below.append(_shape(block.raised(x, skip)))  # type: ignore[operator]
+        below.append(_shape(block.upsample(x, skip)))  # type: ignore[operator]
         up.append(_shape(output))
 
     with torch.device("meta"), torch.no_grad():

@@ -24,21 +24,24 @@ def segment_api() -> None:
     with gr.Row(visible=False):
         image = gr.Image(label="image")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        rate, stride = gr.JSON(label="atrous_rate"), gr.JSON(label="output_stride")
+        rate, stride, crf = gr.JSON(label="atrous_rate"), gr.JSON(label="output_stride"), gr.JSON(label="crf")
         labels, drawn = gr.File(label="label map"), gr.File(label="overlay")
         report = gr.JSON(label="report")
         trigger = gr.Button()
 
     def segment(
-        image: Upload, model: str = DEFAULT_MODEL, atrous_rate: Any = None, output_stride: Any = None
+        image: Upload, model: str = DEFAULT_MODEL, atrous_rate: Any = None, output_stride: Any = None, crf: Any = None
     ) -> tuple[str, str, dict[str, Any]]:
-        """Segment a photo: label map (palette PNG at the photo's size), overlay (JPEG), report."""
+        """Segment a photo: label map (palette PNG at the photo's size), overlay (JPEG), report.
+
+        ``crf`` is true for the fully connected CRF, or an object of its parameters.
+        """
         if image is None:
             raise gr.Error("There is no photo: pass one as image.", print_exception=False)
         try:
             path = image["path"]
             weight_downloads.fetch(registry.card(model))
-            result = segment_photo(path, model, atrous_rate, output_stride)
+            result = segment_photo(path, model, atrous_rate, output_stride, crf=crf)
             timeouts.check()
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.jpg"]
@@ -53,5 +56,5 @@ def segment_api() -> None:
             raise gr.Error(error_message(error), print_exception=False) from None
         return cached[0], cached[1], report
 
-    inputs, public = [image, model, rate, stride], {"api_name": "segment", "api_visibility": "public"}
+    inputs, public = [image, model, rate, stride, crf], {"api_name": "segment", "api_visibility": "public"}
     trigger.click(segment, inputs, [labels, drawn, report], **{**COMPUTES, **public})

@@ -238,7 +238,7 @@ def _features_key(path: str, model: str, output_stride: int | None, working_size
 @functools.lru_cache(maxsize=256)
 def cost(model: str, height: int, width: int, output_stride: int | None) -> Cost:
     """What the network called ``model`` costs on an input of that size, in pixels, at that output stride."""
-    network = registry.skeleton(model)
+    network = registry.build_meta(model)
     configure(network, output_stride=output_stride)
     return count(network, height, width)
 
@@ -266,7 +266,8 @@ def apart(features: Features) -> Features:
 
     Among what the next photos need for a moment, what is kept for long would tear the heap into gaps.
     """
-    return replace(features, maps=[_apart(map_) for map_ in features.maps])
+    pixels = None if features.pixels is None else _apart(features.pixels)
+    return replace(features, maps=[_apart(map_) for map_ in features.maps], pixels=pixels)
 
 
 def _apart(values: Tensor) -> Tensor:

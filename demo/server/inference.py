@@ -1,6 +1,9 @@
 """Segment an uploaded photo with a network at some settings, through the cache of features."""
 
+from typing import Any
+
 from segmodels import Segmentation
+from segmodels.crf.parameters import chosen_crf
 from segmodels.models import registry
 
 from . import cache, timeouts
@@ -8,14 +11,20 @@ from .settings import applicable_settings
 
 
 def segment_photo(
-    path: str, model: str, rate: float | None, stride: int | None, size: tuple[int, int] | None = None
+    path: str, model: str, rate: float | None, stride: int | None, size: tuple[int, int] | None = None, crf: Any = None
 ) -> Segmentation:
     """The photo at ``path``, segmented; settings that ``model`` does not have are left out.
 
-    ``size`` is the label map's (width, height), the photo's own if None.
+    ``size`` is the label map's (width, height), the photo's own if None. ``crf`` is true, false, or parameters by name.
+
+    Raises:
+        ValueError: with a sentence, for a photo or a setting that cannot be.
+        OSError: if a file cannot be read.
     """
+    chosen = chosen_crf(crf)
     card = registry.card(model)
     settings = applicable_settings(card, rate, stride)
     features = cache.features(path, model, settings.output_stride if card.chooses_stride else None)
     timeouts.check()
-    return cache.segmenter(model).decode(features, settings.atrous_rate, size)
+    shown = None if chosen is None else cache.display(path).photo if size else cache.photo(path).image
+    return cache.segmenter(model).decode(features, settings.atrous_rate, size, crf=chosen, photo=shown)

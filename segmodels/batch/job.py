@@ -13,15 +13,15 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from .. import __version__
+from ..crf.parameters import CRF
 from ..inference.loading import load, resolve_name
 from ..inference.photo import Photo
 from ..inference.pictures import figure, label_image, overlay
@@ -58,13 +58,17 @@ class Job:
     """Which are written."""
     force: bool = False
     """Whether what is done is done again."""
+    grey: bool = False
+    """Whether label maps are grey: a pixel's level is its class, for readers that see colours in a palette."""
+    crf: CRF | None = None
+    """None for the network's own labels."""
 
     def load(self) -> Segmenter:
         """The network; errors as of ``segmodels.load``."""
         return load(self.model, self.weights, self.device, self.precision)
 
     def segment(self, segmenter: Segmenter, photo: Photo) -> Segmentation:
-        return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size)
+        return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size, crf=self.crf)
 
     def files(self, path: Path) -> dict[str, Path]:
         """Where the pictures of the photo at ``path`` go."""
@@ -84,11 +88,11 @@ class Outcome:
     problem: str | None = None
 
 
-class Taken(ValueError):
+class ForeignFileError(ValueError):
     """A picture would overwrite a file that is not one of ours; the message says which."""
 
 
-class Maker:
+class PhotoWriter:
     """A job with its Segmenter: knows what pictures of a photo would be made from, and makes them."""
 
     def __init__(self, job: Job, segmenter: Segmenter) -> None:
@@ -102,6 +106,8 @@ class Maker:
             "output_stride": job.output_stride,
             "working_size": job.working_size,
             "precision": segmenter.precision,
+            **({"grey": True} if job.grey else {}),
+            "crf": job.crf and asdict(job.crf),
         }
 
     def identity(self, path: Path) -> dict[str, Any]:
@@ -109,12 +115,12 @@ class Maker:
         stamp = path.stat()
         return {"photo": [str(path.absolute()), stamp.st_size, stamp.st_mtime_ns], **self._settings}
 
-    def done_before(self, path: Path) -> Report | None:
+    def earlier_report(self, path: Path) -> Report | None:
         """The report of an earlier run, if all pictures are there and were made from the same."""
         if self.job.force:
             return None
         with suppress(OSError):
-            records = [record_of(file) for file in self.job.files(path).values()]
+            records = [read_record(file) for file in self.job.files(path).values()]
             identity = self.identity(path)
             if all(record is not None and record["identity"] == identity for record in records):
                 return self.job.with_path(records[0]["report"], path) if records[0] else None
@@ -126,7 +132,7 @@ class Maker:
         ``identity`` is the photo's as it was before it was read.
 
         Raises:
-            Taken: if a file of such a name is somebody's own.
+            ForeignFileError: if a file of such a name is somebody's own.
         """
         report = self.job.with_path(result.report(), path)
         report["notes"] += photo.notes
@@ -134,29 +140,29 @@ class Maker:
         files = self.job.files(path)
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=self.job.out) as waiting:
             for name in files:
-                _save(name, Path(waiting, name), photo, result, record)
+                _save(name, Path(waiting, name), photo, result, record, self.job.grey)
             check_free(files.values())
             for name, file in files.items():
                 Path(waiting, name).replace(file)
         return report
 
 
-def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str) -> None:
+def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str, grey: bool) -> None:
     info = PngInfo()
     info.add_text(RECORD, record)
     match name:
         case "labels":
-            label_image(result.labels, result.class_list).save(file, "PNG", pnginfo=info)
+            image = Image.fromarray(result.labels) if grey else label_image(result.labels, result.class_list)
+            image.save(file, "PNG", pnginfo=info)
         case "overlay":  # a quarter of the time, a third more bytes
             overlay(photo.image, result.labels, classes=result.class_list).save(
                 file, "PNG", pnginfo=info, compress_level=1
             )
         case "figure":
-            drawn: Figure = figure(photo.image, result.labels, result.class_list)
-            drawn.savefig(file, format="png", metadata={RECORD: record})
+            figure(photo.image, result.labels, result.class_list).savefig(file, format="png", metadata={RECORD: record})
 
 
-def record_of(file: Path) -> dict[str, Any] | None:
+def read_record(file: Path) -> dict[str, Any] | None:
     """How a picture was made; None if there is none, or it was not made here."""
     try:
         with Image.open(file, formats=["PNG"]) as picture:
@@ -170,17 +176,19 @@ def record_of(file: Path) -> dict[str, Any] | None:
 
 def is_result(file: Path) -> bool:
     """Whether a file is a picture that was made here."""
-    return file.stem.endswith(tuple(f"_{name}" for name in PICTURES)) and record_of(file) is not None
+    return file.stem.endswith(tuple(f"_{name}" for name in PICTURES)) and read_record(file) is not None
 
 
 def check_free(files: Iterable[Path]) -> None:
-    """Raise Taken for the first of ``files`` that is there, and not a picture that was made here."""
+    """Raise ForeignFileError for the first of ``files`` that is there, and not a picture that was made here."""
     for file in files:
-        if os.path.lexists(file) and record_of(file) is None:
-            raise Taken(f"{file} is there already and was not made here, so it is left alone: choose another folder")
+        if os.path.lexists(file) and read_record(file) is None:
+            raise ForeignFileError(
+                f"{file} is there already and was not made here, so it is left alone: choose another folder"
+            )
 
 
-def sweep(out: Path) -> None:
+def delete_partial(out: Path) -> None:
     """Delete what runs left that were killed while they wrote, a day ago or longer."""
     for folder in out.glob(f"{PARTIAL}*"):
         with suppress(OSError):

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 from ..inference.photo import Photo, PhotoError, read_photo
 from ..inference.segmenter import Segmenter
-from .job import Job, Maker, Outcome, Taken, check_free, is_result
+from .job import ForeignFileError, Job, Outcome, PhotoWriter, check_free, is_result
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-"""What counts as a photo in a folder. A file that is named is read whatever it is called."""
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif")
+}
+"""What counts as a photo in a folder, in capitals too; hidden files do not. A file that is named is read whatever it is called."""
 
-AHEAD = 2
+PREFETCH = 2
 """Photos that are read before, and written after, the one in the network: a bound on memory, whatever their number."""
 
 Read = tuple[Path, dict[str, Any], Photo]
@@ -33,7 +35,8 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     photos: list[Path] = []
     for path in paths:
         if path.is_dir():
-            named = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            there = (file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            named = sorted(file for file in there if not file.name.startswith("."))
             found = [file for file in named if not is_result(file)]
             if not found:
                 raise ValueError(f"there are no photos in the folder {path}")
@@ -48,14 +51,14 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     return photos
 
 
-def segment_photo(maker: Maker, path: Path) -> Outcome:
+def segment_photo(writer: PhotoWriter, path: Path) -> Outcome:
     """One photo from file to files, unless it was done before.
 
     Raises:
         OSError: if pictures cannot be written.
     """
-    read = _read(maker, path)
-    return read if isinstance(read, Outcome) else _segmented(maker, read)()
+    read = _read(writer, path)
+    return read if isinstance(read, Outcome) else _segmented(writer, read)()
 
 
 def segment_many(job: Job, segmenter: Segmenter, photos: Sequence[Path]) -> Iterator[Outcome]:
@@ -64,61 +67,65 @@ def segment_many(job: Job, segmenter: Segmenter, photos: Sequence[Path]) -> Iter
     Raises:
         OSError: if pictures cannot be written.
     """
-    maker = Maker(job, segmenter)
-    with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(AHEAD) as writers:
+    writer = PhotoWriter(job, segmenter)
+    with ThreadPoolExecutor(PREFETCH) as read_pool, ThreadPoolExecutor(PREFETCH) as write_pool:
         try:
-            yield from _in_order(_written(maker, writers, _ahead(readers, lambda path: _read(maker, path), photos)))
+            yield from _in_order(
+                _written(writer, write_pool, _ahead(read_pool, lambda path: _read(writer, path), photos))
+            )
         finally:
-            readers.shutdown(wait=False, cancel_futures=True)
-            writers.shutdown(wait=False, cancel_futures=True)
+            read_pool.shutdown(wait=False, cancel_futures=True)
+            write_pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read(maker: Maker, path: Path) -> Outcome | Read:
+def _read(writer: PhotoWriter, path: Path) -> Outcome | Read:
     """The photo, or its outcome if it is known by now."""
-    report = maker.done_before(path)
+    report = writer.earlier_report(path)
     if report is not None:
         return Outcome(path, report)
     try:
-        check_free(maker.job.files(path).values())
-        identity = maker.identity(path) if path.is_file() else {}
+        check_free(writer.job.files(path).values())
+        identity = writer.identity(path) if path.is_file() else {}
         return path, identity, read_photo(path)
-    except (PhotoError, Taken) as error:
+    except (PhotoError, ForeignFileError) as error:
         return Outcome(path, None, str(error))
 
 
-def _segmented(maker: Maker, read: Read) -> Callable[[], Outcome]:
+def _segmented(writer: PhotoWriter, read: Read) -> Callable[[], Outcome]:
     """Run the network on a photo; what is left to do is to write the pictures."""
     path, identity, photo = read
-    result = maker.job.segment(maker.segmenter, photo)
+    result = writer.job.segment(writer.segmenter, photo)
 
     def write() -> Outcome:
         try:
-            return Outcome(path, maker.write(path, identity, photo, result))
-        except Taken as error:
+            return Outcome(path, writer.write(path, identity, photo, result))
+        except ForeignFileError as error:
             return Outcome(path, None, str(error))
 
     return write
 
 
-def _written(maker: Maker, writers: ThreadPoolExecutor, read: Iterator[Outcome | Read]) -> Iterator["Future[Outcome]"]:
+def _written(
+    writer: PhotoWriter, write_pool: ThreadPoolExecutor, read: Iterator[Outcome | Read]
+) -> Iterator["Future[Outcome]"]:
     for item in read:
         if isinstance(item, Outcome):
-            yield writers.submit(lambda outcome: outcome, item)
+            yield write_pool.submit(lambda outcome: outcome, item)
         else:
-            yield writers.submit(_segmented(maker, item))
+            yield write_pool.submit(_segmented(writer, item))
 
 
 def _ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """``work`` of the items in order, started for ``AHEAD`` of them before they are asked for."""
+    """``work`` of the items in order, started for ``PREFETCH`` of them before they are asked for."""
     return _in_order(pool.submit(work, item) for item in items)
 
 
 def _in_order(futures: Iterator["Future[R]"]) -> Iterator[R]:
-    """Results in order, with ``AHEAD`` futures begun before the first is waited for."""
+    """Results in order, with ``PREFETCH`` futures begun before the first is waited for."""
     begun: deque[Future[R]] = deque()
     for future in futures:
         begun.append(future)
-        if len(begun) > AHEAD:
+        if len(begun) > PREFETCH:
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()

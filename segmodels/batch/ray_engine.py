@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .job import Job, Maker, Outcome
+from .job import Job, Outcome, PhotoWriter
 from .local_engine import segment_photo
 
 BATCH = 4
@@ -20,10 +20,10 @@ class SegmentingActor:
     """Holds one Segmenter, on one core: so many photos at a time are faster than many cores on one photo."""
 
     def __init__(self, job: Job) -> None:
-        self.maker = Maker(job, job.load())
+        self.writer = PhotoWriter(job, job.load())
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outcomes = [segment_photo(self.maker, Path(path)) for path in batch["path"]]
+        outcomes = [segment_photo(self.writer, Path(path)) for path in batch["path"]]
         return {
             "path": [str(outcome.path) for outcome in outcomes],
             "report": [json.dumps(outcome.report) for outcome in outcomes],

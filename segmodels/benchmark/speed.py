@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from PIL import Image
 
 from ..checkpoints.files import load_state, read_state
 from ..checkpoints.paths import EXAMPLES
+from ..crf.parameters import CRF
 from ..inference.loading import load
 from ..inference.result import Features
 from ..inference.segmenter import Segmenter
 from ..insight.cost import count
-from ..kernels.precision import best_precision
+from ..kernels import openmp
+from ..kernels.precision import choose_precision
 from ..models import registry
 from ..models import torchvision as published
+from . import crf
 from .tables import Row
 
 PUBLISHED = ("deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet50", "deeplabv3_mobilenet_v3_large")
@@ -73,6 +77,8 @@ def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], N
             report["atrous_rate"].append(moving_the_rate(segmenter, turns, quick))
         report["peak"].append(share_of_peak(segmenter, turns, quick))
     if compact_zoo:
+        say("the CRF")
+        report["crf"] = crf_rows(turns, quick)
         say("growth")
         report["growth"] = growth(compact_zoo[-1], MEGAPIXELS[:2] if quick else MEGAPIXELS)
     return report
@@ -80,12 +86,15 @@ def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], N
 
 def machine() -> Row:
     """The processor and what it can do: the rate of a product of two 2048 x 2048 matrices, in GFLOP/s."""
+    choice = choose_precision(torch.device("cpu"))
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "precision": best_precision(torch.device("cpu")),
+        "precision": choice.precision,
+        "reason": choice.reason,
+        "waiting": openmp.waiting(),
         "gflops": {name: matrix_rate(name) for name in ("float32", "bfloat16")},
     }
 
@@ -150,6 +159,38 @@ def compact(name: str, turns: int, quick: bool = False) -> Row:
     }
 
 
+def crf_rows(turns: int, quick: bool = False) -> list[Row]:
+    """The fully connected CRF, lattice and iterations, beside the same at every pixel (target: 8 times) and the authors'
+    code, where that is installed; and what of it a moved atrous rate costs.
+    """
+    pixels, probabilities = crf.photo_and_probabilities(quick)
+    again = crf.iterations_alone(pixels, probabilities, CRF())
+    ways = {"every pixel, in torch": (crf.plain_way, 8.0), "the authors' code": (crf.authors_way(), 5.0)}
+    rows = []
+    for name, (theirs, target) in ways.items():
+        if theirs is None:
+            continue
+        labels = [way(pixels, probabilities, CRF()) for way in (crf.our_way, theirs)]
+        again()
+        whole, rival = (partial(way, pixels, probabilities, CRF()) for way in (crf.our_way, theirs))
+        times = [[_times(run, 1)[0] for run in (whole, again, rival)] for _ in range(turns)]
+        ours, moved, other = (statistics.median(column) for column in zip(*times, strict=True))
+        rows.append(
+            {
+                "beside": name,
+                "photo": list(pixels.shape[1::-1]),
+                "classes": len(probabilities),
+                "ours": round(ours, 1),
+                "moved": round(moved, 1),
+                "theirs": round(other, 1),
+                "times": round(other / ours, 2),
+                "target": target,
+                "agreement": round(float((labels[0] == labels[1]).mean()), 5),
+            }
+        )
+    return rows
+
+
 def moving_the_rate(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
     """Another atrous rate on the features of a photo just seen, beside the run from the file that saw it (target: at
     most 0.25 of that).
@@ -194,7 +235,7 @@ def share_of_peak(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
     macs = count(registry.build(segmenter.card.name), *pixels.shape[-2:]).macs
 
     def run() -> None:
-        with segmenter.turn() as network, torch.inference_mode():
+        with segmenter.exclusive() as network, torch.inference_mode():
             network.decode(network.encode(pixels))
 
     run()
@@ -235,7 +276,7 @@ _GROWTH = """
 import statistics, sys, time
 from PIL import Image
 import segmodels
-from segmodels.kernels.bench import peak_gigabytes
+from segmodels.benchmark.speed import peak_gigabytes
 
 name, file, width, height = sys.argv[1:]
 segmenter = segmodels.load(name)

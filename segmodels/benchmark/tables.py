@@ -15,7 +15,8 @@ def _about(facts: Row) -> str:
     rates = ", ".join(f"{rate:,.0f} GFLOP/s in {name}" for name, rate in facts["gflops"].items())
     return (
         f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}; "
-        f"2048 x 2048 matrix product: {rates}."
+        f"2048 x 2048 matrix product: {rates}. Precision: {facts['precision']}, since {facts['reason']}. "
+        f"Threads wait with {facts['waiting']}."
     )
 
 
@@ -25,6 +26,7 @@ def _tables(report: Row) -> list[str]:
         "same_network": _same_network,
         "compact_zoo": _compact_zoo,
         "atrous_rate": _atrous_rate,
+        "crf": _crf,
         "peak": _peak,
         "growth": _growth,
     }
@@ -53,6 +55,25 @@ def _atrous_rate(rows: Sequence[Row]) -> str:
         ("network", "whole run", "rate moved", "share", "target", "up to"),
         [
             (f"`{row['model']}`", _ms(row["whole"]), _ms(row["moved"]), f"{row['share']:.0%}", "25%", row["up_to"])
+            for row in rows
+        ],
+    )
+
+
+def _crf(rows: Sequence[Row]) -> str:
+    return table(
+        f"The fully connected CRF, {rows[0]['classes']} classes, {_photo(rows)}",
+        ("beside", "theirs", "ours", "of which on a moved rate", "times faster", "target", "same pixels"),
+        [
+            (
+                row["beside"],
+                _ms(row["theirs"]),
+                _ms(row["ours"]),
+                _ms(row["moved"]),
+                f"**{row['times']:.2f}**",
+                f"{row['target']:g}",
+                f"{row['agreement']:.2%}",
+            )
             for row in rows
         ],
     )

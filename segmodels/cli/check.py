@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..files import display_path
 from ..labels import VOID
 
 if TYPE_CHECKING:
@@ -22,19 +23,40 @@ def add(commands: "Commands") -> None:
     command.add_argument(
         "--convert",
         action="store_true",
-        help="replace label maps that hold the colours of classes.txt by their classes",
+        help="replace label maps that hold the colours of classes.txt by their classes; the old ones are kept",
+    )
+    command.add_argument(
+        "--frame",
+        choices=("stored", "upright"),
+        help="how label maps of photos lie that EXIF turns, where their sizes cannot tell: on the pixels as they stand in the "
+        "file, or as they are shown; it is noted in the folder",
     )
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Check a folder; exit status 2 if something is wrong with it."""
-    from ..training.check import check, convert
+    from ..training.check import check
+    from ..training.convert import convert
+    from ..training.frame import FILE
 
     findings = check(arguments.data)
-    if arguments.convert and findings.coloured:
-        print(f"{convert(findings.coloured, findings.classes)} label maps were converted.")
+    if arguments.frame:
+        (arguments.data / FILE).write_text(f"{arguments.frame}\n", encoding="utf-8")
         findings = check(arguments.data)
+    if arguments.convert and findings.coloured:
+        before = convert(arguments.data, findings.coloured, findings.classes)
+        print(f"{len(findings.coloured)} label maps were converted; the old ones are in {display_path(before)}.")
+        findings = check(arguments.data)
+    report(arguments.data, findings)
+
+
+def report(data: Path, findings: "Findings") -> None:
+    """Print what was found.
+
+    Raises:
+        ValueError: if something is wrong with the folder.
+    """
     print(
         f"{len(findings.classes.names)} classes; photos: {', '.join(f'{n} {split}' for split, n in findings.photos.items())}."
     )
@@ -45,9 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"! {sentence}")
     if findings.problems:
         count = len(findings.problems)
-        raise ValueError(
-            f"{arguments.data} is not ready: {count} {'thing is' if count == 1 else 'things are'} wrong with it"
-        )
+        raise ValueError(f"{data} is not ready: {count} {'thing is' if count == 1 else 'things are'} wrong with it")
     print(
         "Ready to train on."
         if "train" in findings.photos

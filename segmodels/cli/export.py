@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import choose
+from .options import resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Export a network."""
     from ..export.onnx_graph import export_model
 
-    choose(arguments)
+    resolve_model(arguments)
     card = export_model(arguments.model, arguments.out, arguments.weights)
     inputs = "image, atrous_rate" if card.atrous_rate is not None else "image"
     print(

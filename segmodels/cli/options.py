@@ -31,7 +31,10 @@ Settings = tuple[int | None, int | None, int | None]
 def add_model(command: argparse.ArgumentParser) -> None:
     """The options of every command that runs a network on photos."""
     command.add_argument(
-        "--model", required=True, metavar="NAME", help="one of `segmodels list`, or a weights file that says which"
+        "--model",
+        default=registry.DEFAULT_MODEL,
+        metavar="NAME",
+        help="one of `segmodels list`, or a weights file written by `train` (default: %(default)s)",
     )
     command.add_argument("--weights", type=Path, metavar="FILE", help="other weights for it")
     command.add_argument("--atrous-rate", type=int, metavar="R", help="DeepLab: the ASPP looks at R, 2R and 3R")
@@ -45,7 +48,14 @@ def add_model(command: argparse.ArgumentParser) -> None:
     )
 
 
-def choose(arguments: argparse.Namespace) -> None:
+def add_crf(command: argparse.ArgumentParser) -> None:
+    """The option of every command that can run the fully connected CRF."""
+    command.add_argument(
+        "--crf", action="store_true", help="DeepLab's fully connected CRF: edges where the photo's colours change"
+    )
+
+
+def resolve_model(arguments: argparse.Namespace) -> None:
     """Where a weights file stands for its network, name both.
 
     Raises:
@@ -55,7 +65,7 @@ def choose(arguments: argparse.Namespace) -> None:
     arguments.model, arguments.weights = resolve_name(arguments.model, arguments.weights)
 
 
-def loaded(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
+def load_segmenter(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
     """The network and its settings, which are checked first: weights may have to be fetched."""
     settings = checked_settings(arguments)
     return load(arguments.model, arguments.weights, arguments.device, arguments.precision), settings

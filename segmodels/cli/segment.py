@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..batch.job import PICTURES, Job, Outcome, sweep
+from ..batch.coco import classes_of, with_coco
+from ..batch.job import PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
-from .options import add_model, checked_settings, choose
+from ..crf.parameters import chosen_crf
+from .options import add_crf, add_model, checked_settings, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -36,7 +38,14 @@ def add(commands: "Commands") -> None:
         metavar="NAMES",
         help="which to write, such as labels,overlay (default: labels, overlay and figure)",
     )
+    command.add_argument(
+        "--grey",
+        action="store_true",
+        help="label maps as grey PNGs: most libraries read the colours of a palette instead",
+    )
+    command.add_argument("--coco", type=Path, metavar="FILE", help="write what was found as COCO's JSON too")
     command.add_argument("--force", action="store_true", help="also photos that are done")
+    add_crf(command)
     add_model(command)
     command.set_defaults(run=run)
 
@@ -51,7 +60,7 @@ def pictures(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
-    choose(arguments)
+    resolve_model(arguments)
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(
@@ -63,11 +72,17 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         pictures=arguments.pictures,
         force=arguments.force,
+        grey=arguments.grey,
+        crf=chosen_crf(arguments.crf),
     )
+    if arguments.coco and "labels" not in job.pictures:
+        raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
     segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
     arguments.out.mkdir(parents=True, exist_ok=True)
-    sweep(arguments.out)
+    delete_partial(arguments.out)
     outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
+    if arguments.coco:
+        outcomes = with_coco(outcomes, classes_of(arguments.model, weights), arguments.coco)
     _tell(outcomes, len(photos), arguments.json)
 
 

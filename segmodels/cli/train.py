@@ -25,7 +25,12 @@ def add(commands: "Commands") -> None:
         metavar="DATA",
         help="folders with images/, labels/, train.txt, and classes.txt unless the classes are Pascal VOC's",
     )
-    command.add_argument("--model", required=True, metavar="NAME")
+    command.add_argument(
+        "--model",
+        default=registry.DEFAULT_MODEL,
+        metavar="NAME",
+        help="one of `segmodels list`, or a trained weights file to go on from (default: %(default)s)",
+    )
     command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
     command.add_argument("--epochs", type=positive, metavar="N", help="passes over the photos")
     command.add_argument(
@@ -38,20 +43,26 @@ def add(commands: "Commands") -> None:
         "whose backbone to take (default: zoo for classes of one's own where such weights are bundled, else imagenet)",
     )
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
-    command.add_argument("--resume", action="store_true", help="go on from the checkpoint beside FILE, if there is one")
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint beside FILE, if there is one; with more --epochs, for longer",
+    )
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train a network."""
     from ..training.data import SegmentationFolder
+    from ..training.start import to_train
     from ..training.train import train
 
     recipe = Recipe.of([f"epochs={arguments.epochs}"] * bool(arguments.epochs) + arguments.set)
     folders = [SegmentationFolder(root, "train") for root in arguments.data]
     validated = [root for root in arguments.data if (root / "val.txt").exists()]
+    card, weights = to_train(arguments.model)
     train(
-        registry.card(arguments.model),
+        card,
         folders,
         arguments.out,
         recipe,
@@ -59,4 +70,5 @@ def run(arguments: argparse.Namespace) -> None:
         start=arguments.start,
         resume=arguments.resume,
         workers=arguments.workers,
+        weights=weights,
     )

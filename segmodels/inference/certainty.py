@@ -9,12 +9,12 @@ import math
 import torch
 from torch import Tensor
 
-from .label_map import Size, spread
+from .label_map import Size, upsample_logits
 
 
 def probabilities(logits: Tensor, size: tuple[int, int], aligned_size: Size | None = None) -> Tensor:
     """The softmax of (C, h, w) logits, interpolated bilinearly to ``size`` (height, width) first, as ``label_map`` does."""
-    return spread(logits, size, aligned_size).softmax(0)
+    return upsample_logits(logits, size, aligned_size).softmax(0)
 
 
 def entropy(probabilities: Tensor) -> Tensor:

@@ -8,20 +8,31 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
-from .bounds import MAX_BYTES, PhotoError, check_size
-from .damage import check_promises, check_whole, pages_note
-from .formats import DECODERS, HEAD_BYTES, kind_of
-from .upright import upright_rgb
+from .bounds import MAX_BYTES, MAX_PIXELS, PhotoError, check_size
+from .reading.colour_space import colour_space_note
+from .reading.damage import check_promises, check_whole, pages_note
+from .reading.deep import as_image, own_range, png_values
+from .reading.formats import DECODERS, HEAD_BYTES, kind_of
+from .reading.tiff_picture import tag_value, tiff_image
+from .reading.tiff_structure import TiffStack
+from .reading.tiff_values import has_values, page_values
+from .upright import TURNS, in_srgb, turn_of, upright_rgb
 
-__all__ = ["Photo", "PhotoError", "as_photo", "read_photo"]
+__all__ = ["Photo", "PhotoError", "Stack", "as_photo", "open_stack", "read_photo"]
+
+_COLOUR_BYTES = 64 * 1024
+"""Of a file, as many as tell its colour space."""
 
 # What Pillow remarks on odd files ends in a PhotoError or in a note where it matters; on stderr it would help nobody.
 # Set once, for warnings.catch_warnings is not safe across threads.
@@ -35,35 +46,158 @@ class Photo:
     Attributes:
         image: upright, mode RGB, in sRGB colours, without metadata.
         notes: what was done that a viewer may wonder about, such as "transparent areas shown on white".
+        stored_size: (width, height) in pixels as they stand in the file.
+        turn: what made the picture upright; None if nothing had to.
     """
 
     image: Image.Image
     notes: tuple[str, ...]
+    stored_size: tuple[int, int]
+    turn: Image.Transpose | None = None
 
 
-def read_photo(path: str | Path) -> Photo:
+class Stack:
+    """The pictures in an open file: one, or those along page, channel, z and t of a TIFF.
+
+    Attributes:
+        axes: how many pictures there are along each axis that has more than one, such as ``{"channel": 2, "z": 15}``.
+    """
+
+    def __init__(self, file: IO[bytes], kind: str, max_pixels: int) -> None:
+        self._file, self._kind, self._max_pixels = file, kind, max_pixels
+        self._tiff = TiffStack(file) if kind == "TIFF" else None
+        self.axes: dict[str, int] = self._tiff.axes if self._tiff else {}
+
+    def read(self, display_range: tuple[float, float] | None = None, **place: int) -> Photo:
+        """Read one picture.
+
+        Args:
+            display_range: the values to show as black and as white where there are more than eight bits a channel; by
+                default the file's own, else robust percentiles (see ``segmodels.inference.display_range``).
+            place: where it lies on the axes, each counted from 1, such as ``channel=2, z=8``; 1 where nothing is said.
+
+        Raises:
+            PhotoError: if there is no such place, or the picture is broken, too small or too large.
+        """
+        chosen = self._checked(place)
+        with _explained(self._kind):
+            read = self._of_tiff(self._tiff, chosen, display_range) if self._tiff else self._of_other(display_range)
+            check_size(read.image.size, self._max_pixels)
+        read.image.info = {}  # an orientation or a profile left here would be applied twice
+        return read
+
+    def stored(self, **place: int) -> tuple[tuple[int, int], Image.Transpose | None]:
+        """Return the (width, height) of one picture as it stands in the file, and what turns it upright; decode nothing.
+
+        Raises:
+            PhotoError: if there is no such place, or the file is broken.
+        """
+        chosen = self._checked(place)
+        with _explained(self._kind):
+            if self._tiff:
+                key = self._tiff.page(chosen).keyframe
+                return (key.imagewidth, key.imagelength), TURNS.get(tag_value(key, 274, 1))
+            self._file.seek(0)
+            image = DECODERS[self._kind](self._file)
+            return image.size, turn_of(image)
+
+    def places(self) -> Iterator[dict[str, int]]:
+        """All places on the axes, in the order of the file; one that says nothing where there is one picture."""
+        for numbers in product(*(range(1, length + 1) for length in self.axes.values())):
+            yield dict(zip(self.axes, numbers, strict=True))
+
+    def _checked(self, place: dict[str, int]) -> dict[str, int]:
+        """The place counted from 0."""
+        for name, number in place.items():
+            if number == 1:
+                continue
+            if name not in self.axes:
+                known = " and ".join(f"{length} along {axis}" for axis, length in self.axes.items())
+                raise PhotoError(
+                    f"There is one {name} here, so {number} is not there{f': this file has {known}' if known else ''}."
+                )
+            if not 1 <= number <= self.axes[name]:
+                raise PhotoError(f"There is no {name} {number}: they go from 1 to {self.axes[name]}.")
+        return {name: number - 1 for name, number in place.items()}
+
+    def _of_other(self, display_range: tuple[float, float] | None) -> Photo:
+        self._file.seek(0)
+        return self._of_pillow(DECODERS[self._kind](self._file), display_range)
+
+    def _of_pillow(self, image: ImageFile, display_range: tuple[float, float] | None) -> Photo:
+        check_size(image.size, self._max_pixels)
+        check_promises(image, self._file)
+        self._file.seek(0)
+        notes = colour_space_note(image, self._kind, self._file.read(_COLOUR_BYTES))
+        if self._kind != "TIFF":
+            notes += pages_note(image, self._kind)
+        size, turn = image.size, turn_of(image)
+        values = png_values(image, self._file)
+        image.load()
+        check_whole(image, self._file)
+        if values is None:
+            rgb, more_notes = upright_rgb(image, display_range)
+        else:
+            channels = values.shape[2]
+            grey_or_rgb = values[..., :3] if channels > 2 else values[..., 0]
+            alpha = values[..., -1] if channels in (2, 4) else None
+            flat, range_notes = as_image(grey_or_rgb, alpha, display_range or own_range(image))
+            rgb, more_notes = in_srgb(flat, image.info.get("icc_profile"), turn)
+            more_notes = range_notes + more_notes
+        return Photo(rgb, (*notes, *more_notes), size, turn)
+
+    def _of_tiff(self, tiff: TiffStack, chosen: dict[str, int], display_range: tuple[float, float] | None) -> Photo:
+        page = tiff.page(chosen)
+        key = page.keyframe
+        size = (key.imagewidth, key.imagelength)
+        check_size(size, self._max_pixels)
+        own = display_range or page.own_range
+        if has_values(key) or page.index is None or page.sample is not None or page.own_range:
+            values = page_values(page, self._file, tiff.byte_order)
+            flat, notes = tiff_image(values, page, own)
+            turn = TURNS.get(tag_value(key, 274, 1))
+            rgb, colours = in_srgb(flat, tag_value(key, 34675, None), turn)
+            return Photo(rgb, (*page.notes, *notes, *colours), size, turn)
+        self._file.seek(0)
+        image = TiffImageFile(self._file)
+        image.seek(page.index)
+        read = self._of_pillow(image, display_range)
+        return replace(read, notes=(*page.notes, *read.notes))
+
+
+def read_photo(path: str | Path, **place: int) -> Photo:
     """Read a photo of any common format and of 32x32 pixels to 40 megapixels, whatever its file is called.
 
-    Of an animation the first frame is read, of a TIFF the first page.
+    Of an animation the first frame is read. Of a TIFF with several pictures it is the first, or the one at ``place`` on
+    the axes that microscopes write: ``page``, ``channel``, ``z`` and ``t``, counted from 1.
+
+    >>> read_photo("cells.tif", channel=2, z=8)
 
     Raises:
         PhotoError: if there is no such file, it holds no picture of a known format, is broken or cut short, or the
-            picture is too small or too large.
+            picture is too small or too large, or there is none at that place.
+    """
+    with open_stack(path) as stack:
+        return stack.read(None, **place)
+
+
+@contextmanager
+def open_stack(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Stack]:
+    """Open a file of one or more pictures, of at most ``max_pixels`` each.
+
+    >>> with open_stack("cells.tif") as stack:
+    ...     for place in stack.places():
+    ...         photo = stack.read(**place)
+
+    Raises:
+        PhotoError: as ``read_photo``.
     """
     with _opened(Path(path)) as file:
         kind = kind_of(file.read(HEAD_BYTES))
         file.seek(0)
         with _explained(kind):
-            image = DECODERS[kind](file)
-            check_size(image.size)
-            check_promises(image, file)
-            notes = pages_note(image, kind)
-            image.load()
-            check_whole(image, file)
-            rgb, more_notes = upright_rgb(image)
-            check_size(rgb.size)
-    rgb.info = {}  # an orientation or a profile left here would be applied twice
-    return Photo(rgb, (*notes, *more_notes))
+            stack = Stack(file, kind, max_pixels)
+        yield stack
 
 
 def as_photo(image: Image.Image | NDArray[np.uint8]) -> Image.Image:

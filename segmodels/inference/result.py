@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..kernels.fused import Products
+from ..crf.mean_field import SampledPhoto
+from ..crf.parameters import CRF
+from ..kernels.fused import ProductCache
 from ..labels import ClassList
 from .label_map import Size
 from .photo import as_photo
@@ -34,13 +36,37 @@ class Features:
     """The hash of the backbone's weights: only a decoder that goes with it can read the maps."""
     align_corners: bool = False
     """Where the cells of the maps, and of the logits made of them, lie."""
-    products: Products = field(default_factory=Products, init=False, repr=False, compare=False)
+    pixels: Tensor | None = None
+    """The photo at the working size, (height, width, 3) uint8: what the CRF compares. None leaves it without one."""
+    products: ProductCache = field(default_factory=ProductCache, init=False, repr=False, compare=False)
     """What a decoder has made of the maps and will need again at another rate."""
+
+    _sampled: "list[SampledPhoto]" = field(default_factory=list, init=False, repr=False, compare=False)
+    """The CRF's lattice of this photo, once one was needed: that of the last parameters."""
 
     @property
     def nbytes(self) -> int:
-        """What the maps take, with all that is remembered of them."""
-        return sum(map_.nbytes for map_ in self.maps) + self.products.nbytes
+        """What the maps and the photo take, with all that is remembered of them."""
+        kept = sum(map_.nbytes for map_ in self.maps) + self.products.nbytes
+        kept += sum(sampled.nbytes for sampled in self._sampled)
+        return kept + (0 if self.pixels is None else self.pixels.nbytes)
+
+    def sampled(self, crf: CRF) -> SampledPhoto:
+        """The photo as the CRF sees it, with its lattice: made once, and again where ``crf`` has other lengths.
+
+        Raises:
+            ValueError: for features that were made without the photo's pixels.
+        """
+        if self.pixels is None:
+            raise ValueError(
+                "the CRF compares the photo's colours, and these features have no pixels: encode the photo"
+            )
+        for known in self._sampled:
+            if known.fits(crf):
+                return known
+        sampled = SampledPhoto.of(self.pixels, crf)
+        self._sampled[:] = [sampled]
+        return sampled
 
     @property
     def aligned_size(self) -> Size | None:
@@ -65,15 +91,19 @@ class Segmentation:
     """(width, height) in pixels at which the network saw the photo."""
     precision: str
     milliseconds: dict[str, float]
-    """``encode``, ``decode``, ``resize`` from logits to the label map, and ``total``, their sum: all but reading the photo
-    and bringing it to the working size."""
+    """``encode``, ``decode``, ``resize`` from logits to the label map, ``crf`` where there was one, which includes that, and
+    ``total``, their sum: all but reading the photo and bringing it to the working size."""
     confidence: dict[str, float]
-    """Mean probability of each class found, over the cells of the logits that were given it."""
+    """Mean probability of each class found, over the cells of the logits that were given it; with the CRF, the CRF's, over
+    the pixels that it samples."""
     notes: tuple[str, ...] = ()
     """Sentences about settings that differ from those the weights were trained with."""
     probabilities: NDArray[np.float32] | None = None
     """(num_classes, height, width) at ``working_size``: the softmax, which sums to 1 over the classes. It is there if it was
-    asked for, ``segmenter(photo, probabilities=True)``, since it takes many times what the labels take."""
+    asked for, ``segmenter(photo, probabilities=True)``, since it takes many times what the labels take. With the CRF they
+    are the CRF's, and 0 for classes that the network gives no pixel more than 0.05."""
+    crf: CRF | None = None
+    """The parameters of the fully connected CRF that the labels went through; None where they are the network's own."""
     shares: dict[str, float] = field(init=False)
     """Part of the photo that each class found covers, largest first; they sum to 1."""
 
@@ -160,6 +190,7 @@ class Segmentation:
             "size": [width, height],
             "working_size": list(self.working_size),
             "precision": self.precision,
+            "crf": None if self.crf is None else asdict(self.crf),
             "classes": {name: round(share, 6) for name, share in self.shares.items()},
             "confidence": {name: round(value, 4) for name, value in self.confidence.items()},
             "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},

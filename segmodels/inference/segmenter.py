@@ -13,14 +13,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..checkpoints.metadata import backbone_hash
+from ..crf.parameters import CRF, chosen_crf
 from ..kernels.device import best_device, synchronise
-from ..kernels.fused import remembering
+from ..kernels.fused import caching_products
 from ..kernels.precision import best_precision, optimise
 from ..models.ablation import disabled_parts
 from ..models.base import SegmentationNetwork, configure
 from ..models.registry import Card
 from . import certainty
-from .label_map import best_cells, label_map, mean_confidence
+from .crf_label_map import CRFAnswer
+from .label_map import argmax_classes, label_map, mean_confidence
 from .photo import as_photo
 from .result import Features, Segmentation
 from .settings import check_settings
@@ -35,7 +37,7 @@ class Segmenter:
 
     ``encode`` is the expensive half and ``decode`` the cheap one: to try another atrous rate on the same photo, keep the
     features and decode again. One Segmenter may be used from several threads; they take turns. It has a network of its
-    own, a copy of the one it is given, which nobody else reaches but in a ``turn``.
+    own, a copy of the one it is given, which others reach through ``exclusive`` alone.
     """
 
     def __init__(
@@ -50,13 +52,13 @@ class Segmenter:
         self.precision = precision or best_precision(self.device)
         self._backbone = backbone_hash(network.state_dict())
         self._network = optimise(network, self.device, self.precision)
-        self._turns = Turns()
+        self._lock = ExclusiveLock()
 
     def _share(self, base: "Segmenter", decoder: nn.Module, card: Card) -> None:
         """Be ``base`` with another decoder, which is on its device and in its precision: one backbone, one turn."""
         self.card = card
         self.device, self.precision = base.device, base.precision
-        self._backbone, self._turns = base._backbone, base._turns
+        self._backbone, self._lock = base._backbone, base._lock
         self._network = SegmentationNetwork(base._network.backbone, decoder)
 
     @property
@@ -73,6 +75,7 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
     ) -> Segmentation: ...
 
     @overload
@@ -83,6 +86,7 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
     ) -> list[Segmentation]: ...
 
     def __call__(
@@ -92,6 +96,7 @@ class Segmenter:
         output_stride: int | None = None,
         working_size: int | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
     ) -> Segmentation | list[Segmentation]:
         """Segment a PIL image or an (H, W, 3) uint8 array; of a list or a tuple of photos, each, in their order.
 
@@ -101,17 +106,21 @@ class Segmenter:
             output_stride: 8, 16 or 32; the trained one if None. For a network whose backbone can be dilated.
             working_size: the longer side, in pixels, at which the network sees the photo; as on the card if None.
             probabilities: whether the result has the probabilities of all classes too.
+            crf: the fully connected CRF, which moves edges to where the photo's colours change: True for its usual
+                parameters, or a ``CRF`` of others. Without it the labels are the network's own.
 
         Raises:
             ValueError: for a setting that the network does not have or that is out of range, and for an array of
                 another shape or type; of several photos, before any is segmented.
         """
         check_settings(self.card, atrous_rate, output_stride, working_size)
+        crf = chosen_crf(crf)
         if isinstance(photo, list | tuple):
             images = [as_photo(each) for each in photo]
-            return [self(each, atrous_rate, output_stride, working_size, probabilities) for each in images]
-        features = self.encode(cast("Photo", photo), output_stride, working_size)
-        return self.decode(features, atrous_rate, probabilities=probabilities)
+            return [self(each, atrous_rate, output_stride, working_size, probabilities, crf) for each in images]
+        image = as_photo(cast("Photo", photo))
+        features = self.encode(image, output_stride, working_size)
+        return self.decode(features, atrous_rate, None, probabilities, crf, image)
 
     def encode(
         self,
@@ -122,20 +131,22 @@ class Segmenter:
         """Run the backbone. Arguments and errors as in a call."""
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
-        pixels = self.pixels(image, working_size)
-        with self.turn(output_stride=output_stride) as network, torch.inference_mode():
+        small = resize_photo(image, self.input_size(image.size, working_size))
+        pixels = self._to_device(self._normalised(small))
+        with self.exclusive(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
             maps = network.encode(pixels)
             synchronise(self.device)
             milliseconds = 1000 * (time.perf_counter() - started)
         size = (pixels.shape[-1], pixels.shape[-2])
-        return Features(maps, image.size, size, stride, milliseconds, self._backbone, self._network.align_corners)
+        align_corners = self._network.align_corners
+        return Features(maps, image.size, size, stride, milliseconds, self._backbone, align_corners, small)
 
     def pixels(self, photo: Photo, working_size: int | None = None) -> Tensor:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
-        return self._here(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
+        return self._to_device(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
@@ -147,23 +158,32 @@ class Segmenter:
         atrous_rate: int | None = None,
         size: tuple[int, int] | None = None,
         probabilities: bool = False,
+        crf: CRF | bool | None = None,
+        photo: Photo | None = None,
     ) -> Segmentation:
         """Run the decoder on features from ``encode``. Arguments and errors as in a call.
 
-        ``size`` is the (width, height) of the label map, the photo's own if None.
+        ``size`` is the (width, height) of the label map, the photo's own if None. ``photo`` is the photo again, for edges of
+        its own pixels by the CRF; without it they are those of the photo at the working size.
 
         Raises:
             ValueError: also for features of another backbone, or at an output stride that the decoder cannot have.
         """
-        rate = self._rate(features, atrous_rate)
+        rate, crf = self._rate(features, atrous_rate), chosen_crf(crf)
         logits, milliseconds = self._scores(features, rate)
         started = time.perf_counter()
-        width, height = size or features.photo_size
-        winners = best_cells(logits)
-        labels = label_map(logits, (height, width), winners, features.aligned_size)
-        confidence = mean_confidence(logits, self.card.classes, winners)
-        resizing = 1000 * (time.perf_counter() - started)
-        times = {"encode": features.milliseconds, "decode": milliseconds, "resize": resizing}
+        size = size or features.photo_size
+        answer = None
+        if crf is None:
+            winners = argmax_classes(logits)
+            labels = label_map(logits, size[::-1], winners, features.aligned_size)
+            confidence = mean_confidence(logits, self.card.classes, winners)
+        else:
+            answer = CRFAnswer.of(logits, features.sampled(crf), crf, features.aligned_size)
+            labels = answer.label_map(size[::-1], _photo_at(size, features, photo))
+            confidence = answer.confidence(self.card.classes)
+        last = {"resize" if crf is None else "crf": 1000 * (time.perf_counter() - started)}
+        times = {"encode": features.milliseconds, "decode": milliseconds, **last}
         return Segmentation(
             labels=labels,
             class_list=self.card.class_list,
@@ -175,38 +195,39 @@ class Segmenter:
             milliseconds=times | {"total": sum(times.values())},
             confidence=confidence,
             notes=self._notes(rate, features.output_stride),
-            probabilities=self._probabilities(logits, features) if probabilities else None,
+            probabilities=self._probabilities(logits, features, answer) if probabilities else None,
+            crf=crf,
         )
 
-    def logits(self, features: Features, atrous_rate: int | None = None, off: Collection[str] = ()) -> Tensor:
+    def logits(self, features: Features, atrous_rate: int | None = None, disabled: Collection[str] = ()) -> Tensor:
         """The decoder's scores, float32 (num_classes, h, w) at its own stride, where ``decode`` has the label map.
 
-        ``off`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
+        ``disabled`` names the ``parts`` of the network to switch off. Arguments and errors else as in ``decode``.
 
         Raises:
             ValueError: also for a name that is no part of the network.
         """
-        return self._scores(features, self._rate(features, atrous_rate), off)[0]
+        return self._scores(features, self._rate(features, atrous_rate), disabled)[0]
 
     @contextmanager
-    def turn(
-        self, atrous_rate: int | None = None, output_stride: int | None = None, off: Collection[str] = ()
+    def exclusive(
+        self, atrous_rate: int | None = None, output_stride: int | None = None, disabled: Collection[str] = ()
     ) -> Iterator[SegmentationNetwork]:
-        """The network for oneself, at these settings and without the parts ``off``; all others wait meanwhile.
+        """The network for this thread alone, at these settings and without the parts ``disabled``; all others wait meanwhile.
 
         This is the only way to the network, for the methods here too. What is handed out must not be used, nor anything
-        of it, when the turn is over. Features go in as ``maps`` gives them. Arguments and errors as in ``logits``.
+        of it, after the ``with`` block. Features go in as ``feature_maps`` gives them. Arguments and errors as in ``logits``.
 
         Raises:
-            RuntimeError: for a turn inside a turn of the same thread, which would wait for itself.
+            RuntimeError: if this thread holds the network already: it would wait for itself.
         """
         settings = check_settings(self.card, atrous_rate, output_stride)
-        with self._turns.taken():
+        with self._lock.held():
             configure(self._network, settings.atrous_rate, settings.output_stride)
-            with disabled_parts(self._network, off):
+            with disabled_parts(self._network, disabled):
                 yield self._network
 
-    def maps(self, features: Features) -> list[Tensor]:
+    def feature_maps(self, features: Features) -> list[Tensor]:
         """The maps of ``features`` as the network takes them: on its device and in its precision.
 
         Raises:
@@ -221,7 +242,7 @@ class Segmenter:
                 f"these features end at stride {features.output_stride}, and {self.card.name} decodes those at "
                 f"{self.card.output_stride}: encode the photo at {self.card.output_stride}"
             )
-        return [self._here(map_) for map_ in features.maps]
+        return [self._to_device(map_) for map_ in features.maps]
 
     @property
     def nbytes(self) -> int:
@@ -232,20 +253,26 @@ class Segmenter:
         stride = features.output_stride if self.card.chooses_stride else None
         return check_settings(self.card, atrous_rate, stride).atrous_rate
 
-    def _scores(self, features: Features, rate: int | None, off: Collection[str] = ()) -> tuple[Tensor, float]:
+    def _scores(self, features: Features, rate: int | None, disabled: Collection[str] = ()) -> tuple[Tensor, float]:
         """The logits in float32 and in the processor's memory, and how many milliseconds they took."""
-        maps = self.maps(features)
+        maps = self.feature_maps(features)
         stride = features.output_stride if self.card.chooses_stride else None
-        with remembering(features.products), self.turn(rate, stride, off) as network, torch.inference_mode():
+        with (
+            caching_products(features.products),
+            self.exclusive(rate, stride, disabled) as network,
+            torch.inference_mode(),
+        ):
             started = time.perf_counter()
             logits = network.decode(maps)[0].contiguous().float().cpu()
             return logits, 1000 * (time.perf_counter() - started)
 
-    def _probabilities(self, logits: Tensor, features: Features) -> NDArray[np.float32]:
+    def _probabilities(self, logits: Tensor, features: Features, answer: CRFAnswer | None) -> NDArray[np.float32]:
+        if answer is not None and features.pixels is not None:
+            return answer.probabilities(len(self.card.classes), features.pixels).numpy()
         width, height = features.working_size
         return certainty.probabilities(logits, (height, width), features.aligned_size).numpy()
 
-    def _here(self, tensor: Tensor) -> Tensor:
+    def _to_device(self, tensor: Tensor) -> Tensor:
         """On the network's device and in its precision: the one way in. The way out is in ``_scores``."""
         return tensor.to(self.device, self.dtype)
 
@@ -276,19 +303,26 @@ class Segmenter:
         return (f"{sentence}, so the mask may be poorer.",)
 
 
-class Turns:
-    """One thread at a time."""
+def _photo_at(size: tuple[int, int], features: Features, photo: Photo | None) -> Image.Image:
+    """The photo at ``size`` (width, height): from itself, or from what the network saw of it."""
+    assert features.pixels is not None
+    image = Image.fromarray(features.pixels.numpy()) if photo is None else as_photo(photo)
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+class ExclusiveLock:
+    """A lock that refuses a thread that holds it already, instead of waiting for ever."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holder: int | None = None
-        """The thread whose turn it is."""
+        """The thread that holds it."""
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for the turn, and have it inside. Raises RuntimeError where a thread would wait for itself."""
+    def held(self) -> Iterator[None]:
+        """Hold the lock inside. Raises RuntimeError where a thread would wait for itself."""
         if self._holder == threading.get_ident():
-            raise RuntimeError("it is this thread's turn already: a turn must end before the next begins")
+            raise RuntimeError("this thread already holds the network: leave its `with` block before you ask again")
         with self._lock:
             self._holder = threading.get_ident()
             try:

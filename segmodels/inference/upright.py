@@ -6,21 +6,30 @@ from io import BytesIO
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
+
+from .reading.display_range import eight_bit
 
 _MAX_PROFILE_BYTES = 4 * 2**20  # press profiles take 2 to 3 MB
 
 
-def upright_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The picture in sRGB as it is meant to be seen, and what was done to that end; itself if nothing was."""
+def upright_rgb(image: Image.Image, display_range: tuple[float, float] | None = None) -> tuple[Image.Image, list[str]]:
+    """The picture in sRGB as it is meant to be seen, and what was done to that end; itself if nothing was.
+
+    ``display_range`` are the values to show as black and as white, where there are more than eight bits a channel.
+    """
     method = turn_of(image)
     profile = image.info.get("icc_profile")
+    image, notes = _flat_eight_bit(image, display_range)
+    image, more_notes = in_srgb(image, profile, method)
+    return image, notes + more_notes
+
+
+def in_srgb(image: Image.Image, profile: object, turn: Image.Transpose | None) -> tuple[Image.Image, list[str]]:
+    """A picture of eight bits a channel as RGB in sRGB, turned upright, and what was done to that end."""
     image, notes = _flat_eight_bit(image)
     image, colour_notes = _in_srgb(image, profile)
-    if method is not None:
-        image = image.transpose(method)
-    return image, notes + colour_notes
+    return image if turn is None else image.transpose(turn), notes + colour_notes
 
 
 TURNS = {
@@ -46,31 +55,21 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _flat_eight_bit(image: Image.Image) -> tuple[Image.Image, list[str]]:
+def _flat_eight_bit(
+    image: Image.Image, display_range: tuple[float, float] | None = None
+) -> tuple[Image.Image, list[str]]:
     """The picture in one of the modes L, RGB, CMYK and LAB."""
     if image.mode == "La":  # which converts to nothing else
         image = image.convert("LA")
     if image.mode.startswith("I;16"):
-        values = np.asarray(image) >> 8  # as Pillow does with 16-bit RGB
-        return Image.fromarray(values.astype(np.uint8)), ["16-bit grey scaled to 8 bit"]
+        values, notes = eight_bit(np.asarray(image).astype(np.uint16, copy=False), display_range)
+        return Image.fromarray(values), notes
     if image.mode in ("I", "F"):
-        return Image.fromarray(_eight_bit(np.asarray(image, dtype=np.float32))), ["grey values scaled to 8 bit"]
+        values, notes = eight_bit(np.asarray(image), display_range)
+        return Image.fromarray(values), notes
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))
     return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"), []
-
-
-def _eight_bit(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Grey (H, W) of no declared range as 0 to 255: of the usual ranges, the smallest that fits is taken."""
-    finite = np.isfinite(values)
-    low = float(values.min(where=finite, initial=np.inf)) if finite.any() else 0.0
-    high = float(values.max(where=finite, initial=low))
-    if low >= 0:
-        low, high = 0.0, next((top for top in (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0) if high <= top), high)
-    scaled = np.nan_to_num(values.astype(np.float64), copy=False, nan=low, posinf=high, neginf=low)
-    scaled -= low
-    scaled *= 255 / ((high - low) or 1)
-    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def _on_white(image: Image.Image) -> tuple[Image.Image, list[str]]:

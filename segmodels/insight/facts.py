@@ -37,7 +37,7 @@ def facts(card: registry.Card) -> dict[str, Any]:
 @cache
 def network_cost(name: str) -> Cost:
     """What the network called ``name`` costs on a landscape 4:3 photo at its working size, set as it was trained."""
-    card, network = registry.card(name), registry.skeleton(name)
+    card, network = registry.card(name), registry.build_meta(name)
     configure(network, card.atrous_rate, card.output_stride)
     width, height = counted_at(name)
     return count(network, height, width)
@@ -45,4 +45,4 @@ def network_cost(name: str) -> Cost:
 
 def counted_at(name: str) -> tuple[int, int]:
     """The (width, height) at which the network called ``name`` sees a landscape 4:3 photo."""
-    return network_input_size(registry.card(name), registry.skeleton(name).align_corners, (4, 3))
+    return network_input_size(registry.card(name), registry.build_meta(name).align_corners, (4, 3))

@@ -64,7 +64,7 @@ class ReceptiveField:
             self.first + (shift - reach) * self.jump, self.last + (shift + reach) * self.jump, self.jump / factor
         )
 
-    def joined(self, other: "ReceptiveField") -> "ReceptiveField":
+    def union(self, other: "ReceptiveField") -> "ReceptiveField":
         """The field of a sum or a concatenation of two maps of the same stride."""
         return ReceptiveField(min(self.first, other.first), max(self.last, other.last), min(self.jump, other.jump))
 
@@ -119,7 +119,7 @@ class Tracer(TorchDispatchMode, Generic[Field]):
         entry = self._fields.get(id(tensor))
         return entry[0] if entry else None
 
-    def behind(self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[Field]) -> Field:
+    def propagate(self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[Field]) -> Field:
         """The field behind one of torch's operations, from those of its inputs that have one."""
         raise NotImplementedError
 
@@ -136,7 +136,7 @@ class Tracer(TorchDispatchMode, Generic[Field]):
         fields = [field for field in inputs if field is not None]
         if fields:
             results = [result for result in tree_leaves(out) if isinstance(result, Tensor)]
-            field = self.behind(func.overloadpacket, args, results[0], fields)
+            field = self.propagate(func.overloadpacket, args, results[0], fields)
             self._fields |= {id(result): (field, result) for result in results}
         return out
 
@@ -151,13 +151,13 @@ class FieldTracer(Tracer[ReceptiveField]):
     def __init__(self, x: Tensor) -> None:
         super().__init__(x, ReceptiveField())
 
-    def behind(
+    def propagate(
         self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[ReceptiveField]
     ) -> ReceptiveField:
-        return _behind(operation, args, out, functools.reduce(ReceptiveField.joined, fields))
+        return _propagate(operation, args, out, functools.reduce(ReceptiveField.union, fields))
 
 
-def _behind(operation: Any, args: tuple[Any, ...], out: Tensor, field: ReceptiveField) -> ReceptiveField:
+def _propagate(operation: Any, args: tuple[Any, ...], out: Tensor, field: ReceptiveField) -> ReceptiveField:
     """The field behind one of torch's operations; those not named here work position by position."""
     aten = torch.ops.aten
     if operation is aten.convolution:
@@ -200,10 +200,10 @@ class Reach:
     columns: Span
 
 
-def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collection[str]) -> list[Reach]:
-    """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``offs``.
+def reach(network: SegmentationNetwork, height: int, width: int, *disabled: Collection[str]) -> list[Reach]:
+    """What each pixel of the logits depends on, on a photo of (height, width) pixels: once for each of ``disabled``.
 
-    ``offs`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
+    ``disabled`` are names of ``parts`` to switch off; ``reach(network, 384, 512, (), ("image pooling",))`` is the reach of the
     whole network and that of the same without image pooling. Nothing is computed for a network on torch's meta device.
 
     Raises:
@@ -214,8 +214,8 @@ def reach(network: SegmentationNetwork, height: int, width: int, *offs: Collecti
     found = []
     with torch.no_grad(), tracer:
         features = network.encode(x)
-        for off in offs:
-            with disabled_parts(network, off):
+        for names in disabled:
+            with disabled_parts(network, names):
                 found.append(tracer.of(resize_logits(network.decode(features), (height, width), network.align_corners)))
     return [each or Reach(_nothing(height), _nothing(width)) for each in found]
 
@@ -224,8 +224,8 @@ PERIOD = 64
 """So many neighbouring pixels show every field that there is: interpolation repeats itself from cell to cell."""
 
 
-def largest_field(network: SegmentationNetwork, off: Collection[str] = ()) -> float:
-    """How many pixels a pixel's class depends on, along an edge, at most, without the parts ``off``; infinite if on all.
+def largest_field(network: SegmentationNetwork, disabled: Collection[str] = ()) -> float:
+    """How many pixels a pixel's class depends on, along an edge, at most, without the parts ``disabled``; infinite if on all.
 
     It is exact, and of a photo that is large enough. Where maps are interpolated, neighbours see by up to a cell more or
     less, of which the closed form is the mean.
@@ -235,14 +235,14 @@ def largest_field(network: SegmentationNetwork, off: Collection[str] = ()) -> fl
     """
     x = next(network.parameters()).new_empty(1, 3, PERIOD, PERIOD)
     tracer = FieldTracer(x)
-    with torch.no_grad(), tracer, disabled_parts(network, off):
+    with torch.no_grad(), tracer, disabled_parts(network, disabled):
         mean = tracer.of(network(x))
     if mean is None or mean.size == torch.inf:
         return 0 if mean is None else torch.inf
     corner = int(network.align_corners)  # where cells lie on corners, this many pixels more leave none beside them
     side = 2 * PERIOD + 32 * math.ceil(mean.size / 32)
     while True:
-        (found,) = reach(network, 32 + corner, side + corner, off)
+        (found,) = reach(network, 32 + corner, side + corner, disabled)
         first, last = found.columns.T
         whole = (first > 0) & (last < side + corner - 1)
         if whole.sum() >= PERIOD:
@@ -257,12 +257,12 @@ class _ReachTracer(Tracer[Reach]):
         rows, columns = (np.repeat(np.arange(size)[:, None], 2, axis=1) for size in x.shape[-2:])
         super().__init__(x, Reach(rows, columns))
 
-    def behind(self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[Reach]) -> Reach:
-        rows = _span_behind(operation, args, out, [field.rows for field in fields], -2)
-        return Reach(rows, _span_behind(operation, args, out, [field.columns for field in fields], -1))
+    def propagate(self, operation: Any, args: tuple[Any, ...], out: Tensor, fields: list[Reach]) -> Reach:
+        rows = _propagate_span(operation, args, out, [field.rows for field in fields], -2)
+        return Reach(rows, _propagate_span(operation, args, out, [field.columns for field in fields], -1))
 
 
-def _span_behind(operation: Any, args: tuple[Any, ...], out: Tensor, spans: list[Span], axis: int) -> Span:
+def _propagate_span(operation: Any, args: tuple[Any, ...], out: Tensor, spans: list[Span], axis: int) -> Span:
     """The span behind one of torch's operations, along ``axis``: -2 for rows, -1 for columns."""
     aten = torch.ops.aten
     span, size = spans[0], out.shape[axis]
@@ -285,8 +285,8 @@ def _span_behind(operation: Any, args: tuple[Any, ...], out: Tensor, spans: list
         return _read(span, np.arange(len(span))[None].repeat(size, axis=0))
     if any(len(span) not in (1, size) for span in spans):
         raise ValueError(f"{operation} changes the size of a map in a way that is not known here")
-    joined = [np.broadcast_to(span, (size, 2)) for span in spans]
-    return np.stack([np.min(joined, axis=0)[:, 0], np.max(joined, axis=0)[:, 1]], axis=1)
+    union = [np.broadcast_to(span, (size, 2)) for span in spans]
+    return np.stack([np.min(union, axis=0)[:, 0], np.max(union, axis=0)[:, 1]], axis=1)
 
 
 def _along(setting: Any, axis: int) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .module_graph import consecutive_layers, is_bottleneck
 from .replacement import constructor_arguments, needs_torch
-from .transposed_conv import PhasedConvTranspose2d, goes_by_phases
+from .transposed_conv import PhasedConvTranspose2d, has_phases
 
 WIDE = 512
 """Maps from which on an atrous convolution in bfloat16 is faster as nine products of matrices than as oneDNN's own
@@ -32,7 +32,7 @@ DIRECT_PADDING = 7
 """The padding, in cells, up to which oneDNN has a fast depthwise convolution in bfloat16; beyond it the map is padded first."""
 
 
-class Products:
+class ProductCache:
     """What convolutions that go tap by tap made of one photo's maps, by layer: it belongs to the photo's features.
 
     Copies begin empty.
@@ -63,11 +63,11 @@ class Products:
         return type(self), ()
 
 
-_products: ContextVar[Products | None] = ContextVar("products", default=None)
+_products: ContextVar[ProductCache | None] = ContextVar("products", default=None)
 
 
 @contextmanager
-def remembering(products: Products) -> Iterator[None]:
+def caching_products(products: ProductCache) -> Iterator[None]:
     """Inside, in this thread, what goes tap by tap is looked up in ``products`` and remembered there."""
     token = _products.set(products)
     try:
@@ -81,7 +81,7 @@ class FusedConv2d(nn.Conv2d):
 
     In bfloat16 some go another way, since oneDNN is slow at them. Depthwise ones at large rates get a map that is padded
     beforehand. Wide atrous ones go tap by tap: what a tap makes of a cell does not depend on the rate, so where it is
-    remembered (``remembering``) another rate costs only sums.
+    remembered (``caching_products``) another rate costs only sums.
 
     The bias stays in float32, whatever the precision: it is added to a sum in float32 anyway.
     """
@@ -313,5 +313,5 @@ def fuse_activations(module: nn.Module) -> None:
     for name, child in module.named_children():
         if type(child) is nn.Conv2d:
             setattr(module, name, FusedConv2d(child))
-        if goes_by_phases(child):
+        if has_phases(child):
             setattr(module, name, PhasedConvTranspose2d(child))

@@ -11,7 +11,7 @@ from ..models.layers import least_size
 from .replacement import constructor_arguments, needs_torch
 
 
-def goes_by_phases(module: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
+def has_phases(module: nn.Module) -> TypeGuard[nn.ConvTranspose2d]:
     """Whether this is a transposed convolution that can be taken apart: a full one, with a tap for every row it makes."""
     return (
         type(module) is nn.ConvTranspose2d

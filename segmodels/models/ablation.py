@@ -1,8 +1,8 @@
-"""A network's parts that can be switched off, to see what each is good for.
+"""Switch off parts of a network, to see what each part does.
 
-A part that is off hands zeros to what follows it, which stays as it was trained: nothing is skipped and nothing is
-scaled up to make good for it. Zero is what a ReLU gives where it sees nothing, so a branch or a skip connection that is
-off looks to the next layer as if it had found nothing anywhere.
+A disabled part passes zeros to the next layer. The rest stays as trained: no layer is skipped, and nothing is rescaled.
+Zero is what a ReLU outputs where it detects nothing, so to the next layer a disabled branch or skip looks as if it had
+found nothing anywhere.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -22,24 +22,31 @@ from .unet import UNetDecoder
 
 @dataclass(frozen=True)
 class Part:
-    """Something that a decoder adds or concatenates, and can do without."""
+    """Something that a decoder adds or concatenates and can do without."""
 
     name: str
     """As in the papers; ``r`` stands for the atrous rate that is set."""
     zeroed: str
     """What becomes zero while it is off: a phrase."""
-    switch_off: Callable[[], Any]
+    disable: Callable[[], Any]
     """Puts the hook on the network that zeroes it, and returns the hook's handle."""
 
 
 def parts(network: SegmentationNetwork) -> dict[str, Part]:
-    """What can be switched off in ``network``, by name, in the order in which it is joined; empty if nothing can.
+    """Return the parts of ``network`` that can be switched off, in the order in which they are joined.
 
-    ASPP: its branches ``1x1``, ``rate r``, ``rate 2r``, ``rate 3r`` and ``image pooling``, each zeroed behind its ReLU
-    (image pooling where it is spread out again), before the concatenation; FCN and U-Net on MobileNet v2 have the first
-    and the last of them in their head and at their bottom. DeepLab v3+ also ``low-level path``, behind its
-    1x1 convolution's ReLU, before the concatenation. U-Net: ``skip 16`` and so on by stride, as it enters the
-    concatenation, behind the batch norm where there is one. FCN: ``score 8`` and so on by stride, the scores that are added.
+    - ASPP: the branches ``1x1``, ``rate r``, ``rate 2r``, ``rate 3r`` and ``image pooling``, each zeroed after its ReLU
+      and before the concatenation. FCN and U-Net on MobileNet v2 have the first and the last of these in their head.
+    - DeepLab v3+: also ``low-level path``, after the ReLU of its 1x1 convolution.
+    - U-Net: ``skip 16`` and so on by stride, where the skip enters the concatenation, after its batch norm if it has
+      one.
+    - FCN: ``score 8`` and so on by stride, the scores that are added.
+
+    Args:
+        network: any network of the zoo.
+
+    Returns:
+        The parts by name; empty if the network has none.
     """
     decoder = network.decoder
     found: list[Part] = []
@@ -62,12 +69,16 @@ def parts(network: SegmentationNetwork) -> dict[str, Part]:
 
 @contextmanager
 def disabled_parts(network: SegmentationNetwork, names: Collection[str]) -> Iterator[None]:
-    """While it is entered, the parts of ``network`` called ``names`` are off; its weights are left alone.
+    """Disable the parts called ``names`` while the context is entered. The weights do not change.
 
-    It changes the network itself, so one thread at a time: ``Segmenter.logits`` takes turns.
+    This changes the network itself, so only one thread may do it at a time; ``Segmenter.logits`` takes care of that.
+
+    Args:
+        network: the network to change.
+        names: names of ``parts(network)``.
 
     Raises:
-        ValueError: for a name that is no part of this network.
+        ValueError: for a name that is not a part of this network.
     """
     known = parts(network)
     with ExitStack() as hooks:
@@ -76,7 +87,7 @@ def disabled_parts(network: SegmentationNetwork, names: Collection[str]) -> Iter
                 raise ValueError(
                     f"there is no part called {str(name)[:40]!r} here; there are: {', '.join(known) or 'none'}"
                 )
-            hooks.enter_context(known[name].switch_off())
+            hooks.enter_context(known[name].disable())
         yield
 
 

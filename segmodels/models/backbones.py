@@ -1,7 +1,7 @@
-"""Feature extractors with a chosen output stride.
+"""Feature extractors with a choice of output stride.
 
-A backbone gives a list of feature maps from fine to coarse, tells their ``out_channels``, and can change its
-``output_stride`` after it was built: strides become dilations, the weights stay (DeepLab v3, section 3.2).
+A backbone returns feature maps from fine to coarse, lists their ``out_channels``, and can change its ``output_stride``
+after it was built: strides become dilations, and the weights stay (DeepLab v3, section 3.2).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,13 @@ from .layers import ConvBNReLU, DepthwiseSeparableConv
 
 
 class Backbone(Protocol):
-    """What a decoder may ask of a feature extractor."""
+    """What a decoder may ask of a feature extractor.
+
+    Attributes:
+        out_channels: the channels of the feature maps, from fine to coarse.
+        output_stride: the stride of the last map, in pixels.
+        align_corners: where the cells of the maps lie, see ``segmodels.models.layers``.
+    """
 
     out_channels: tuple[int, ...]
     output_stride: int
@@ -30,14 +36,19 @@ Step = tuple[int, Sequence[nn.Conv2d]]
 
 
 def strides_to_dilations(steps: Iterable[Step], reached: int, output_stride: int) -> None:
-    """Turn strides beyond ``output_stride`` into dilations (DeepLab v3, section 3.2); the weights are untouched.
+    """Replace strides beyond ``output_stride`` by dilations (DeepLab v3, section 3.2). The weights stay the same.
 
-    ``steps`` are all later convolutions in order, ``reached`` the stride before them. A convolution that loses its
-    stride keeps the dilation of what came before it, those after it see the map as if it had been sampled: the same
-    rule as torchvision's ResNets. The cells that the stride would have kept get the very values they had.
+    A convolution that loses its stride keeps the dilation of the layers before it; the layers after it see the map as
+    if it had been sampled. This is the rule of torchvision's ResNets. The cells that the stride would have kept get the
+    values they had.
+
+    Args:
+        steps: all later convolutions, in order.
+        reached: the stride before them.
+        output_stride: 8, 16 or 32.
 
     Raises:
-        ValueError: if ``output_stride`` is none of 8, 16, 32.
+        ValueError: if ``output_stride`` is not 8, 16 or 32.
     """
     check_output_stride(output_stride)
     dilation = 1
@@ -59,7 +70,14 @@ def strides_to_dilations(steps: Iterable[Step], reached: int, output_stride: int
 class InvertedResidual(nn.Module):
     """MobileNet v2's block: widen with a 1x1, filter each channel with a k x k, narrow with a 1x1, add the input.
 
-    The batch norms are folded into the convolutions, hence the biases.
+    The batch norms are folded into the convolutions, which is why these have biases.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel: width of the depthwise kernel.
+        stride: stride of the depthwise convolution.
+        expansion: how many times wider the hidden layer is than the input.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
@@ -75,6 +93,7 @@ class InvertedResidual(nn.Module):
         self.adds_input = stride == 1 and in_channels == out_channels
 
     def steps(self) -> list[Step]:
+        """Return the strides and convolutions for ``strides_to_dilations``."""
         return [(self.nominal_stride, [self.depthwise])]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,8 +152,9 @@ class MobileNetV2(nn.Module):
         self.output_stride = output_stride
 
     def freeze_fine_stages(self) -> None:
-        """Keep the weights up to stride 4 as they are: a third of a training step's time, for edges and textures
-        that the start taught well enough.
+        """Freeze the weights up to stride 4.
+
+        It saves a third of a training step. Edges and textures are learned well enough by the pretraining.
         """
         for module in (self.stem, *self.stages[: self.LEVELS[1] + 1]):
             module.requires_grad_(False)
@@ -201,6 +221,7 @@ class BasicBlock(nn.Module):
         self.nominal_stride = stride
 
     def steps(self) -> list[Step]:
+        """Return the strides and convolutions for ``strides_to_dilations``."""
         return [(self.nominal_stride, [self.conv1, *convolutions(self.downsample)]), (1, [self.conv2])]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -275,6 +296,7 @@ class XceptionBlock(nn.Module):
         self.nominal_stride = stride
 
     def steps(self) -> list[Step]:
+        """Return the strides and convolutions for ``strides_to_dilations``."""
         strided, _ = convolutions(self.strided)
         same = [(1, [conv]) for conv in convolutions(self.before_stride)]
         return [*same, (self.nominal_stride, [strided, *convolutions(self.shortcut)])]
@@ -341,14 +363,20 @@ class Xception65(nn.Module):
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """What a block adds: its input, through a strided 1x1 convolution where the shape changes."""
+    """Return the shortcut of a residual block: the input itself, or a strided 1x1 convolution where the shape changes.
+
+    Args:
+        in_channels: channels of the block's input.
+        out_channels: channels of the block's output.
+        stride: the block's stride.
+    """
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
 
 
 def convolutions(module: nn.Module) -> list[nn.Conv2d]:
-    """The convolutions inside ``module``, in order."""
+    """Return the convolutions inside ``module``, in order."""
     return [conv for conv in module.modules() if isinstance(conv, nn.Conv2d)]
 
 
@@ -362,6 +390,6 @@ def check_output_stride(output_stride: int) -> None:
 
 
 def check_fixed_stride(output_stride: int, own: int) -> None:
-    """Raise ValueError unless ``output_stride`` is the backbone's ``own``, for those that pool and cannot dilate."""
+    """Raise ValueError unless ``output_stride`` is ``own``, for backbones that pool and cannot be dilated."""
     if output_stride != own:
         raise ValueError(f"this backbone pools its way down to output stride {own} and has no other: {output_stride!r}")

@@ -54,6 +54,7 @@ class DeepLabV3PlusDecoder(nn.Module):
     """
 
     LOW_LEVEL_WIDTH = 48
+    LOW_LEVEL_INDEX = 1  # of the backbone's feature maps: the one at stride 4
 
     def __init__(
         self,
@@ -63,7 +64,6 @@ class DeepLabV3PlusDecoder(nn.Module):
         atrous_rates: Sequence[int],
         width: int = 256,
         dropout: float = 0.5,
-        low_level_index: int = 1,
         refine_width: int | None = None,
         align_corners: bool = True,
     ) -> None:
@@ -76,11 +76,10 @@ class DeepLabV3PlusDecoder(nn.Module):
             DepthwiseSeparableConv(refine_width, refine_width),
         )
         self.classifier = nn.Conv2d(refine_width, num_classes, 1)
-        self.low_level_index = low_level_index
         self.align_corners = align_corners
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        fine = self.low_level(features[self.low_level_index])
+        fine = self.low_level(features[self.LOW_LEVEL_INDEX])
         coarse = resize_logits(self.aspp(features[-1]), (fine.shape[-2], fine.shape[-1]), self.align_corners)
         logits: Tensor = self.classifier(self.refine(torch.cat([coarse, fine], dim=1)))
         return logits

@@ -1,4 +1,4 @@
-"""Spatial pyramid pooling and its atrous relative."""
+"""Spatial pyramid pooling and its atrous version."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,12 @@ from .layers import AtrousConv, ConvBNReLU, SeparableOrAtrous, resize_logits
 
 
 class SpatialPyramidPooling(nn.Module):
-    """(N, C, H, W) of any size -> (N, C * sum(bins^2)): max over a grid of bins, for each grid (SPP-net, section 2.2).
+    """Max pooling over several grids of bins: (N, C, H, W) of any size -> (N, C * sum(bins^2)) (SPP-net, section 2.2).
 
-    With the default 4x4, 2x2 and 1x1 grids, 256 maps of any size give 256 * 21 = 5376 numbers.
+    With the default grids of 4x4, 2x2 and 1x1 bins, 256 channels give 256 * 21 = 5376 numbers at any size.
+
+    Args:
+        bins: the number of bins along an edge, for each grid.
     """
 
     def __init__(self, bins: Sequence[int] = (4, 2, 1)) -> None:
@@ -23,10 +26,14 @@ class SpatialPyramidPooling(nn.Module):
 
 
 class ImagePooling(nn.Sequential):
-    """The mean of each channel over the whole map, through a 1x1 convolution, spread out again.
+    """The mean of each channel over the whole map, through a 1x1 convolution, repeated at every position.
 
-    (N, in, H, W) -> (N, out, H, W). DeepLab v3, section 3.3: it gives back the wide context that large atrous rates
-    lose at the border.
+    (N, in, H, W) -> (N, out, H, W). It brings back the wide context that large atrous rates lose at the border (DeepLab
+    v3, section 3.3).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -41,12 +48,17 @@ class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (DeepLab v3, section 3.3): (N, in, H, W) -> (N, out, H, W).
 
     Five branches see the same features: a 1x1 convolution, three 3x3 convolutions at growing atrous rates, and image
-    pooling. They are concatenated and projected by a 1x1 convolution. Module names and order are torchvision's, so
-    that its weights load here.
+    pooling. Their outputs are concatenated and projected by a 1x1 convolution. Module names and order are
+    torchvision's, so its weights load here.
 
-    ``conv`` is ``AtrousConv`` for v3 and ``DepthwiseSeparableConv`` for v3+ (section 3.1 of the v3+ paper). The atrous
-    branches are as wide as the others unless ``atrous_width`` says otherwise; without rates there are none, as in
-    DeepLab on MobileNet v2 (Sandler et al. 2018, section 6.3).
+    Args:
+        in_channels: channels of the backbone's last map.
+        out_channels: channels of the output, and of each branch.
+        atrous_rates: the rates of the 3x3 branches, in cells. Empty for DeepLab on MobileNet v2, which has none
+            (Sandler et al. 2018, section 6.3).
+        conv: builds a branch: ``AtrousConv`` for v3, ``DepthwiseSeparableConv`` for v3+ (v3+, section 3.1).
+        dropout: the probability in the projection.
+        atrous_width: channels of the atrous branches; ``out_channels`` if None.
     """
 
     def __init__(
@@ -71,14 +83,17 @@ class ASPP(nn.Module):
 
     @property
     def atrous_rates(self) -> tuple[int, ...]:
-        """The rates of the 3x3 branches as they are set now, in cells of the map."""
+        """The current rates of the 3x3 branches, in cells of the feature map."""
         return tuple(conv.dilation[0] for conv in self.atrous_convs())
 
     def set_atrous_rates(self, rates: Sequence[int]) -> None:
-        """Move the taps of the 3x3 branches to ``rates``; the weights are untouched.
+        """Move the taps of the 3x3 branches to ``rates``. The weights stay the same.
+
+        Args:
+            rates: one positive rate for each atrous branch, in cells.
 
         Raises:
-            ValueError: if there is not one positive rate a branch.
+            ValueError: if there are more or fewer rates than branches, or one is below 1.
         """
         convs = self.atrous_convs()
         if len(rates) != len(convs) or any(rate < 1 for rate in rates):
@@ -87,7 +102,7 @@ class ASPP(nn.Module):
             conv.dilation = conv.padding = (rate, rate)
 
     def atrous_convs(self) -> list[nn.Conv2d]:
-        """The 3x3 convolutions whose taps the rates move, one a branch."""
+        """Return the 3x3 convolutions whose taps the rates move, one for each atrous branch."""
         return [
             module
             for branch in self.convs

@@ -1,11 +1,12 @@
-"""The article's building blocks, each a few lines of torch.
+"""The building blocks of the papers, each in a few lines of torch.
 
 Shapes are written (N, C, H, W). Everything here accepts any height and width.
 
-``align_corners`` means what it means in ``torch.nn.functional.interpolate``, and says where the cells of a feature map of
-stride s lie in the photo. After 3x3 convolutions of stride 2 with symmetric padding, cell i lies on pixel ``s * i``, so at
-sizes ``s * k + 1`` the first cell lies on the first pixel and the last cell on the last pixel (True). After 2x2 poolings a
-cell lies in the middle of its s pixels, at ``s * i + (s - 1) / 2`` (False).
+``align_corners`` has the meaning it has in ``torch.nn.functional.interpolate``. It says where the cells of a feature
+map of stride s lie in the photo. After 3x3 convolutions of stride 2 with symmetric padding, cell i lies on pixel ``s *
+i``: at sizes ``s * k + 1`` the first cell lies on the first pixel and the last cell on the last pixel (True). After 2x2
+poolings, a cell lies in the middle of its s pixels, at ``s * i + (s - 1) / 2`` (False). Code that resizes logits must
+pass this flag along.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,15 @@ from torch import Tensor, nn
 class ConvBNReLU(nn.Sequential):
     """Convolution, batch norm, ReLU: (N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)).
 
-    The padding is ``dilation * (kernel - 1) / 2`` on each side, so that at stride 1 the size stays for any odd kernel.
+    The padding is ``dilation * (kernel - 1) / 2`` on each side, so at stride 1 any odd kernel keeps the size.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel: width of the square kernel.
+        stride: step of the kernel, in cells.
+        dilation: distance between the kernel's taps, in cells.
+        groups: groups of channels that are convolved separately; ``in_channels`` makes it depthwise.
     """
 
     def __init__(
@@ -41,9 +50,14 @@ class ConvBNReLU(nn.Sequential):
 
 
 class AtrousConv(ConvBNReLU):
-    """A 3x3 convolution whose taps stand ``rate`` cells apart (DeepLab v3, section 3.1): the size stays.
+    """A 3x3 convolution whose taps are ``rate`` cells apart (DeepLab v3, section 3.1). The size stays.
 
-    A rate changes where the nine taps lie, never how many weights there are: the same weights run at any rate.
+    The rate changes where the nine taps lie, not how many weights there are: the same weights run at any rate.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        rate: distance between the taps, in cells.
     """
 
     def __init__(self, in_channels: int, out_channels: int, rate: int) -> None:
@@ -51,10 +65,15 @@ class AtrousConv(ConvBNReLU):
 
 
 class DepthwiseSeparableConv(nn.Sequential):
-    """A depthwise 3x3 (one filter a channel, optionally atrous), then a pointwise 1x1 (DeepLab v3+, section 3.1).
+    """A depthwise 3x3 convolution, optionally atrous, then a pointwise 1x1 (DeepLab v3+, section 3.1).
 
-    Costs ``H * W * (9 * in + in * out)`` multiply-accumulates against the plain convolution's ``H * W * 9 * in * out``.
-    Batch norm and ReLU follow both parts, as in the paper's modified Xception (section 3.2).
+    It costs ``H * W * (9 * in + in * out)`` multiply-accumulates; a plain 3x3 convolution costs ``H * W * 9 * in *
+    out``. Batch norm and ReLU follow both parts, as in the paper's modified Xception (section 3.2).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        rate: distance between the taps of the depthwise part, in cells.
     """
 
     def __init__(self, in_channels: int, out_channels: int, rate: int = 1) -> None:
@@ -65,10 +84,15 @@ class DepthwiseSeparableConv(nn.Sequential):
 
 
 def bilinear_kernel(factor: int, align_corners: bool = False) -> Tensor:
-    """The square kernel that makes a transposed convolution of stride ``factor`` bilinear (FCN, section 3.3).
+    """Return the square kernel that makes a transposed convolution of stride ``factor`` bilinear (FCN, section 3.3).
 
-    Where the cells lie decides its size: ``2 * factor`` between cell centres, with padding ``factor // 2``, and
-    ``2 * factor - 1`` with ``align_corners``, with padding ``factor - 1``, so that every cell keeps its own value.
+    Args:
+        factor: the stride, by which the map becomes finer.
+        align_corners: where the cells lie, which decides the kernel's size.
+
+    Returns:
+        (2 * factor, 2 * factor) for use with padding ``factor // 2``; with ``align_corners``
+        (2 * factor - 1, 2 * factor - 1) for use with padding ``factor - 1``, so that every cell keeps its value.
     """
     size = 2 * factor - int(align_corners)
     centre = (size - 1) / 2
@@ -99,16 +123,32 @@ class BilinearUpsampling(nn.ConvTranspose2d):
 
 
 def least_size(conv: nn.ConvTranspose2d, size: Sequence[int]) -> list[int]:
-    """What a transposed convolution makes of a map of ``size``, (height, width), without the rows and columns that its kernel
-    reaches beyond the last cell.
+    """Return the output size of a transposed convolution without what its kernel reaches beyond the last cell.
+
+    Args:
+        conv: the transposed convolution.
+        size: (height, width) of its input, in cells.
+
+    Returns:
+        [height, width] of its output.
     """
     along = zip(size, conv.kernel_size, conv.stride, cast("tuple[int, int]", conv.padding), strict=True)
     return [(cells - 1) * stride - 2 * padding + kernel for cells, kernel, stride, padding in along]
 
 
 def upsample_like(upsampling: nn.ConvTranspose2d, x: Tensor, finer: Tensor) -> Tensor:
-    """``upsampling`` of ``x``, as high and wide as the ``finer`` map: cut where it is larger, grown by what its kernel
-    reaches beyond the last cell where it is smaller.
+    """Upsample ``x`` to the height and width of the ``finer`` map.
+
+    The result is cropped where it would be larger. Where it would be smaller, it is extended by what the kernel reaches
+    beyond the last cell.
+
+    Args:
+        upsampling: the transposed convolution to use.
+        x: the coarse map, (N, C, h, w).
+        finer: a map with the wanted size, (N, C', H, W).
+
+    Returns:
+        (N, out, H, W).
     """
     least = least_size(upsampling, x.shape[-2:])
     wanted = [max(fewest, size) for fewest, size in zip(least, finer.shape[-2:], strict=True)]
@@ -128,10 +168,21 @@ def crop_centre(x: Tensor, reference: Tensor) -> Tensor:
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
-    """Bilinear interpolation to ``size`` (height, width), the last step of every network here.
+    """Interpolate logits bilinearly, the last step of every network here.
 
-    With ``align_corners`` every cell keeps its place, ``factor`` pixels from its neighbour, whatever the size: beyond
-    the last cell, where the size is not ``factor * k + 1``, its value is repeated.
+    With ``align_corners`` every cell keeps its place, ``factor`` pixels from its neighbour, at any size. Beyond the
+    last cell, where the size is not ``factor * k + 1``, its value is repeated.
+
+    Args:
+        logits: (N, C, h, w).
+        size: the wanted (height, width), in pixels.
+        align_corners: where the cells lie, see the module.
+
+    Returns:
+        (N, C, height, width).
+
+    Raises:
+        ValueError: with ``align_corners``, if no number of halvings leads from ``size`` to (h, w).
     """
     if not align_corners or logits.shape[-2:] == (1, 1):
         return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -143,10 +194,10 @@ def resize_logits(logits: Tensor, size: tuple[int, int], align_corners: bool = F
 
 
 def factor_between(cells: int, pixels: int) -> int:
-    """The power of two by which a map of ``pixels`` was halved to ``cells``, each time rounded up.
+    """Return the power of two by which ``pixels`` were halved to ``cells``, rounding up each time.
 
     Raises:
-        ValueError: if it was not.
+        ValueError: if no number of halvings leads there.
     """
     factor = 1
     while -(-pixels // factor) > cells:

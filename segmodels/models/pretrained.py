@@ -1,4 +1,4 @@
-"""The weights a network starts from: ImageNet classifiers, the bundled zoo, or a file."""
+"""Starting weights for training: ImageNet classifiers, the bundled zoo, or a file."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,19 @@ from .torchvision import IMAGENET_MEAN, IMAGENET_STD
 def fold_batch_norm(
     weight: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """The weight and bias of one convolution that does what a convolution and its batch norm did."""
+    """Fold a batch norm into the convolution before it.
+
+    Args:
+        weight: the convolution's kernel, (out, in, h, w); it has no bias.
+        scale: the batch norm's weight, (out,).
+        shift: the batch norm's bias, (out,).
+        mean: its running mean, (out,).
+        variance: its running variance, (out,).
+        eps: what is added to the variance.
+
+    Returns:
+        The kernel and the bias of one convolution with the same output.
+    """
     factor = scale * torch.rsqrt(variance + eps)
     return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), shift - mean * factor
 
@@ -31,10 +43,17 @@ def fold_batch_norm(
 def load_mobilenet(
     backbone: MobileNetV2, state: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
 ) -> None:
-    """Start ``backbone`` from ``state``, torchvision's ImageNet weights of ``mobilenet_v2``, batch norms folded.
+    """Load torchvision's ImageNet weights of ``mobilenet_v2`` into ``backbone``, with the batch norms folded.
 
-    They expect pixels normalised by ImageNet's mean and deviation, and the backbone gets them by ``mean`` and ``std``: the
-    first convolution makes up for it, but for the zeros that pad the photo, which are grey here.
+    The weights expect pixels normalised by ImageNet's mean and deviation, and the backbone gets pixels normalised by
+    ``mean`` and ``std``. The first convolution is changed to make up for that, except for the zeros that pad the photo,
+    which are grey here.
+
+    Args:
+        backbone: the backbone to load into.
+        state: the state dict of torchvision's ``mobilenet_v2``.
+        mean: subtracted from the pixels, which are 0 to 255.
+        std: divides the pixels after that.
     """
     tensors = [tensor for name, tensor in state.items() if name.startswith("features.") and "num_batches" not in name]
     convs = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
@@ -88,7 +107,7 @@ def start_from(network: SegmentationNetwork, card: Card, start: str | Path | Non
 def _start_from_file(network: SegmentationNetwork, file: Path) -> str:
     state, own = read_state(file), network.state_dict()
     parts = {
-        name: state[name].float()
+        name: state[name].to(own[name].dtype)  # counts stay counts
         for name in own
         if name.startswith(PRETRAINED) and name in state and state[name].shape == own[name].shape
     }
@@ -99,23 +118,36 @@ def _start_from_file(network: SegmentationNetwork, file: Path) -> str:
 
 
 def _start_from_zoo(network: SegmentationNetwork, card: Card) -> str:
-    """All weights but those whose shape depends on the number of classes: score layers start from zero (FCN, section 4.1).
-
-    Random ones on features that have learned would say something at random, and loudly, of every pixel.
-    """
     trained = registry.card(card.name)
     state = read_state(trained.weights_file(), trained.measured.get("sha256"))
     if trained.published:
         state = published.translate(card.name, state)
+    load_all_but_scores(network, card, state)
+    return f"{card.name}, trained on {len(trained.classes)} classes, but for its last layer"
+
+
+def load_all_but_scores(network: SegmentationNetwork, card: Card, state: Mapping[str, Tensor]) -> None:
+    """Load all weights except those whose shape depends on the number of classes; these start at zero (FCN, section
+    4.1).
+
+    Random score layers on trained features would predict random classes with high confidence.
+
+    Args:
+        network: the network to load into.
+        card: its card.
+        state: the trained weights.
+
+    Raises:
+        ValueError: if the weights belong to another network.
+    """
     with torch.device("meta"):
         one, other = (card.builder(count).state_dict() for count in (2, 3))
-    kept = {name: state[name] for name in one if one[name].shape == other[name].shape}
+    kept = {name: state[name] for name in one if one[name].shape == other[name].shape and name in state}
     load_state(network, network.state_dict() | kept)
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and f"{path}.weight" not in kept:
             for parameter in module.parameters():
                 nn.init.zeros_(parameter)
-    return f"{card.name}, trained on {len(trained.classes)} classes, but for its last layer"
 
 
 def _start_from_imagenet(network: SegmentationNetwork, card: Card) -> str:

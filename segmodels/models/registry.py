@@ -1,5 +1,7 @@
-"""The cards, the one place that the page, the command line and the README read: what each network is, where its weights
-are, what they were trained on, how they score, what they cost.
+"""The registry of networks. A card holds the facts about one network: what it is, where its weights are, how they
+score.
+
+The page, the command line and the documentation read their facts here.
 """
 
 import difflib
@@ -108,13 +110,15 @@ class Card:
         )
 
     def weights_file(self, progress: Progress | None = None) -> Path:
-        """The bundled weights, or the published ones, which are fetched into torch's hub cache on first use.
+        """Return the path of the weights, which are downloaded into torch's hub cache if they are published and not
+        there yet.
 
-        ``progress`` is called with the bytes fetched and their total; without it, a terminal shows a bar.
+        Args:
+            progress: called with the bytes received so far and the total; without it, a terminal shows a progress bar.
 
         Raises:
             ValueError: if this network has no trained weights.
-            FetchError: a ValueError, if published ones cannot be fetched, with a sentence that says what to do.
+            FetchError: if published weights cannot be downloaded. It is a ValueError, and its message says what to do.
         """
         if self.file is not None:
             return self.file
@@ -140,7 +144,9 @@ class Card:
 
     @property
     def source(self) -> Literal["bundled", "published", "own"] | None:
-        """Where trained weights come from: this repository, torchvision, a file of one's own, or nowhere."""
+        """Where trained weights come from: this repository, torchvision, a file of your own, or None if there are
+        none.
+        """
         if self.file is not None:
             return "own"
         if self.published:
@@ -154,16 +160,16 @@ class Card:
 
     @property
     def at_hand(self) -> bool:
-        """Whether the weights are on this machine already."""
+        """Whether the weights are on this machine, so that no download is needed."""
         return self.trained and (not self.published or cached_file(published.url(self.name)).is_file())
 
     @property
     def measured(self) -> dict[str, Any]:
-        """What is known about the weights: ``training``, ``scores``, ``licence``, ``limits`` and more.
+        """What was measured of the weights: ``training``, ``scores``, ``licence``, ``limits`` and more.
 
-        Bundled weights have all that ``tools/weights/cards.py`` measured, ``sha256`` included. Published ones have what
-        torchvision says, such as ``url`` and ``megabytes``; their scores have no ``iou`` of single classes. Empty for a
-        network without trained weights.
+        Bundled weights have everything that ``tools/weights/cards.py`` measured, ``sha256`` included. Published weights
+        have what torchvision states, such as ``url`` and ``megabytes``, without the ``iou`` of single classes. It is
+        empty for a network without trained weights.
         """
         if self.source in (None, "own"):
             return {}
@@ -355,36 +361,40 @@ CARDS: dict[str, Card] = {
 
 
 def list_models() -> list[str]:
-    """The names of all networks, those without trained weights too."""
+    """Return the names of all networks, including those without trained weights."""
     return list(CARDS)
 
 
 def trained_models() -> list[str]:
-    """The names of the networks that can segment a photo; published weights are fetched on first use."""
+    """Return the names of the networks that can segment a photo. Published weights are downloaded on first use."""
     return [name for name, card in CARDS.items() if card.trained]
 
 
 def bundled_models() -> list[str]:
-    """The names of the networks that segment without a connection: their weights are in this repository, or one's own."""
+    """Return the names of the networks that work offline: their weights are in this repository or in a file of your
+    own.
+    """
     return [name for name, card in CARDS.items() if card.source in ("bundled", "own")]
 
 
 COMPACT = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2")
 
-SUCCESSORS = {name.replace("mobilenetv2", "lite0"): name for name in COMPACT}
-"""Names of earlier networks, and what stands in their place."""
-
 
 def compact_models() -> list[str]:
-    """The compact zoo: the bundled networks on one backbone and from one start, so that what differs is the decoder."""
+    """Return the compact zoo: the bundled networks with one backbone and one recipe, which differ in the decoder
+    only.
+    """
     return [name for name in COMPACT if CARDS[name].source == "bundled"]
 
 
-def offer(card: Card) -> None:
-    """List ``card``, of weights of one's own, with the networks of the zoo, until the process ends.
+def register(card: Card) -> None:
+    """Add ``card`` to the networks, until the process ends. Use it for weights of your own.
+
+    Args:
+        card: the card to add, for example from ``card_from_file``.
 
     Raises:
-        ValueError: if there is one of that name.
+        ValueError: if there is a network of that name already.
     """
     if card.name in CARDS:
         raise ValueError(f"there is a model called {card.name} already: give the weights file another name")
@@ -392,25 +402,33 @@ def offer(card: Card) -> None:
 
 
 def card(name: str) -> Card:
-    """What is known of the network called ``name``.
+    """Return the facts about a network.
+
+    Args:
+        name: one of ``list_models()``.
 
     Raises:
-        ValueError: for an unknown name, with the near ones, or that of an earlier network, with its successor.
+        ValueError: for an unknown name; the message suggests similar ones.
     """
     try:
         return CARDS[name]
     except (KeyError, TypeError):
-        if str(name) in SUCCESSORS:
-            raise ValueError(f"{name} was replaced by {SUCCESSORS[name]}") from None
         near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or list_models()
         raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
 
 
 def build(name: str, num_classes: int | None = None) -> SegmentationNetwork:
-    """The bare network with random weights: normalised pixels (N, 3, H, W) -> logits (N, num_classes or the card's, H, W).
+    """Build a network with random weights.
+
+    Args:
+        name: one of ``list_models()``.
+        num_classes: the number of classes; those of the card if None.
+
+    Returns:
+        The torch module: normalised pixels (N, 3, H, W) -> logits (N, num_classes, H, W).
 
     Raises:
-        ValueError: for an unknown name, with the near ones, or fewer than one class.
+        ValueError: for an unknown name, or fewer than one class.
     """
     found = card(name)
     if num_classes is not None and num_classes < 1:
@@ -418,11 +436,14 @@ def build(name: str, num_classes: int | None = None) -> SegmentationNetwork:
     return found.builder(len(found.classes) if num_classes is None else num_classes)
 
 
-def skeleton(name: str) -> SegmentationNetwork:
-    """The network called ``name`` for its own classes, in eval mode and without numbers: on torch's meta device.
+def build_meta(name: str) -> SegmentationNetwork:
+    """Build a network on torch's meta device, in eval mode: it has shapes but no numbers, and takes no memory.
+
+    Args:
+        name: one of ``list_models()``.
 
     Raises:
-        ValueError: for an unknown name, with the near ones.
+        ValueError: for an unknown name.
     """
     with torch.device("meta"):
         return build(name).eval()

@@ -1,8 +1,8 @@
-"""FCN's idea and nothing else: a 1x1 convolution scores each feature map, and the scores are summed (section 4.2).
+"""FCN's idea reduced to one layer: a 1x1 convolution scores each feature map, and the scores are summed (section 4.2).
 
-In place of learned upsampling, coarse scores are interpolated to the finest map as every network here interpolates its
-logits. A 1x1 convolution and interpolation can change places, so this is one linear layer on the interpolated maps side by
-side: it can be solved for, where other decoders have to be trained.
+Instead of learned upsampling, coarse scores are interpolated to the finest map. A 1x1 convolution and an interpolation
+can be swapped, so this is one linear layer on the interpolated maps side by side. Such a layer can be solved for
+directly, where other decoders have to be trained.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,15 @@ from .layers import resize_logits
 class ScoreLayers(nn.Module):
     """Scores of the feature maps at ``strides``, summed at the finest of them: (N, num_classes, h, w).
 
-    ``in_channels`` and ``known`` are the channels and strides of all the backbone's maps from fine to coarse, ``grid`` is
-    where their cells lie. One bias is enough for a sum; the finest layer has it.
+    Args:
+        in_channels: the channels of all of the backbone's maps, from fine to coarse.
+        known: the strides of these maps.
+        strides: the strides to score.
+        num_classes: the number of classes.
+        align_corners: where the cells of the maps lie, see ``segmodels.models.layers``.
 
     Raises:
-        ValueError: unless ``strides`` are one or more of the backbone's, each once.
+        ValueError: if ``strides`` is empty, has a stride twice, or one that the backbone does not have.
     """
 
     def __init__(
@@ -42,13 +46,25 @@ class ScoreLayers(nn.Module):
         )
 
     def joined(self, features: Sequence[Tensor]) -> Tensor:
-        """The maps that are scored, interpolated to the finest and side by side: float32 (N, channels, h, w)."""
+        """Interpolate the scored maps to the finest one and concatenate them.
+
+        Args:
+            features: all of the backbone's maps, from fine to coarse.
+
+        Returns:
+            float32, (N, channels, h, w).
+        """
         maps = [features[level].float() for level in self.levels]
         size = (maps[-1].shape[-2], maps[-1].shape[-1])
         return torch.cat([resize_logits(map_, size, self.align_corners) for map_ in maps], dim=1)
 
     def put(self, weight: Tensor, bias: Tensor) -> None:
-        """Take over the (num_classes, channels) weight and the bias of one linear layer on what ``joined`` gives."""
+        """Take over the weights of one linear layer on what ``joined`` returns.
+
+        Args:
+            weight: (num_classes, channels).
+            bias: (num_classes,).
+        """
         with torch.no_grad():
             for conv, columns in zip(self._convs(), weight.split(self._widths(), dim=1), strict=True):
                 conv.weight.copy_(columns[..., None, None])

@@ -1,4 +1,4 @@
-"""Score layers on another network's backbone as a network of its own: how one is described and built."""
+"""Score layers on another network's backbone, as a network of their own: the card and the builder."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,34 +18,53 @@ SIDE = 256
 
 
 @dataclass(frozen=True)
-class Maps:
-    """What a backbone hands out, from fine to coarse, without any dilation."""
+class BackboneMaps:
+    """The feature maps of a backbone without dilation, from fine to coarse.
+
+    Attributes:
+        channels: the channels of each map.
+        strides: the stride of each map, in pixels.
+        align_corners: where the cells lie, see ``segmodels.models.layers``.
+    """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     align_corners: bool
 
     def layers(self, strides: Sequence[int], num_classes: int) -> ScoreLayers:
-        """Score layers on the maps at ``strides``. Raises ValueError for one that there is not."""
+        """Build score layers on the maps at ``strides``.
+
+        Args:
+            strides: one or more of ``self.strides``.
+            num_classes: the number of classes.
+
+        Raises:
+            ValueError: for a stride that the backbone does not have.
+        """
         return ScoreLayers(self.channels, self.strides, strides, num_classes, self.align_corners)
 
 
 @lru_cache(maxsize=64)
-def maps_of(base: Card) -> Maps:
-    """The maps of the backbone of ``base``, found out without its weights."""
+def backbone_maps(base: Card) -> BackboneMaps:
+    """Return the feature maps of the backbone of ``base``. Its weights are not read."""
     with torch.device("meta"):
         backbone = _undilated(base, 2).backbone
         maps = backbone(torch.empty(1, 3, SIDE, SIDE))
-    return Maps(backbone.out_channels, tuple(SIDE // map_.shape[-1] for map_ in maps), backbone.align_corners)
+    return BackboneMaps(backbone.out_channels, tuple(SIDE // map_.shape[-1] for map_ in maps), backbone.align_corners)
 
 
 def taught_card(base: Card, class_list: ClassList, strides: Sequence[int]) -> Card:
-    """The card of score layers at ``strides`` on the backbone of ``base``.
+    """Return the card of score layers on the backbone of ``base``.
+
+    Args:
+        base: the network whose backbone is used.
+        class_list: the classes that are scored.
+        strides: the strides of the feature maps to score.
 
     Raises:
-        ValueError: for strides that the backbone does not have.
+        ValueError: for a stride that the backbone does not have.
     """
-    maps = maps_of(base)
+    maps = backbone_maps(base)
     with torch.device("meta"):
         maps.layers(strides, 2)
     network = base.network or base.name
@@ -67,8 +86,8 @@ def taught_card(base: Card, class_list: ClassList, strides: Sequence[int]) -> Ca
 
 
 def build_taught(base: Card, strides: tuple[int, ...], num_classes: int) -> SegmentationNetwork:
-    """The bare network: the backbone of ``base`` and score layers at ``strides``, with random weights."""
-    return SegmentationNetwork(_undilated(base, num_classes).backbone, maps_of(base).layers(strides, num_classes))
+    """Build the network with random weights: the backbone of ``base`` and score layers at ``strides``."""
+    return SegmentationNetwork(_undilated(base, num_classes).backbone, backbone_maps(base).layers(strides, num_classes))
 
 
 def _undilated(base: Card, num_classes: int) -> SegmentationNetwork:

@@ -169,9 +169,15 @@ DEEPLAB_MODULES = {
 
 
 def translate(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's checkpoint of the network called ``name`` under our names; one with our names stays as it is.
+    """Rename the tensors of torchvision's checkpoint to this package's names. A checkpoint with these names stays as it
+    is.
 
-    The auxiliary classifier, which only training used, is left out.
+    Args:
+        name: the network, such as ``deeplabv3_resnet50``.
+        state: the checkpoint.
+
+    Returns:
+        The state dict for ``build(name)``, without torchvision's auxiliary classifier.
     """
     modules = {"classifier.": "decoder."} if name.startswith("fcn") else DEEPLAB_MODULES
     return {_renamed(key, modules): tensor for key, tensor in state.items() if not key.startswith("aux_classifier.")}
@@ -221,7 +227,7 @@ LIMITS = "Knows the twenty Pascal VOC classes and nothing else. Not for decision
 
 
 def url(name: str) -> str:
-    """Where the weights of the network called ``name`` are published."""
+    """Return the address of the published weights of the network called ``name``."""
     address: str = facts(name)["url"]
     return address
 

@@ -104,12 +104,12 @@ class UpBlock(nn.Module):
         self.up = nn.ConvTranspose2d(in_channels, out_channels, kernel, stride=2, padding=border)
         self.convs = two_convs(out_channels + skip_channels, out_channels, padding, batch_norm)
 
-    def raised(self, x: Tensor, skip: Tensor) -> Tensor:
+    def upsample(self, x: Tensor, skip: Tensor) -> Tensor:
         """The up-convolution of ``x``, no larger than the skip."""
         return crop_like(self.up(x), skip) if not self.align_corners else upsample_like(self.up, x, skip)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = self.raised(x, skip)
+        x = self.upsample(x, skip)
         joined: Tensor = self.convs(torch.cat([x, crop_centre(skip, x)], dim=1))
         return joined
 
@@ -119,8 +119,7 @@ class UNetDecoder(nn.Module):
 
     ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine, which
     take the features called ``levels`` as skips, all but the deepest if None. ``bottom`` works on the deepest one, where
-    the contracting path turns; it gives ``bottom_channels`` maps. The last convolution is ``last_kernel`` wide: 1 in the
-    paper. ``norm_skips`` puts a batch norm before each skip: where a backbone's features are not normalised, they are many
+    the contracting path turns; it gives ``bottom_channels`` maps. ``norm_skips`` puts a batch norm before each skip: where a backbone's features are not normalised, they are many
     times larger than what comes up from below, and drown it. ``side_outputs`` lets every block but the last predict too
     (``all_steps``), so that training reaches the deep ones.
     """
@@ -132,7 +131,6 @@ class UNetDecoder(nn.Module):
         num_classes: int,
         padding: Padding = "same",
         batch_norm: bool = True,
-        last_kernel: Literal[1, 3] = 1,
         norm_skips: bool = False,
         side_outputs: bool = False,
         levels: Sequence[int] | None = None,
@@ -150,8 +148,7 @@ class UNetDecoder(nn.Module):
         for skip, width in zip(skips, widths, strict=True):
             self.blocks.append(UpBlock(below, skip, width, padding, batch_norm, align_corners))
             below = width
-        border = last_kernel // 2 if padding == "same" else 0
-        self.classifier = nn.Conv2d(below, num_classes, last_kernel, padding=border)
+        self.classifier = nn.Conv2d(below, num_classes, 1)
         sides = [nn.Conv2d(width, num_classes, 1) for width in widths[:-1]] if side_outputs else []
         self.sides = nn.ModuleList(sides)
 
@@ -214,7 +211,6 @@ def unet(
     width: int = 64,
     padding: Padding = "same",
     batch_norm: bool = True,
-    last_kernel: Literal[1, 3] = 1,
 ) -> UNet:
     """The classic U-Net: (N, in_channels, H, W) -> (N, num_classes, H, W), or the middle of it if valid.
 
@@ -223,7 +219,7 @@ def unet(
     """
     path = ContractingPath(in_channels, width, padding, batch_norm)
     widths = path.out_channels[-2::-1]
-    network = UNet(path, UNetDecoder(path.out_channels, widths, num_classes, padding, batch_norm, last_kernel))
+    network = UNet(path, UNetDecoder(path.out_channels, widths, num_classes, padding, batch_norm))
     he_initialise(network)
     return network
 

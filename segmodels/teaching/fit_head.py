@@ -18,7 +18,7 @@ from ..inference.segmenter import Segmenter
 from ..labels import VOC_COLOURS, ClassList
 from ..models.registry import Card
 from ..models.score_layers import ScoreLayers
-from ..models.taught import maps_of, taught_card
+from ..models.taught import backbone_maps, taught_card
 from .regression import solve
 from .strokes import cells_under, check_strokes
 
@@ -45,7 +45,7 @@ class Fit:
     """From features to weights."""
 
 
-class Taught(Segmenter):
+class TaughtSegmenter(Segmenter):
     """A Segmenter whose last layer is fitted to strokes.
 
     It shares the backbone of the one that it was made from, and its turn: both may be used from several threads.
@@ -68,7 +68,7 @@ class Taught(Segmenter):
         start = f"strokes, on the backbone of {self.card.network}"
         cells = {"cells under strokes": sum(self.fit.cells.values())}
         record = self.card.metadata(start, cells, self._backbone if self._bundled else None, self._strides)
-        with self.turn() as network:
+        with self.exclusive() as network:
             with torch.device("meta"):
                 plain = self.card.builder(len(self.card.classes))
             if not self._bundled and plain.state_dict().keys() != network.state_dict().keys():
@@ -81,7 +81,7 @@ def fit_head(
     painted: Sequence[tuple[Photo, NDArray[np.uint8]]],
     classes: Sequence[str] | ClassList,
     strides: Sequence[int] = STRIDES,
-) -> Taught:
+) -> TaughtSegmenter:
     """Teach a backbone new classes from strokes on one photo or several.
 
     A 1x1 convolution on each feature map at ``strides`` scores the classes; coarse scores are interpolated to the finest
@@ -103,8 +103,8 @@ def fit_head(
     base = load(backbone) if isinstance(backbone, str) else backbone
     class_list = classes if isinstance(classes, ClassList) else _class_list(tuple(classes))
     names = class_list.names
-    decoder = maps_of(base.card).layers(strides, len(names)).eval().requires_grad_(False)
-    taught = Taught(base, decoder, taught_card(base.card, class_list, decoder.strides))
+    decoder = backbone_maps(base.card).layers(strides, len(names)).eval().requires_grad_(False)
+    taught = TaughtSegmenter(base, decoder, taught_card(base.card, class_list, decoder.strides))
     features = [photo if isinstance(photo, Features) else taught.encode(photo) for photo, _ in painted]
     started = time.perf_counter()
     cells, targets = _training_cells(taught, decoder, features, [strokes for _, strokes in painted])
@@ -131,7 +131,7 @@ def _class_list(names: tuple[str, ...]) -> ClassList:
 
 
 def _training_cells(
-    taught: Taught, decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]]
+    taught: TaughtSegmenter, decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]]
 ) -> tuple[Tensor, Tensor]:
     """The (cells, channels) features under all strokes, and the (cells,) classes painted there."""
     found, targets = [], []
@@ -139,7 +139,7 @@ def _training_cells(
     for seen, painted in zip(features, strokes, strict=True):
         check_strokes(painted, seen.photo_size, num_classes)
         with torch.inference_mode():
-            joined = decoder.joined(taught.maps(seen))[0].cpu()
+            joined = decoder.joined(taught.feature_maps(seen))[0].cpu()
             cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes, seen.aligned_size)
             found.append(joined.flatten(1)[:, torch.from_numpy(cells)].T.contiguous())
         targets.append(torch.from_numpy(classes))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,22 @@ from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..inference.upright import turn_of, upright_rgb
-from ..labels import VOC, VOID, ClassList, read_class_list
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+from ..inference.photo import open_stack, read_photo
+from ..label_files import read_class_list, read_label_map
+from ..labels import VOC, VOID, ClassList
+from .frame import Edges, compare, said_frame
+from .pairs import LABEL_SUFFIXES, files_in, label_of, missing, photo_of
+from .pairs import PHOTO_SUFFIXES as PHOTO_SUFFIXES
+from .pairs import read_stems as read_stems
 
 
 class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
     """A folder with ``images/*.jpg``, ``labels/*.png`` and ``<split>.txt``, which lists the stems of the split.
 
     ``classes.txt``, a class a line, says what the values of the label maps mean; without it they are Pascal VOC's.
-    Photos may also be PNG. An item is an upright RGB photo and its (H, W) uint8 label map of the same size, 255 for void.
-    A label map lies on the photo's pixels as they stand in the file, and is turned with them if EXIF says so; one that
-    has the size of the upright photo alone is upright already.
+    Photos may be of any common format. An item is an upright RGB photo and its (H, W) uint8 label map of the same size, 255
+    for void. A label map lies on the photo's pixels as they stand in the file, and is turned with them if EXIF says so; one
+    that has the size of the upright photo alone is upright already. Where sizes cannot tell, ``labels_frame`` does.
 
     Raises:
         FileNotFoundError: if the folder, ``images/``, ``labels/``, the list, or a listed file is missing.
@@ -36,9 +40,9 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
         self.root, self.split = Path(root), split
         for part in ("", "images", "labels", f"{split}.txt"):
             if not (self.root / part).exists():
-                raise FileNotFoundError(
-                    f"{self.root / part} is missing: a data folder holds images/*.jpg, labels/*.png and {split}.txt"
-                )
+                raise FileNotFoundError(missing(self.root, part))
+        self._photos = files_in(self.root / "images", PHOTO_SUFFIXES)
+        self._labels = files_in(self.root / "labels", LABEL_SUFFIXES)
         self.class_list = folder_classes(self.root)
         self.stems = read_stems(self.root / f"{split}.txt")
         if not self.stems:
@@ -54,12 +58,12 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
         return self.root.resolve().name
 
     def photo_path(self, stem: str) -> Path:
-        """Where the photo is, or should be."""
-        paths = [self.root / "images" / f"{stem}{suffix}" for suffix in PHOTO_SUFFIXES]
-        return next((path for path in paths if path.is_file()), paths[0])
+        """Return where the photo is, or should be."""
+        return photo_of(self._photos, stem, self.root)
 
     def label_path(self, stem: str) -> Path:
-        return self.root / "labels" / f"{stem}.png"
+        """Return where the label map is, or should be."""
+        return label_of(self._labels, stem, self.root)
 
     def labels(self, index: int) -> NDArray[np.uint8]:
         """The label map alone, (H, W) uint8, as it stands in the file.
@@ -68,36 +72,74 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
             ValueError: if it cannot be read, is no map of indices, or has a value that is no class.
         """
         path = self.label_path(self.stems[index])
-        labels = read_indices(path)
-        strange = [
-            value for value in np.unique(labels).tolist() if value >= len(self.class_list.names) and value != VOID
-        ]
-        if strange:
-            count = len(self.class_list.names)
-            raise ValueError(f"{path} has the value {strange[0]}, but the {count} classes go from 0 to {count - 1}")
-        return labels
+        return read_label_map(path, len(self.class_list.names), str(path))
+
+    @cached_property
+    def labels_frame(self) -> str:
+        """How the label maps of turned photos lie where sizes cannot tell: ``stored`` or ``upright``.
+
+        It is what the user said, or what the edges of some of the photos say, or else ``stored``.
+        """
+        said = said_frame(self.root)
+        if said is not None:
+            return said
+        edges = Edges()
+        for index in range(len(self)):
+            if edges.photos == COMPARED:
+                break
+            photo, labels, turn = self._pair(index)
+            if turn is not None:
+                edges += compare(photo, labels, turn)
+        return edges.frame or "stored"
 
     def __len__(self) -> int:
         return len(self.stems)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, NDArray[np.uint8]]:
+        photo, labels, turn = self._pair(index)
+        if turn is not None and self.labels_frame == "stored":
+            labels = np.array(Image.fromarray(labels).transpose(turn))
+        return photo, labels
+
+    def _pair(self, index: int) -> tuple[Image.Image, NDArray[np.uint8], Image.Transpose | None]:
+        """The upright photo and its label map; and how that is to be turned if it lies on the photo as stored.
+
+        Raises:
+            ValueError: if one cannot be read, or they differ in size.
+        """
         path = self.photo_path(self.stems[index])
         try:
-            with Image.open(path) as image:
-                stored, turn = image.size, turn_of(image)
-                image.load()
-                photo, _ = upright_rgb(image)  # as everyone else sees it, whatever its depth and colours
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path} cannot be read as a photo ({error})") from error
-        photo.info = {}  # an orientation or a profile left here would be applied twice
+            read = read_photo(path)  # as everyone else sees it, whatever its depth and colours
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read as a photo: {error}") from error
+        photo, stored, turn = read.image, read.stored_size, read.turn
         labels = self.labels(index)
-        if turn is not None and labels.shape[::-1] == stored:
-            labels = np.array(Image.fromarray(labels).transpose(turn))
+        if turn is not None and photo.size != stored:
+            if labels.shape[::-1] == stored:
+                labels = np.array(Image.fromarray(labels).transpose(turn))
+            turn = None
         if labels.shape[::-1] != photo.size:
             raise ValueError(
                 f"{path} has {stored[0]} x {stored[1]} pixels and its label map {labels.shape[1]} x {labels.shape[0]}"
             )
-        return photo, labels
+        return photo, labels, turn
+
+
+COMPARED = 16
+"""Photos whose edges decide how the label maps of all turned ones lie."""
+
+
+def stored_size(path: Path) -> tuple[tuple[int, int], Image.Transpose | None]:
+    """Return the (width, height) of a photo as it stands in its file, and what turns it upright.
+
+    Raises:
+        ValueError: if it is no photo that can be read.
+    """
+    try:
+        with open_stack(path) as stack:
+            return stack.stored()
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a photo: {error}") from error
 
 
 def folder_classes(root: Path) -> ClassList:
@@ -123,11 +165,7 @@ def usual_side(folders: Sequence[SegmentationFolder], sample: int = 200) -> int:
     paths = [folder.photo_path(stem) for folder in folders for stem in folder.stems]
     sides = []
     for path in paths[:: max(len(paths) // sample, 1)]:
-        try:
-            with Image.open(path) as image:
-                sides.append(max(image.size))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path} cannot be read as a photo ({error})") from error
+        sides.append(max(stored_size(path)[0]))
     return sorted(sides)[len(sides) // 2]
 
 
@@ -142,39 +180,6 @@ def common_classes(folders: Sequence[SegmentationFolder]) -> ClassList:
         if folder.class_list.names != first.class_list.names:
             raise ValueError(f"{first.root} and {folder.root} do not have the same classes")
     return first.class_list
-
-
-def read_stems(path: Path) -> list[str]:
-    """The stems in a split's list, one a line.
-
-    Raises:
-        ValueError: if it is no text.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text file in UTF-8") from None
-    return [line.strip() for line in lines if line.strip()]
-
-
-def read_indices(path: Path) -> NDArray[np.uint8]:
-    """The values of a label map, (H, W): a palette or 8-bit grey PNG.
-
-    Raises:
-        ValueError: with a sentence, if it is anything else.
-    """
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            labels = np.array(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as a label map ({error})") from error
-    if mode not in ("P", "L"):
-        raise ValueError(
-            f"{path} holds colours, not classes (its mode is {mode}): `segmodels check --convert` turns the colours of "
-            "classes.txt into classes"
-        )
-    return labels
 
 
 def fingerprint(folders: Sequence[SegmentationFolder]) -> str:

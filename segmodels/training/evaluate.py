@@ -1,6 +1,7 @@
 """Scoring anything that labels photos on a folder of true label maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .data import SegmentationFolder
+from .edges import EdgeScores
 from .metrics import Scores, confusion_matrix
 
 
@@ -18,3 +20,26 @@ def evaluate(label: Callable[[Image.Image], NDArray[np.uint8]], folder: Segmenta
         photo, truth = folder[index]
         confusion += confusion_matrix(truth, label(photo), num_classes)
     return Scores(confusion)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well label maps do, everywhere and along true edges."""
+
+    scores: Scores
+    edges: EdgeScores
+
+
+def evaluate_all(
+    label: Callable[[Image.Image], Mapping[str, NDArray[np.uint8]]], folder: SegmentationFolder, num_classes: int
+) -> dict[str, Evaluation]:
+    """Score several label maps of each photo of ``folder``, by their names, also along true edges."""
+    confusions: dict[str, NDArray[np.int64]] = {}
+    edges: dict[str, EdgeScores] = {}
+    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="photo", leave=False):
+        photo, truth = folder[index]
+        for name, labels in label(photo).items():
+            counted = confusion_matrix(truth, labels, num_classes)
+            confusions[name] = confusions[name] + counted if name in confusions else counted
+            edges.setdefault(name, EdgeScores(num_classes)).add(truth, labels)
+    return {name: Evaluation(Scores(confusion), edges[name]) for name, confusion in confusions.items()}

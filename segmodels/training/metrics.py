@@ -14,7 +14,12 @@ SCORED_CLASSES = tuple(
 )
 """The classes of mIoU-7."""
 
-MEASURES = {"miou": "mIoU", "miou7": "mIoU-7", "pixel_accuracy": "pixel accuracy"}
+MEASURES = {
+    "miou": "mIoU",
+    "miou7": "mIoU-7",
+    "miou_of_present_classes": "mIoU of present classes",
+    "pixel_accuracy": "pixel accuracy",
+}
 """What is said of all classes together: its name for programs, and in print."""
 
 
@@ -39,16 +44,15 @@ class Scores:
 
     @property
     def iou(self) -> list[float | None]:
-        """Intersection over union of each class; None where the truth has no pixel of it."""
+        """Intersection over union of each class; None where neither the truth nor the prediction has a pixel of it."""
         hits = np.diag(self.confusion)
         union = self.confusion.sum(axis=0) + self.confusion.sum(axis=1) - hits
-        scored = zip(hits, union, self.pixels, strict=True)
-        return [float(hit / size) if pixels else None for hit, size, pixels in scored]
+        return [float(hit / size) if size else None for hit, size in zip(hits, union, strict=True)]
 
     @property
     def miou7(self) -> float | None:
         """Mean IoU over the seven classes of which the bundled weights' validation photos hold enough to score; None where
-        the truth has no pixel of any."""
+        there is no pixel of any."""
         return self.miou(SCORED_CLASSES)
 
     @property
@@ -62,18 +66,51 @@ class Scores:
         scored = self.confusion.sum()
         return float(np.diag(self.confusion).sum() / scored) if scored else None
 
-    def miou(self, classes: tuple[int, ...] | None = None) -> float | None:
-        """Mean IoU over ``classes``, or over all; those without a pixel are left out, and if none has one it is None."""
+    def miou(self, classes: Sequence[int] | None = None) -> float | None:
+        """Mean IoU over ``classes``, or over all; None if none of them has a pixel.
+
+        As in the papers (FCN, section 5, and the Pascal VOC, Cityscapes and COCO-Stuff scripts), a class that is predicted
+        where the truth has none counts as 0; one that neither has is left out.
+        """
         iou = self.iou
-        chosen = [iou[index] for index in (classes or range(len(iou)))]
-        known = [value for value in chosen if value is not None]
+        known = [
+            value for index in (range(len(iou)) if classes is None else classes) if (value := iou[index]) is not None
+        ]
         return float(np.mean(known)) if known else None
 
+    @property
+    def present(self) -> list[int]:
+        """The classes of which the truth has a pixel."""
+        return [index for index, pixels in enumerate(self.pixels) if pixels]
+
+    @property
+    def miou_of_present_classes(self) -> float | None:
+        """Mean IoU over the classes of which the truth has a pixel; None if it has none.
+
+        It leaves out what ``miou`` counts as 0: classes that are predicted and that the truth does not have.
+        """
+        return self.miou(self.present)
+
     def measures(self, classes: Sequence[str]) -> dict[str, float]:
-        """By name, what there is to say of all classes together: ``miou7`` of Pascal VOC's, ``miou``, ``pixel_accuracy``."""
-        seven = self.miou7 if tuple(classes) == VOC_CLASSES else None
-        found = {"miou7": seven, "miou": self.miou(), "pixel_accuracy": self.pixel_accuracy}
+        """By name, what there is to say of all classes together: ``miou7`` of Pascal VOC's, ``miou``, ``pixel_accuracy`` and
+        ``miou_of_present_classes``.
+        """
+        found = {
+            "miou7": self.miou7 if tuple(classes) == VOC_CLASSES and self.present else None,
+            "miou": self.miou(),
+            "miou_of_present_classes": self.miou_of_present_classes,
+            "pixel_accuracy": self.pixel_accuracy,
+        }
         return {name: value for name, value in found.items() if value is not None}
+
+    def notes(self, classes: Sequence[str]) -> list[str]:
+        """Sentences about what the numbers cannot say: of fewer than two classes there is nothing to tell apart."""
+        if len(self.present) != 1:
+            return []
+        name = classes[self.present[0]]
+        return [
+            f"every scored pixel is truly {name}: the scores are of one class, and do not say whether classes are told apart"
+        ]
 
     def summary(self, classes: Sequence[str]) -> str:
         """The same in words."""

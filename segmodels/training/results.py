@@ -1,7 +1,7 @@
 """What a run leaves behind beside its weights: a folder with its curve, its scores and what it sees."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..files import atomic_write
 from ..inference.pictures import overlay
 from ..labels import VOID, ClassList
 from .data import SegmentationFolder
+from .edges import EdgeScores
 from .metrics import Scores
 
 SHOWN_PHOTOS = 6
@@ -90,13 +91,32 @@ def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
     left.plot(steps, [row["loss"] for row in history], "o-", color="tab:grey", label="training loss")
     left.set(title=title, xlabel="step", ylabel="training loss")
     right = left.twinx()
-    score = ("miou7", "mIoU-7") if "miou7" in history[-1] else ("miou", "mIoU")
+    score = ("miou7", "mIoU-7") if any("miou7" in row for row in history) else ("miou", "mIoU")
     for name, label in (score, ("pixel_accuracy", "pixel accuracy")):
-        if name in history[-1]:
-            right.plot(steps, [row[name] for row in history], "o-", label=label)
+        if scored := [row for row in history if name in row]:
+            right.plot([row["step"] for row in scored], [row[name] for row in scored], "o-", label=label)
     right.set(ylabel="on the validation photos", ylim=(0, 1))
     drawing.legend(loc="outside lower center", ncols=3, frameon=False)
     return drawing
+
+
+def write_edge_plot(file: Path, edges: Mapping[str, EdgeScores], title: str) -> None:
+    """A PNG of pixel accuracy and mIoU within bands of true edges, a line for each of ``edges``."""
+    drawing = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(drawing)
+    accuracy, miou = drawing.subplots(1, 2)
+    for name, scores in edges.items():
+        bands = list(scores.bands)
+        accuracy.plot(bands, [scores.band(width).pixel_accuracy for width in bands], "o-", label=name)
+        miou.plot(bands, [scores.band(width).miou() for width in bands], "o-", label=name)
+    for axes, measure in ((accuracy, "pixel accuracy"), (miou, "mIoU")):
+        axes.set(xlabel="pixels from a true edge, at most", ylabel=measure)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(bands, [str(width) for width in bands])
+        axes.grid(alpha=0.3)
+    accuracy.legend()
+    drawing.suptitle(title)
+    _save(drawing, file)
 
 
 def _save(drawing: Figure, file: Path) -> None:

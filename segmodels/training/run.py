@@ -40,6 +40,23 @@ def parameter_groups(network: SegmentationNetwork, recipe: Recipe) -> list[dict[
     ]
 
 
+def _difference(then: Any, now: Any, epochs: int) -> str | None:
+    """Say how a fact of a checkpoint differs from that of this run; None if a run may go on all the same.
+
+    Of recipes, the settings that differ. The number of epochs may be another, if it is not under the ``epochs`` made.
+    """
+    if then == now:
+        return None
+    if isinstance(then, str) and isinstance(now, str) and len(then + now) < 300:
+        return f" ({then} there, {now} here)"
+    if not (isinstance(then, dict) and isinstance(now, dict) and "epochs" in now):
+        return ""
+    differ = [name for name in now if then.get(name) != now[name]]
+    if differ == ["epochs"] and now["epochs"] >= epochs:
+        return None
+    return f" ({', '.join(f'{name} {then.get(name)} there, {now[name]} here' for name in differ)})"
+
+
 def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
@@ -157,21 +174,21 @@ class Run:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network, recipe, data and start.
+        """Go on from a checkpoint of the same network, recipe, data and start; the recipe may have more epochs now.
 
         Raises:
             ValueError: if the checkpoint was made by another run, or is damaged.
         """
         try:
             state = torch.load(path, map_location=self.team.device, weights_only=True)
-            found = {name: state[name] for name in self.identity}
+            found, done = {name: state[name] for name in self.identity}, state["step"] // self.steps_per_epoch
         except Exception as error:  # what a broken file does to a decoder has many names
             raise ValueError(
                 f"{display_path(path)} is no checkpoint that can be read; delete it to start anew"
             ) from error
         for name, what in (("shapes", "network"), ("recipe", "recipe"), ("data", "data set"), ("start", "start")):
-            if found.get(name) != self.identity.get(name):
-                told = f": {found[name]}" if name in ("recipe", "start") else ""
+            told = _difference(found.get(name), self.identity.get(name), done)
+            if told is not None:
                 raise ValueError(f"{display_path(path)} belongs to another {what}{told}; delete it to start anew")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])

@@ -2,17 +2,55 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.files import load_state, read_weights
 from ..inference.bounds import MIN_SIDE
+from ..inference.loading import load_network, resolve_name
 from ..inference.settings import WORKING_SIZES, check_settings
 from ..models.backbones import MobileNetV2
 from ..models.base import SegmentationNetwork, configure
-from ..models.registry import Card
+from ..models.pretrained import load_all_but_scores
+from ..models.registry import Card, card
 from .recipe import Recipe
+
+
+def to_train(model: str) -> tuple[Card, Path | None]:
+    """Return the card of a network to train, by its name or by a weights file that says whose it is, and that file.
+
+    Of such a file the atrous rate, stride and normalisation are kept.
+
+    Raises:
+        ValueError: if there is no such network, or the file does not say it.
+        FileNotFoundError: if there is no such file.
+    """
+    name, weights = resolve_name(model)
+    if weights is None:
+        return card(name), None
+    _, record = read_weights(Path(weights))
+    if record is None or record.score_strides is not None:
+        raise ValueError(f"{model} holds classes that were taught, which are no network to train further")
+    return replace(
+        card(name), atrous_rate=record.atrous_rate, output_stride=record.output_stride, mean=record.mean, std=record.std
+    ), Path(weights)
+
+
+def start_from_weights(network: SegmentationNetwork, own: Card, file: Path) -> str:
+    """Give ``network`` the weights in ``file``, its last layer too if the classes are the same; and say so.
+
+    Raises:
+        ValueError: if they are damaged or belong to another network.
+    """
+    trained, theirs = load_network(file)
+    if theirs.classes == own.classes:
+        load_state(network, trained.state_dict())
+        return file.name
+    load_all_but_scores(network, own, trained.state_dict())
+    return f"{file.name}, trained on {len(theirs.classes)} classes, but for its last layer"
 
 
 def normaliser(card: Card) -> Callable[[Tensor], Tensor]:

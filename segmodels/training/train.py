@@ -7,8 +7,10 @@ A run is a function of its arguments: the crops of step n are the same whether t
 """
 
 import copy
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -31,12 +33,13 @@ from ..models.registry import Card
 from .data import SegmentationFolder, common_classes, photos_by_folder, usual_side
 from .evaluate import evaluate
 from .forecast import forecast
+from .look_over import look_over
 from .metrics import Scores
 from .process_group import joined_team
 from .recipe import Recipe
 from .results import results_folder, write_curve, write_log, write_predictions, write_scores
 from .run import Run
-from .start import as_trained, fitted_to, normaliser, prepare
+from .start import as_trained, fitted_to, normaliser, prepare, start_from_weights
 
 CHECKPOINT_STEPS = 200
 
@@ -50,15 +53,19 @@ def train(
     start: str | Path | None = None,
     resume: bool = False,
     workers: int = 1,
+    weights: Path | None = None,
 ) -> None:
     """Train the network of ``card`` and write ``out`` (half precision safetensors), and a folder of results beside it.
 
-    The classes are those of the folders; crops are no larger than their photos. ``start`` is what ``start_from`` takes.
+    The classes are those of the folders; crops are no larger than their photos. ``start`` is what ``start_from`` takes;
+    without it, all ``weights`` of a file may be what training goes on from.
     Weights trained on a frozen backbone that is the network's bundled one are written without it. Under ``torchrun`` the
     processes share every batch; the first of them writes, and a checkpoint to resume from must lie where all can read it.
 
-    Every ``CHECKPOINT_STEPS`` steps and at the end of every epoch a checkpoint is written beside ``out``; ``resume``
-    goes on from it. The weights written are the exponential moving average. What lies ahead is said on stderr first.
+    All validation photos, all label maps and all sizes are looked at before the first step. Every ``CHECKPOINT_STEPS`` steps
+    and at the end of every epoch, before it is scored, a checkpoint is written beside ``out``; ``resume`` goes on from it,
+    for as long as the recipe's epochs say now. The weights written are the exponential moving average. What lies ahead is
+    said on stderr first.
 
     Raises:
         ValueError: if ``out`` is no ``.safetensors`` file, the folders' classes differ, the data is faulty, or the
@@ -68,10 +75,15 @@ def train(
     if out.suffix != ".safetensors":
         raise ValueError(f"the weights are written as .safetensors, so --out cannot be {out.name}")
     classes = common_classes([*folders, *([validation] if validation else [])])
+    for warning in look_over(folders, validation):
+        print(warning, file=sys.stderr)
     card, recipe = fitted_to(usual_side(folders), as_trained(replace(card, class_list=classes), recipe), recipe)
     torch.manual_seed(recipe.seed)
     network = card.builder(len(card.classes))
-    started_from = start_from(network, card, start)
+    if weights is not None and start is None:
+        started_from = start_from_weights(network, card, weights)
+    else:
+        started_from = start_from(network, card, start)
     prepare(network, card, recipe)
     with joined_team() as team:
         run = Run(network, folders, recipe, len(card.classes), normaliser(card), team)
@@ -84,9 +96,34 @@ def train(
             print(forecast(run, card, started_from, validation), file=sys.stderr)
         else:
             torch.manual_seed(recipe.seed + team.rank + team.size * run.step)  # each its own dropout
-        scores = _run_to_the_end(run, card, out, checkpoint, validation, workers)
+        with explained(workers):
+            scores = _run_to_the_end(run, card, out, checkpoint, validation, workers)
         if team.leads:
             _write(run, card, out, started_from, folders, validation, scores)
+
+
+@contextmanager
+def explained(workers: int) -> Iterator[None]:
+    """Name the cause, and the option that helps, where the processes that read photos fail.
+
+    Raises:
+        OSError: if one of them was ended, or shared memory or the temporary folder is full.
+        ValueError: if one of them met a faulty photo or label map.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError) as error:
+        said = " ".join(str(error).split())
+        if re.search(r"worker.*(killed|exited unexpectedly)|shared memory|/dev/shm|torch_shm|[Bb]us error", said):
+            full = re.search(r"shared memory|shm|[Bb]us error", said)
+            cause = "there is not enough shared memory (/dev/shm) for them" if full else "one of them was ended"
+            raise OSError(
+                f"the {workers} processes that read photos failed, since {cause}: --workers 0 does without them, and "
+                "--resume goes on from the last checkpoint"
+            ) from error
+        if match := re.search(r"in DataLoader worker process.*\b\w+Error: (.*)$", said):
+            raise ValueError(match[1]) from error
+        raise
 
 
 def validate(run: Run, card: Card, folder: SegmentationFolder) -> Scores:
@@ -116,15 +153,16 @@ def _run_to_the_end(
             ends_epoch = run.step % run.steps_per_epoch == 0
             if ends_epoch:
                 row = {"step": run.step, "loss": float(np.mean(run.losses))}
-                if validation is not None and leads:
-                    scores = validate(run, card, validation)
-                    row |= scores.measures(card.classes)
                 run.history.append(row)
                 run.losses.clear()
-            if leads and ends_epoch:
-                progress.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
             if leads and (ends_epoch or run.step % CHECKPOINT_STEPS == 0):
                 _keep(run, card, out, checkpoint, progress)
+            if leads and ends_epoch:
+                if validation is not None:
+                    scores = validate(run, card, validation)
+                    row |= scores.measures(card.classes)
+                    _keep(run, card, out, checkpoint, progress)
+                progress.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
     return scores
 
 

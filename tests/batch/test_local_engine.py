@@ -15,8 +15,8 @@ import segmodels
 from segmodels import Segmenter
 from segmodels.batch import job as jobs
 from segmodels.batch import local_engine
-from segmodels.batch.job import Job, Maker, record_of
-from segmodels.batch.local_engine import AHEAD, photos_in, segment_many
+from segmodels.batch.job import Job, PhotoWriter, read_record
+from segmodels.batch.local_engine import PREFETCH, photos_in, segment_many
 from segmodels.cli import main
 from segmodels.models import registry
 
@@ -98,9 +98,9 @@ def test_other_settings_are_not_done_yet(
 ) -> None:
     job, photo = Job(tmp_path, MODEL), folder / "0.jpg"
     list(segment_many(job, segmenter, [photo]))
-    assert Maker(job, segmenter).done_before(photo)
+    assert PhotoWriter(job, segmenter).earlier_report(photo)
     other = replace(job, **setting)
-    assert Maker(other, other.load()).done_before(photo) is None
+    assert PhotoWriter(other, other.load()).earlier_report(photo) is None
 
 
 def test_interrupted_at_one_rate_and_run_again_at_another(
@@ -125,7 +125,7 @@ def test_interrupted_at_one_rate_and_run_again_at_another(
         list(segment_many(second, segmenter, [photo]))
     monkeypatch.undo()
     assert (np.asarray(Image.open(overlay)) != whole).any()
-    assert Maker(first, segmenter).done_before(photo) is None
+    assert PhotoWriter(first, segmenter).earlier_report(photo) is None
     list(segment_many(first, segmenter, [photo]))
     assert (np.asarray(Image.open(overlay)) == whole).all()
     assert not list((tmp_path / "out").glob(".*"))
@@ -171,10 +171,10 @@ def test_other_weights_of_one_name_size_and_time_are_others(folder: Path, tmp_pa
         save_file(network.state_dict(), weights)
         os.utime(weights, ns=(10**18, 10**18))
         job = Job(tmp_path / "out", MODEL, str(weights))
-        maker = Maker(job, job.load())
-        assert maker.done_before(photo) is None
-        list(segment_many(job, maker.segmenter, [photo]))
-        assert maker.done_before(photo)
+        writer = PhotoWriter(job, job.load())
+        assert writer.earlier_report(photo) is None
+        list(segment_many(job, writer.segmenter, [photo]))
+        assert writer.earlier_report(photo)
 
 
 def test_a_users_file_is_never_touched(
@@ -221,10 +221,10 @@ def test_what_a_killed_run_left_goes_after_a_day(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "labels").touch()
     os.utime(old, (0, 0))
-    jobs.sweep(tmp_path)
+    jobs.delete_partial(tmp_path)
     assert not old.exists()
     assert new.exists()
-    assert record_of(tmp_path / "none.png") is None
+    assert read_record(tmp_path / "none.png") is None
 
 
 def test_few_photos_are_in_memory_at_a_time(
@@ -241,7 +241,7 @@ def test_few_photos_are_in_memory_at_a_time(
             counts[what] += 1
             held.append(counts["read"] - counts["written"])
 
-    read, write = segmodels.read_photo, Maker.write
+    read, write = segmodels.read_photo, PhotoWriter.write
 
     def slowly_written(*args: Any) -> Any:
         threading.Event().wait(0.02)
@@ -254,11 +254,11 @@ def test_few_photos_are_in_memory_at_a_time(
         return read(path)
 
     monkeypatch.setattr(local_engine, "read_photo", counted)
-    monkeypatch.setattr(Maker, "write", slowly_written)
+    monkeypatch.setattr(PhotoWriter, "write", slowly_written)
     job = Job(tmp_path / "out", MODEL, pictures=("labels",))
     outcomes = list(segment_many(job, segmenter, photos_in([tmp_path])))
     assert len(outcomes) == 20
-    assert max(held) <= 2 * (AHEAD + 1) + 1
+    assert max(held) <= 2 * (PREFETCH + 1) + 1
 
 
 @pytest.fixture(autouse=True)

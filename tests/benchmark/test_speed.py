@@ -55,7 +55,7 @@ def test_a_peak_is_this_process_own() -> None:
     """A child does not count the memory of its parent, and counts its own."""
     script = """
 import numpy
-from segmodels.kernels.bench import peak_gigabytes
+from segmodels.benchmark.speed import peak_gigabytes
 before = peak_gigabytes()
 numpy.ones(50_000_000)
 print(before, peak_gigabytes() - before)

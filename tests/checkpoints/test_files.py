@@ -78,7 +78,7 @@ def test_what_is_written_over_a_file_that_the_page_offers_is_not_taken_for_it(
     """A page runs for weeks, forgets networks and loads them again: features and settings are the first file's."""
     monkeypatch.setattr(registry, "CARDS", dict(registry.CARDS))
     file = written(tmp_path)
-    registry.offer(card_from_file(file))
+    registry.register(card_from_file(file))
     assert segmodels.load("mine").card.atrous_rate == registry.card(DEEPLAB).atrous_rate
     written(tmp_path, atrous_rate=12)
     with pytest.raises(ValueError, match="was changed"):

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,20 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert captured.err.count("\n") == 1
     assert "Traceback" not in captured.err
     return captured.err
+
+
+def test_the_commands_do_not_load_what_only_figures_need() -> None:
+    """matplotlib takes half a second, and ``list`` or ``--version`` draw nothing."""
+    script = (
+        "import sys, segmodels.cli; segmodels.cli.parser(); print('matplotlib' in sys.modules, 'gradio' in sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == ["False", "False"]
+
+
+def test_a_network_need_not_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    main(["segment", CAT, "--out", str(tmp_path), "--json", "--pictures", "labels"])
+    assert json.loads(capsys.readouterr().out)["model"] == registry.DEFAULT_MODEL
 
 
 def test_list_names_all_networks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,7 @@ def test_settings_are_idle_where_there_are_none(client: Client, name: str) -> No
 
 @pytest.mark.parametrize("name", segmodels.list_models())
 def test_what_is_said_of_the_settings_is_true_of_the_layers(name: str) -> None:
-    network = registry.skeleton(name)
+    network = registry.build_meta(name)
     dilated = any(module.dilation != (1, 1) for module in network.modules() if isinstance(module, nn.Conv2d))
     said = about(name)
     assert not (dilated and "no atrous convolutions" in said)

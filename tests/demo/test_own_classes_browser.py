@@ -42,7 +42,7 @@ def app(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "CARDS", dict(registry.CARDS))
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        registry.offer(card_from_file(toy.parent / "mine.safetensors"))
+        registry.register(card_from_file(toy.parent / "mine.safetensors"))
         page = build()
         _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
         yield url

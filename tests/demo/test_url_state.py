@@ -59,13 +59,6 @@ def test_what_cannot_be_had_is_left_out_with_a_sentence(query: str, sentence: st
     assert getattr(linked, name) is None
 
 
-def test_an_earlier_network_leads_to_its_successor_with_a_sentence() -> None:
-    linked = reading("model=deeplabv3_lite0&rate=12")
-    assert (linked.model, linked.rate) == ("deeplabv3_mobilenetv2", 12)
-    (sentence,) = linked.ignored
-    assert "deeplabv3_mobilenetv2" in sentence
-
-
 def test_one_wrong_part_does_not_spoil_the_others() -> None:
     linked = reading("photo=rocket&model=nothing&rate=3&tab=lab")
     assert (linked.photo, linked.model, linked.rate, linked.tab) == ("rocket", None, 3, "lab")

@@ -69,7 +69,7 @@ def card_in_the_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorM
 def test_every_way_through_a_network_stays_on_the_card(
     name: str, numbers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card, network, names = registry.card(name), registry.build(name), list(parts(registry.skeleton(name)))
+    card, network, names = registry.card(name), registry.build(name), list(parts(registry.build_meta(name)))
     with card_in_the_machine(monkeypatch) as mode:
         segmenter = Segmenter(network, card, CUDA, numbers)
         with mode:
@@ -94,7 +94,7 @@ def test_a_decoder_on_another_device_than_its_features_would_be_noticed(monkeypa
         segmenter = Segmenter(network, card, CUDA, "float32")
         with mode:
             maps = [map_.cpu() for map_ in segmenter.encode(PHOTO).maps]
-            with pytest.raises(RuntimeError, match="device"), segmenter.turn() as there:
+            with pytest.raises(RuntimeError, match="device"), segmenter.exclusive() as there:
                 there.decode(maps)
 
 
@@ -109,7 +109,7 @@ def test_the_fitted_decoders_and_the_gradient_run_on_the_card(monkeypatch: pytes
             assert pixels.device.type == "cuda"
             # The way back needs a card's driver; it takes the tensors of the way there, wherever they are.
             monkeypatch.setattr(torch.autograd, "grad", lambda score, x: (torch.empty_like(x),))
-            with segmenter.turn() as network:
+            with segmenter.exclusive() as network:
                 assert effective_receptive_field(network, pixels, 3, 4, 1).device.type == "cuda"
 
 

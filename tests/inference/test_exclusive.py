@@ -44,8 +44,8 @@ def everything_off(model: str) -> Callable[[], object]:
     """What the Lab does while a visitor has unticked all parts, at another rate where there is one."""
     segmenter, features = cache.segmenter(model), cache.features(CAT, model, None)
     rate = None if segmenter.card.atrous_rate is None else 2
-    names = list(parts(registry.skeleton(model)))
-    return lambda: segmenter.logits(features, rate, off=names)
+    names = list(parts(registry.build_meta(model)))
+    return lambda: segmenter.logits(features, rate, disabled=names)
 
 
 def test_lesson_3_shows_the_whole_network_while_the_lab_switches_its_parts_off() -> None:
@@ -95,16 +95,16 @@ def deeplab() -> Segmenter:
     return segmodels.load(registry.DEFAULT_MODEL, device="cpu", precision="float32")
 
 
-def test_a_turn_inside_a_turn_is_refused_instead_of_waiting_for_itself(deeplab: Segmenter) -> None:
-    with deeplab.turn(), pytest.raises(RuntimeError, match="turn already"):
+def test_a_thread_that_holds_the_network_is_refused_instead_of_waiting_for_itself(deeplab: Segmenter) -> None:
+    with deeplab.exclusive(), pytest.raises(RuntimeError, match="already holds"):
         deeplab(np.zeros((64, 64, 3), dtype=np.uint8))
     assert deeplab(np.zeros((64, 64, 3), dtype=np.uint8)).shares
 
 
-def test_a_turn_that_fails_leaves_the_network_whole_and_free(deeplab: Segmenter) -> None:
+def test_a_failure_inside_leaves_the_network_whole_and_free(deeplab: Segmenter) -> None:
     features = deeplab.encode(np.full((64, 96, 3), 90, dtype=np.uint8))
     before = deeplab.logits(features)
-    with pytest.raises(ZeroDivisionError), deeplab.turn(3, 16, ["1x1"]):
+    with pytest.raises(ZeroDivisionError), deeplab.exclusive(3, 16, ["1x1"]):
         1 / 0  # noqa: B018
     assert torch.equal(deeplab.logits(features), before)
 
@@ -116,7 +116,7 @@ def test_features_are_decoded_by_their_own_network_alone() -> None:
     photo = np.full((64, 96, 3), 90, dtype=np.uint8)
     features = first.encode(photo)
     assert [map_.shape for map_ in features.maps] == [map_.shape for map_ in second.encode(photo).maps]
-    for decode in (second.decode, second.logits, second.maps):
+    for decode in (second.decode, second.logits, second.feature_maps):
         with pytest.raises(ValueError, match="features are another network's"):
             decode(features)
     again = segmodels.load(first.card.name, device="cpu")  # loaded anew, it is the same network

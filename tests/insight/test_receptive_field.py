@@ -231,12 +231,12 @@ def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
     builder: Callable[[], SegmentationNetwork],
 ) -> None:
     network = builder().eval()
-    off = [name for name in parts(network) if name == "image pooling"]
-    largest = largest_field(network, off)
+    disabled = [name for name in parts(network) if name == "image pooling"]
+    largest = largest_field(network, disabled)
     linear(network)
     side = 32 * (int(largest) // 32 + 3) + (network.align_corners)
     spans = []
-    with disabled_parts(network, off):
+    with disabled_parts(network, disabled):
         for row in range(side // 2 - 8, side // 2 + 9):
             first, last = seen(network, strip(side, width=33), row)
             assert 0 < first < last < side - 1
@@ -246,7 +246,7 @@ def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
 
 
 def test_a_network_that_pools_the_whole_photo_has_no_largest_field() -> None:
-    assert largest_field(registry.skeleton("deeplabv3_mobilenetv2")) == torch.inf
+    assert largest_field(registry.build_meta("deeplabv3_mobilenetv2")) == torch.inf
 
 
 def test_image_pooling_sees_all() -> None:
@@ -345,7 +345,7 @@ def test_the_effective_field_leaves_the_network_alone_and_works_in_inference_mod
 
 
 @pytest.mark.parametrize(
-    ("build", "off", "height"),
+    ("build", "disabled", "height"),
     [
         (fcn_mobilenetv2, ["image pooling"], 1003),
         (unet_mobilenetv2, ["image pooling"], 1203),
@@ -356,19 +356,19 @@ def test_the_effective_field_leaves_the_network_alone_and_works_in_inference_mod
     ],
 )
 def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(
-    build: Callable[[], SegmentationNetwork], off: list[str], height: int
+    build: Callable[[], SegmentationNetwork], disabled: list[str], height: int
 ) -> None:
     network = linear(build().double().eval())
     assert isinstance(network, SegmentationNetwork)
     for axis, shape in ((-2, (height, 33)), (-1, (33, height))):
         pixels = torch.randn(1, 3, *shape, dtype=torch.double)
         with torch.device("meta"):
-            (found,) = reach(build().eval(), *shape, off)
+            (found,) = reach(build().eval(), *shape, disabled)
         span = found.rows if axis == -2 else found.columns
         assert 0 < span[height // 2, 0] < span[height // 2, 1] < height - 1
         for position in (17, height // 2 + 1, height - 1):
             row, column = (position, 16) if axis == -2 else (16, position)
-            with disabled_parts(network, off):
+            with disabled_parts(network, disabled):
                 field = effective_receptive_field(network, pixels, row, column, 0)
             hit = field.sum(dim=-1 if axis == -2 else -2).nonzero().ravel()
             assert [hit[0].item(), hit[-1].item()] == span[position].tolist()
@@ -378,9 +378,9 @@ def test_the_effective_field_of_trained_weights_lies_in_their_reach() -> None:
     card = segmodels.card("fcn_mobilenetv2")
     network = assemble(card, read_state(card.weights_file())).eval()
     pixels = torch.randn(1, 3, 64, 1200)
-    off = ["image pooling"]
-    box = reach(network, 64, 1200, off)[0].columns[600]
-    with disabled_parts(network, off):
+    disabled = ["image pooling"]
+    box = reach(network, 64, 1200, disabled)[0].columns[600]
+    with disabled_parts(network, disabled):
         columns = effective_receptive_field(network, pixels, 32, 600, 8).sum(dim=0)
     assert box[0] > 0
     assert box[1] < 1199

@@ -21,10 +21,10 @@ from segmodels.kernels.fused import (
     WIDE,
     FusedBottleneck,
     FusedConv2d,
-    Products,
+    ProductCache,
+    caching_products,
     can_fuse,
     fuse_activations,
-    remembering,
 )
 from segmodels.kernels.precision import fold_batch_norms, round_kernels
 from segmodels.models import registry
@@ -170,8 +170,8 @@ def test_the_bias_keeps_its_numbers_in_bfloat16() -> None:
 
 def test_a_used_layer_can_be_copied_and_saved(tmp_path: Path) -> None:
     fused, x = wide(), some_map(0)
-    products = Products()
-    with torch.inference_mode(), remembering(products):
+    products = ProductCache()
+    with torch.inference_mode(), caching_products(products):
         expected = fused(x)
         torch.save(fused, tmp_path / "layer.pt")
         for other in (copy.deepcopy(fused), torch.load(tmp_path / "layer.pt", weights_only=False)):
@@ -188,8 +188,8 @@ def test_threads_with_maps_of_their_own_do_not_mix_what_is_remembered() -> None:
     expected = [of_torch(fused, x) for x in maps]
 
     def visit(visitor: int) -> float:
-        products = Products()
-        with torch.inference_mode(), remembering(products):
+        products = ProductCache()
+        with torch.inference_mode(), caching_products(products):
             return max(error(fused(maps[visitor]), expected[visitor]) for _ in range(30))
 
     with ThreadPoolExecutor(4) as pool:
@@ -197,8 +197,8 @@ def test_threads_with_maps_of_their_own_do_not_mix_what_is_remembered() -> None:
 
 
 def test_what_is_remembered_of_a_map_answers_for_no_other_and_goes_with_the_layer() -> None:
-    fused, products = wide(), Products()
-    with torch.inference_mode(), remembering(products):
+    fused, products = wide(), ProductCache()
+    with torch.inference_mode(), caching_products(products):
         for seed in (0, 1, 0):
             x = some_map(seed)
             assert error(fused(x), of_torch(fused, x)) < 1e-2

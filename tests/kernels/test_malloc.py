@@ -61,7 +61,7 @@ for _ in range(2):  # by itself glibc would take the second into the heap
 print(added)
 """
     assert printed(script) == 2
-    assert "malloc.limit_arenas()" in (ROOT / "app.py").read_text(encoding="utf-8")
+    assert "malloc.limit_arenas()" in (ROOT / "demo/__main__.py").read_text(encoding="utf-8")
 
 
 def test_trimming_gives_back_what_lies_between_what_is_kept() -> None:

@@ -1,10 +1,12 @@
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import nn
 
 import segmodels
+from segmodels.kernels import precision
 from segmodels.kernels.precision import keep_depthwise_in_float32, optimise
 
 from ..helpers import randomise_norms
@@ -43,3 +45,67 @@ def test_a_depthwise_convolution_kept_in_float32_is_not_touched_by_autocast() ->
     assert torch.equal(answer, expected)
     for own, other in zip(kept.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(own.grad, other.grad)
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def fresh_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is chosen yet, and the environment chooses nothing; forgotten afterwards."""
+    monkeypatch.delenv(precision.VARIABLE, raising=False)
+    precision.choose_precision.cache_clear()
+    yield
+    precision.choose_precision.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_choice")
+@pytest.mark.parametrize(
+    ("flags", "milliseconds", "chosen"),
+    [
+        (set(), None, "float32"),  # nothing is measured where bfloat16 is emulated
+        ({"avx512_bf16"}, {"float32": 3.8, "bfloat16": 4.7}, "float32"),  # named by the processor, and slower
+        ({"avx512_bf16"}, {"float32": 4.0, "bfloat16": 3.9}, "float32"),  # a few per cent are not worth its rounding
+        ({"amx_bf16"}, {"float32": 4.0, "bfloat16": 1.0}, "bfloat16"),
+    ],
+)
+def test_the_precision_is_the_one_that_was_measured_to_be_faster(
+    flags: set[str], milliseconds: dict[str, float] | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured() -> dict[str, float]:
+        assert milliseconds is not None
+        return milliseconds
+
+    monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(precision, "can_fuse", lambda dtype: True)
+    monkeypatch.setattr(precision, "measure_precisions", measured)
+    choice = precision.choose_precision(CPU)
+    assert choice.precision == precision.best_precision(CPU) == chosen
+    assert choice.milliseconds == (milliseconds or {})
+    assert choice.reason
+
+
+@pytest.mark.usefixtures("fresh_choice")
+def test_the_environment_chooses_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(precision.VARIABLE, "bfloat16")
+    assert precision.best_precision(CPU) == "bfloat16"
+    precision.choose_precision.cache_clear()
+    monkeypatch.setenv(precision.VARIABLE, "float16")
+    with pytest.raises(ValueError, match="must be one of"):
+        precision.best_precision(CPU)
+
+
+def test_both_precisions_are_measured_and_no_random_number_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(precision, "_probe_layers", lambda: [small_layer()])
+    state = torch.get_rng_state()
+    milliseconds = precision.measure_precisions()
+    assert set(milliseconds) == {"float32", "bfloat16"}
+    assert all(0 < time < float("inf") for time in milliseconds.values())
+    precision._probe_layers()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def small_layer() -> tuple[nn.Module, torch.Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        return nn.Conv2d(4, 4, 1).requires_grad_(False), torch.randn(1, 4, 8, 8)

@@ -18,7 +18,7 @@ from demo.server import cache
 from segmodels import Segmenter, read_photo
 from segmodels.inference.label_map import label_map
 from segmodels.inference.pictures import label_image
-from segmodels.labels import read_label_map
+from segmodels.label_files import read_label_map
 from segmodels.models import registry
 from segmodels.models.ablation import disabled_parts, parts
 from segmodels.models.base import SegmentationNetwork
@@ -163,10 +163,10 @@ def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Se
     photo = torch.randint(0, 256, (70, 101, 3), dtype=torch.uint8).numpy()
     seen = segmenter.encode(photo, working_size=128)
     for part in [*BRANCHES, "low-level path"]:
-        with segmenter.turn() as network, torch.inference_mode():
+        with segmenter.exclusive() as network, torch.inference_mode():
             expected = deafened(network, part).decode(list(seen.maps))[0]
-        torch.testing.assert_close(segmenter.logits(seen, off=[part]), expected, rtol=1e-4, atol=1e-4)
-    with segmenter.turn() as network, torch.inference_mode():
+        torch.testing.assert_close(segmenter.logits(seen, disabled=[part]), expected, rtol=1e-4, atol=1e-4)
+    with segmenter.exclusive() as network, torch.inference_mode():
         full = network.decode(list(seen.maps))[0]
     assert (segmenter.logits(seen).argmax(0) == full.argmax(0)).all()
 
@@ -174,7 +174,7 @@ def test_a_segmenter_does_the_same_with_trained_and_folded_weights(segmenter: Se
 def test_a_segmenter_refuses_an_unknown_part(segmenter: Segmenter) -> None:
     seen = segmenter.encode(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
     with pytest.raises(ValueError, match="no part called 'skip 8'"):
-        segmenter.logits(seen, off=["skip 8"])
+        segmenter.logits(seen, disabled=["skip 8"])
 
 
 def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
@@ -182,7 +182,7 @@ def test_the_page_s_label_map_without_a_part_is_the_segmenter_s() -> None:
     usual = cache.segmenter(card.name)
     seen = usual.encode(read_photo(CAT).image)
     for off in ([], ["1x1"], ["low-level path", "rate r"]):
-        logits = usual.logits(seen, off=off)
+        logits = usual.logits(seen, disabled=off)
         expected = label_map(logits, (300, 451), aligned_size=seen.aligned_size)
         assert (page.labels_without(CAT, card, off, (451, 300)) == expected).all()
 
@@ -199,7 +199,7 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
     path, card = str(EXAMPLES / "astronaut.jpg"), registry.card("fcn_mobilenetv2")
     found = page.fcn_predictions(path, card, (512, 512))
     assert list(found) == ["FCN-16s", "FCN-8s"]
-    with segmenter.turn() as network:
+    with segmenter.exclusive() as network:
         decoder: Any = network.decoder
     for strides in ((16, 8), (16,)):
         decoder.strides, decoder.levels = strides, decoder.levels[: len(strides)]
@@ -222,7 +222,7 @@ def test_the_page_says_what_is_zero_and_what_changes() -> None:
     only_pooling = [name for name in names if name != "1x1"]
     said = "".join(shown(page.show, {"path": CAT}, "unet_mobilenetv2", only_pooling, None).values())
     assert "the head's 1x1 convolution" in unescape(said)  # there is no ASPP
-    overview = page.show_each({"path": CAT}, "fcn_mobilenetv2", None)
+    overview = page.show_each(CAT, "fcn_mobilenetv2", None)
     assert all(name in overview for name in ("without scores at stride 8", "FCN-16s", "FCN-8s"))
 
 
@@ -230,7 +230,7 @@ def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, st
     image = Image.fromarray(labels)
     if mode == "P":
         image = label_image(labels)
-    elif mode != "L":
+    elif mode != image.mode:
         image = image.convert(mode)
     image.save(file)
     return {"path": str(file)}
@@ -238,16 +238,17 @@ def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, st
 
 @pytest.mark.parametrize("mode", ["P", "L"])
 def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> None:
-    """Half of the photo is truly cat, the rest void: the IoU of cat is the share of that half that was found to be cat."""
+    """Half of the photo is truly cat, the rest void: the IoU of cat is the share of that half that was found to be cat, and
+    each other class that is found there counts as 0."""
     truth = np.full((300, 451), 255, dtype=np.uint8)
     truth[:, :200] = 8
     upload = save_labels(tmp_path / "truth.png", truth, mode)
     names = list(page._parts(registry.card("fcn_mobilenetv2")))
     said = "".join(shown(page.show, {"path": CAT}, "fcn_mobilenetv2", names, upload).values())
     labels = page.labels_without(CAT, registry.card("fcn_mobilenetv2"), [], (451, 300))
-    hit = (labels[:, :200] == 8).mean()
-    assert f"Full network: mIoU {hit:.3f}" in said  # classes without a true pixel are not scored
-    assert "mIoU" in page.show_each({"path": CAT}, "fcn_mobilenetv2", upload)
+    miou = (labels[:, :200] == 8).mean() / len(np.union1d(labels[:, :200], 8))
+    assert f"Full network: mIoU {miou:.3f}" in said
+    assert "mIoU" in page.show_each(CAT, "fcn_mobilenetv2", upload)
 
 
 def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path
     [
         (np.full((300, 451), 21, dtype=np.uint8), "P", "has the value 21"),
         (np.zeros((300, 451), dtype=np.uint8), "RGB", "saved in colours"),
-        (np.zeros((300, 451), dtype=np.uint8), "I;16", "more than 8 bits"),
+        (np.full((300, 451), 300, dtype=np.uint16), "I;16", "has the value 300"),
         (np.zeros((451, 300), dtype=np.uint8), "P", "another photo"),
         (np.full((300, 451), 255, dtype=np.uint8), "L", "nothing to score"),
     ],

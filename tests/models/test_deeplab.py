@@ -132,6 +132,6 @@ def test_the_low_level_features_have_stride_4() -> None:
     assert isinstance(network.decoder, DeepLabV3PlusDecoder)
     photo = torch.randn(1, 3, 96, 96)
     with torch.inference_mode():
-        index = network.decoder.low_level_index
+        index = network.decoder.LOW_LEVEL_INDEX
         here, there = network.encode(photo)[index], network.encode(photo.roll((4, 8), (2, 3)))[index]
     torch.testing.assert_close(there[..., 9:-8, 10:-8], here[..., 8:-9, 8:-10], atol=1e-5, rtol=0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segmodels.inference.label_map import label_map, spread
+from segmodels.inference.label_map import label_map, upsample_logits
 from segmodels.inference.sizes import fit_working_size
 from segmodels.models import registry
 from segmodels.models.backbones import MobileNetV2, ResNet18, Xception65
@@ -72,7 +72,7 @@ def test_the_up_convolution_of_a_u_net_puts_its_middle_tap_on_the_cell() -> None
     dot = torch.zeros(1, 1, 5, 5)
     dot[0, 0, 2, 3] = 1
     with torch.no_grad():
-        raised = block.raised(dot, torch.empty(1, 1, 9, 9))
+        raised = block.upsample(dot, torch.empty(1, 1, 9, 9))
     assert raised.nonzero().tolist() == [[0, 0, 4, 6]]
 
 
@@ -81,7 +81,7 @@ def test_label_maps_put_a_cell_where_resizing_put_its_pixel() -> None:
     seen, photo = (33, 65), (66, 130)
     logits = torch.zeros(2, 3, 5)
     logits[1] = torch.arange(5.0) * 16  # the input column on which each cell lies
-    columns = spread(logits, photo, aligned_size=seen)[1, 0]
+    columns = upsample_logits(logits, photo, aligned_size=seen)[1, 0]
     expected = ((torch.arange(130) + 0.5) / 2 - 0.5).clamp(0, 64)
     torch.testing.assert_close(columns, expected, atol=1e-4, rtol=0)
 
@@ -90,7 +90,7 @@ def test_label_maps_are_the_spread_logits() -> None:
     torch.manual_seed(0)
     logits, photo, seen = torch.randn(4, 5, 7), (70, 101), (65, 97)
     assert np.array_equal(
-        label_map(logits, photo, aligned_size=seen), spread(logits, photo, seen).max(0).indices.numpy()
+        label_map(logits, photo, aligned_size=seen), upsample_logits(logits, photo, seen).max(0).indices.numpy()
     )
 
 

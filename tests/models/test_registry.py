@@ -105,13 +105,6 @@ def test_near_names_are_near() -> None:
         segmodels.build("unet_mobilenet")
 
 
-@pytest.mark.parametrize("kind", ["fcn", "unet", "deeplabv3", "deeplabv3plus"])
-def test_the_name_of_an_earlier_network_is_answered_with_what_replaced_it(kind: str) -> None:
-    for ask in (segmodels.card, segmodels.load, segmodels.build):
-        with pytest.raises(ValueError, match=f"^{kind}_lite0 was replaced by {kind}_mobilenetv2"):
-            ask(f"{kind}_lite0")
-
-
 def test_a_network_needs_a_class() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         segmodels.build("unet_mobilenetv2", num_classes=0)

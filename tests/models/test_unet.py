@@ -117,15 +117,6 @@ def test_a_tile_that_pools_an_odd_map_is_refused(size: tuple[int, int]) -> None:
             network(torch.empty(1, 1, *size))
 
 
-def test_a_3x3_last_convolution_has_nine_times_the_weights() -> None:
-    with torch.device("meta"):
-        one, three = unet(5, width=8), unet(5, width=8, last_kernel=3)
-        valid = unet(5, width=8, padding="valid", last_kernel=3).eval()
-        assert three.eval()(torch.empty(1, 3, 40, 33)).shape == (1, 5, 40, 33)
-        assert valid(torch.empty(1, 3, 204, 220)).shape == (1, 5, 204 - 186, 220 - 186)
-    assert parameters(three) - parameters(one) == 8 * (8 * 5)
-
-
 def test_the_classic_path_has_one_output_stride() -> None:
     with torch.device("meta"):
         backbone = unet(width=2).backbone

@@ -11,13 +11,15 @@ PACKAGE = ROOT / "segmodels"
 
 LAYERS = (
     ("labels", "files"),
+    ("label_files",),
     ("checkpoints",),
     ("models",),
     ("kernels",),
+    ("crf",),
     ("inference",),
     ("insight",),
     ("training", "teaching", "export"),
-    ("batch", "benchmark"),
+    ("batch", "benchmark", "importing"),
     ("cli",),
 )
 """The rooms, the lowest first; those of one layer do not import each other."""

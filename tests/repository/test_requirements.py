@@ -1,14 +1,17 @@
 """Ranges are in pyproject.toml, exact versions in requirements*.txt; and run.py, which installs them."""
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -83,6 +86,91 @@ def test_what_is_compiled_is_parted_with_its_remarks() -> None:
     compiled = "cuda-a==1 ; x\n    # via torch\ntorch==2\n    # via us\ntriton==3  # via torch\n"
     assert part(compiled, cuda=True) == "cuda-a==1 ; x\n    # via torch\ntriton==3  # via torch\n"
     assert part(compiled, cuda=False) == "torch==2\n    # via us\n"
+
+
+@pytest.fixture
+def starter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """``run.py`` with an environment of its own, which has this Python and the packages that it has."""
+    found = importlib.util.spec_from_file_location("starter", ROOT / "run.py")
+    assert found
+    assert found.loader
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    monkeypatch.setattr(module, "PYTHON", Path(sys.executable))
+    for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("own_sources", "gpu", "reachable", "uv", "expected"),
+    [
+        (False, False, True, True, ["uv --torch-backend cpu"]),
+        (False, False, True, False, ["uv --torch-backend cpu", "pip --extra-index-url {index}"]),
+        (False, False, False, True, ["uv"]),
+        (False, True, True, True, ["uv"]),
+        (True, False, True, True, ["pip"]),
+    ],
+)
+def test_the_build_of_torch_fits_the_machine(
+    starter: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    own_sources: bool,
+    gpu: bool,
+    reachable: bool,
+    uv: bool,
+    expected: list[str],
+) -> None:
+    """With a GPU, or where PyTorch's index does not answer, the ordinary index is asked; pip's own settings go first."""
+    done: list[str] = []
+    fixed = ["--requirement", "requirements.txt", "--constraint", "requirements-cuda.txt"]
+
+    def install(tool: str, arguments: list[str]) -> bool:
+        assert arguments[:4] == fixed
+        done.append(" ".join([tool, *arguments[4:]]))
+        return uv
+
+    monkeypatch.setattr(starter, "VENV", tmp_path)
+    monkeypatch.setattr(starter.venv, "create", lambda *_, **__: None)
+    monkeypatch.setattr(starter, "pip_has_own_sources", lambda: own_sources)
+    monkeypatch.setattr(starter, "wants_cpu_build", lambda: not gpu)
+    monkeypatch.setattr(starter, "is_reachable", lambda url: reachable)
+    monkeypatch.setattr(starter, "install_with_uv", lambda arguments: install("uv", arguments))
+    monkeypatch.setattr(starter, "run", lambda *arguments: install("pip", list(arguments[3:])))
+    starter.install("requirements.txt")
+    assert done == [line.format(index=starter.CPU_INDEX) for line in expected]
+    starter.install("requirements.txt")  # the second time nothing is left to do
+    assert len(done) == len(expected)
+
+
+def test_an_index_that_does_not_answer_is_given_up(starter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and says nothing."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(starter, "REACH_SECONDS", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        assert not starter.is_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert not starter.is_reachable("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("variable", ["PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"])
+def test_sources_that_pip_is_told_of_are_noticed(
+    starter: ModuleType, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assert not starter.pip_has_own_sources()
+    monkeypatch.setenv(variable, "file:///wheels")
+    assert starter.pip_has_own_sources()
+
+
+def test_tests_run_on_the_cores_that_may_be_used(starter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert starter.usable_cores() == 3
+    assert starter.PROCESSES[0] == "--numprocesses"
+    assert 1 <= int(starter.PROCESSES[1]) <= starter.MOST_PROCESSES
 
 
 APP = """

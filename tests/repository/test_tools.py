@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_the_cards_are_what_the_tool_makes_of_the_log(name: str) -> None:
     )
 
 
-def test_the_readme_has_the_table_of_the_cards() -> None:
-    _, _, rest = cards.README.read_text(encoding="utf-8").partition(cards.MARKS[0])
-    assert rest.partition(cards.MARKS[1])[0].strip() == cards.table().strip()
+@pytest.mark.parametrize(("page", "table"), [(cards.ZOO, cards.table), (cards.README, cards.short_table)])
+def test_the_pages_have_the_tables_of_the_cards(page: Path, table: Callable[[], str]) -> None:
+    _, _, rest = page.read_text(encoding="utf-8").partition(cards.MARKS[0])
+    assert rest.partition(cards.MARKS[1])[0].strip() == table().strip()

@@ -18,7 +18,7 @@ from segmodels.cli import main
 from segmodels.labels import ClassList
 from segmodels.models import registry
 from segmodels.models.score_layers import ScoreLayers
-from segmodels.models.taught import maps_of
+from segmodels.models.taught import backbone_maps
 from segmodels.teaching.backbones import random_backbone
 from segmodels.teaching.regression import L2, solve
 from segmodels.teaching.strokes import cells_under
@@ -198,9 +198,9 @@ def test_scores_are_one_linear_layer_on_the_maps_side_by_side() -> None:
 
 def test_the_strides_are_those_that_the_backbones_have_without_dilation() -> None:
     for name in registry.compact_models():
-        assert maps_of(registry.card(name)).strides == (2, 4, 8, 16, 32)
-    assert maps_of(registry.card("unet_width24")).strides == (1, 2, 4, 8, 16)
-    assert maps_of(registry.card("fcn8s_vgg16")).strides == (2, 4, 8, 16, 32)
+        assert backbone_maps(registry.card(name)).strides == (2, 4, 8, 16, 32)
+    assert backbone_maps(registry.card("unet_width24")).strides == (1, 2, 4, 8, 16)
+    assert backbone_maps(registry.card("fcn8s_vgg16")).strides == (2, 4, 8, 16, 32)
 
 
 @pytest.mark.parametrize("name", [registry.compact_models()[-1], "unet_width24"])

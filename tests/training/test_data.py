@@ -97,14 +97,14 @@ def test_label_maps_that_hold_something_else_are_named(data_folder: Path) -> Non
     label = data_folder / "labels" / "0.png"
     for wrong, sentence in (
         (Image.new("L", (96, 64), 30), "has the value 30"),
-        (Image.new("RGB", (96, 64)), "holds colours"),
+        (Image.new("RGB", (96, 64)), "saved in colours"),
         (Image.new("L", (95, 64)), "96 x 64 pixels and its label map 95 x 64"),
     ):
         wrong.save(label)
         with pytest.raises(ValueError, match=rf"0\.(png|jpg).*{sentence}"):
             SegmentationFolder(data_folder, "train")[0]
     label.write_text("no picture")
-    with pytest.raises(ValueError, match=r"0\.png cannot be read"):
+    with pytest.raises(ValueError, match=r"0\.png is no PNG that can be read"):
         SegmentationFolder(data_folder, "train")[0]
 
 

@@ -241,7 +241,7 @@ def test_what_is_trained_on_small_photos_is_validated_as_small(name: str) -> Non
     card = registry.card(name)
     smaller, recipe = start.fitted_to(96, card, Recipe())
     assert recipe.crop == 96
-    align_corners = registry.skeleton(name).align_corners
+    align_corners = registry.build_meta(name).align_corners
     seen, usual = (
         network_input_size(smaller, align_corners, (96, 72)),
         network_input_size(card, align_corners, (96, 72)),

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import statistics
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def main() -> None:
 def measure(folders: list[Path], turns: int) -> list[tuple[str, ...]]:
     """Return a row a control, with a median a folder."""
     with contextlib.ExitStack() as stack:
-        apps = [stack.enter_context(RunningApp(folder)) for folder in folders]
+        apps = [stack.enter_context(RunningApp((sys.executable, folder / "app.py"), folder)) for folder in folders]
         browser = stack.enter_context(sync_playwright()).chromium.launch(
             executable_path=CHROMIUM, args=CHROMIUM_OPTIONS
         )

@@ -63,7 +63,7 @@ def measure(name: str) -> Row:
     exact = segmodels.load(name, device="cpu", precision="float32")
     x = exact.pixels(photo).contiguous()
     engines = {"ours, bfloat16": ours(name, "bfloat16"), "ours, float32": ours(name, "float32"), **others(name, x)}
-    with exact.turn() as network, torch.inference_mode():
+    with exact.exclusive() as network, torch.inference_mode():
         expected = network.decode(network.encode(x))[0].argmax(0).numpy()
     agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}
     return {
@@ -78,7 +78,7 @@ def ours(name: str, precision: str) -> Run:
     segmenter = segmodels.load(name, device="cpu", precision=precision)
 
     def run(x: Tensor) -> NDArray[np.float32]:
-        with segmenter.turn() as network, torch.inference_mode():
+        with segmenter.exclusive() as network, torch.inference_mode():
             prepared = x.to(getattr(torch, precision)).contiguous(memory_format=torch.channels_last)
             return network.decode(network.encode(prepared))[0].float().numpy()
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.benchmark.tables import table
-from segmodels.kernels.fused import FusedConv2d, GlobalAveragePooling, Products, remembering
+from segmodels.kernels.fused import FusedConv2d, GlobalAveragePooling, ProductCache, caching_products
 from segmodels.kernels.transposed_conv import PhasedConvTranspose2d
 
 TURNS = 15
@@ -87,10 +87,10 @@ def transposed(conv: nn.ConvTranspose2d, x: Tensor) -> tuple[Callable[[], object
 
 def again(conv: FusedConv2d, x: Tensor) -> Callable[[], object]:
     """The convolution on a map that it has seen."""
-    products = Products()
+    products = ProductCache()
 
     def run() -> None:
-        with remembering(products):
+        with caching_products(products):
             conv(x)
 
     return run

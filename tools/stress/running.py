@@ -1,4 +1,4 @@
-"""The app in a process of its own, as ``python app.py`` starts it."""
+"""The app in a process of its own, as ``python app.py`` or another command starts it."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +25,10 @@ class RunningApp:
         output: the file that it writes to, for what it says.
     """
 
-    def __init__(self, root: Path = ROOT, **environment: str) -> None:
-        self.root = root
+    def __init__(
+        self, command: Sequence[str | Path] = (sys.executable, ROOT / "app.py"), cwd: Path = ROOT, **environment: str
+    ) -> None:
+        self.command, self.cwd = command, cwd
         self.folder = tempfile.TemporaryDirectory()
         self.output = Path(self.folder.name) / "output"
         own = {"GRADIO_TEMP_DIR": f"{self.folder.name}/temp", "PYTHONUNBUFFERED": "1"}
@@ -47,7 +50,7 @@ class RunningApp:
         """Start it, or start it again, and wait until it answers."""
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=self.root, env=self.environment, stdout=output, stderr=output
+                self.command, cwd=self.cwd, env=self.environment, stdout=output, stderr=output
             )
         for _ in range(30_000):
             found = re.search(r"http://[\d.]+:\d+", self.output.read_text())

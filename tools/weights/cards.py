@@ -1,7 +1,7 @@
 """Score the bundled weights and write down what was measured: ``python -m tools.weights.cards DATA...``.
 
 DATA are folders with a ``val`` list. For every network with weights in ``assets/weights`` whose classes one of them has,
-this writes the card (``<name>.json`` for programs, ``<name>.md`` for people), and then the table in the README. Bundled
+this writes the card (``<name>.json`` for programs, ``<name>.md`` for people), and then the tables in ``docs/zoo.md`` and the README. Bundled
 weights that have seen the ``val`` list cannot be scored on it: ``--held-out FILE`` scores those of the same recipe that have
 not, and the card says so.
 """
@@ -27,7 +27,8 @@ from segmodels.training.recipe import Recipe
 
 from .train_zoo import options_of
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README, ZOO = ROOT / "README.md", ROOT / "docs" / "zoo.md"
 MARKS = ("<!-- zoo table: written by tools/weights/cards.py -->", "<!-- end of the zoo table -->")
 TORCHVISIONS = """¹ As published by torchvision, on COCO photos with the same classes: not comparable with the column's other numbers. These
 weights are fetched on first use and need a network connection once."""
@@ -249,7 +250,7 @@ def _seven(scores: dict[str, Any]) -> str:
 
 
 def table() -> str:
-    """The README's table of all networks."""
+    """Return the table of all networks, for ``docs/zoo.md``."""
     lines = [
         "| network | mIoU-7 | mIoU | pixel accuracy | parameters | MACs | file |",
         "|---|---|---|---|---|---|---|",
@@ -262,12 +263,24 @@ def table() -> str:
         columns = [f"{scores[key]:.3f}{mark}" if key in scores else "-" for key in ("miou7", "miou", "pixel_accuracy")]
         size = "-"
         if card.source == "bundled":
-            size = f"[{measured['bytes'] / 1e6:.1f} MB](assets/weights/{name}.md)"
+            size = f"[{measured['bytes'] / 1e6:.1f} MB](../assets/weights/{name}.md)"
         elif card.source == "published":
             size = f"{measured['megabytes']:.0f} MB, fetched"
         row = [f"`{name}` ({card.title})", *columns, f"{cost.parameters / 1e6:.2f} M", f"{cost.macs / 1e9:.1f} G", size]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join([*lines, "", TORCHVISIONS, *_other_classes()])
+
+
+def short_table() -> str:
+    """Return the table of the bundled networks that know Pascal VOC's classes, for the README."""
+    lines = ["| network | mIoU-7 | mIoU | parameters | card |", "|---|---|---|---|---|"]
+    for card in map(registry.card, registry.bundled_models()):
+        if card.class_list == VOC and card.source == "bundled":
+            miou7, miou = (f"{card.measured['scores'][key]:.3f}" for key in ("miou7", "miou"))
+            parameters = f"{network_cost(card.name).parameters / 1e6:.2f} M"
+            file = f"[{card.measured['bytes'] / 1e6:.1f} MB](assets/weights/{card.name}.md)"
+            lines.append(f"| `{card.name}` ({card.title}) | {miou7} | {miou} | {parameters} | {file} |")
+    return "\n".join(lines)
 
 
 def _other_classes() -> list[str]:
@@ -284,11 +297,12 @@ def _other_classes() -> list[str]:
     ]
 
 
-def update_readme() -> None:
-    """Put the table between its marks."""
-    before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    README.write_text(f"{before}{MARKS[0]}\n{table()}\n{MARKS[1]}{after}", encoding="utf-8")
+def update_tables() -> None:
+    """Put both tables between their marks."""
+    for page, made in ((ZOO, table()), (README, short_table())):
+        before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        page.write_text(f"{before}{MARKS[0]}\n{made}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -313,7 +327,7 @@ def main() -> None:
         scores = measured["scores"]
         print(f"{name}: mIoU {scores['miou']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f}")
     registry._measured.cache_clear()
-    update_readme()
+    update_tables()
 
 
 if __name__ == "__main__":

@@ -71,10 +71,6 @@ def read(
                 ignored.append(str(error))
 
     look("photo", lambda value: _one_of("example photo", value, PHOTOS))
-    name = query.get("model", "")
-    if successor := registry.SUCCESSORS.get(name):
-        query = {**query, "model": successor}
-        ignored.append(f"{name} is no longer here: {successor} has taken its place")
     look("model", _trained)
     card = registry.card(found.get("model", DEFAULT_MODEL))
 

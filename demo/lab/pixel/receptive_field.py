@@ -99,7 +99,7 @@ def look(path: str, settings: Settings, x: float, y: float, followed: int | None
 @functools.lru_cache(maxsize=64)
 def _reaches(model: str, height: int, width: int, rate: int | None, stride: int | None) -> dict[str, Reach]:
     """The reach of every pixel without image pooling, under ``""``, and through each of the ASPP's branches alone."""
-    network = registry.skeleton(model)
+    network = registry.build_meta(model)
     configure(network, rate, stride)
     aspp = next((module for module in network.decoder.modules() if isinstance(module, ASPP)), None)
     branches = list(parts(network))[: len(aspp.convs)] if aspp is not None else []
@@ -145,7 +145,7 @@ def effective(path: str, settings: Settings, looked: Look) -> Values:
     def make() -> Values:
         exact = _in_float32(settings.card.name)
         pixels = _pixels.get((path, settings.card.name), lambda: exact.pixels(cache.photo(path).image))
-        with exact.turn(settings.rate, settings.stride) as network:
+        with exact.exclusive(settings.rate, settings.stride) as network:
             field = effective_receptive_field(network, pixels, looked.row, looked.column, looked.followed)
         return field.numpy(force=True)
 
@@ -168,6 +168,6 @@ def share_that_matters(heat: Values, part: float) -> float:
 @functools.lru_cache(maxsize=256)
 def field_size(model: str, rate: int | None, stride: int | None) -> float:
     """How many pixels a pixel depends on, along an edge, at most, without image pooling; infinite if on all."""
-    network = registry.skeleton(model)
+    network = registry.build_meta(model)
     configure(network, rate, stride)
     return largest_field(network, [name for name in parts(network) if name == "image pooling"])

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from .bounds import FORMATS, PhotoError
+from ..bounds import FORMATS, PhotoError
 
 HEAD_BYTES = 1024
 """Of a file, as many as tell its format."""

@@ -13,13 +13,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from .bounds import FORMATS, MAX_PIXELS, PhotoError
+from ..bounds import MAX_PIXELS, PhotoError
 
 _MAX_SCANS = 100  # a progressive JPEG has about ten, and each costs a pass over the whole picture
 
 
 def check_promises(image: ImageFile, file: IO[bytes]) -> None:
-    """Refuse what the size in pixels does not tell: work out of proportion, missing parts, a raw file's thumbnail."""
+    """Refuse what the size in pixels does not tell: work out of proportion, missing parts."""
     if isinstance(image, TiffImageFile):
         _check_tiff(image)
     if isinstance(image, JpegImageFile):
@@ -27,10 +27,8 @@ def check_promises(image: ImageFile, file: IO[bytes]) -> None:
 
 
 def _check_tiff(image: TiffImageFile) -> None:
-    subfile_type, tile_width, tile_height, sub_ifds, dng_version = 254, 322, 323, 330, 50706
+    tile_width, tile_height = 322, 323
     tags = image.tag_v2
-    if dng_version in tags or (sub_ifds in tags and tags.get(subfile_type, 0) & 1):
-        raise PhotoError(f"This is a camera's raw file, not a finished photo: please use {FORMATS}.")
     if tags.get(tile_width, 0) * tags.get(tile_height, 0) > MAX_PIXELS:  # a whole tile is decoded even if little shows
         raise PhotoError("This TIFF cannot be decoded: its tiles are larger than any picture may be.")
     boxes = [tile.extents or (0, 0, 0, 0) for tile in image.tile]
@@ -71,8 +69,7 @@ def pages_note(image: ImageFile, kind: str) -> list[str]:
         several = bool(getattr(image, "is_animated", False))
     except Exception:  # a broken second frame is no matter
         several = False
-    names = {"TIFF": "first of several pages", "HEIC": "main one of several pictures"}
-    return [names.get(kind, "first frame of an animation")] if several else []
+    return ["main one of several pictures" if kind == "HEIC" else "first frame of an animation"] if several else []
 
 
 def check_whole(image: ImageFile, file: IO[bytes]) -> None:

@@ -1,0 +1,1 @@
+"""What labelling tools and published data sets write, brought into the layout of a data folder."""

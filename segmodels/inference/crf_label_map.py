@@ -1,0 +1,104 @@
+"""From logits to a label map by way of the fully connected CRF, with edges of the photo's own pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ..crf.mean_field import Marginals, SampledPhoto, mean_field
+from ..crf.parameters import CRF
+from .label_map import Between, Size, borders, spread_between, values_at
+
+LEAST_PROBABILITY = 0.05
+"""A class that is nowhere given more than this by the network cannot win by the CRF, and is left out."""
+
+PIXELS_AT_ONCE = 1 << 16
+"""Pixels along borders that are looked up together: some 30 MB, whatever the photo's size."""
+
+
+@dataclass(frozen=True)
+class CRFAnswer:
+    """What the CRF makes of a network's logits."""
+
+    logits: Tensor
+    """(C, h, w), of the classes that can win alone."""
+    present: Tensor
+    """(C,): which classes these are."""
+    aligned_size: Size | None
+    marginals: Marginals
+
+    @classmethod
+    def of(cls, logits: Tensor, photo: SampledPhoto, crf: CRF, aligned_size: Size | None) -> "CRFAnswer":
+        """Run mean field on the sampled pixels of a photo, from (C, h, w) logits."""
+        most = logits.softmax(0).flatten(1).amax(1)
+        present = (most >= most.max().clamp(max=LEAST_PROBABILITY)).nonzero().ravel()
+        chosen = logits[present]
+        rows, columns = (axis.every(photo.step) for axis in Between.both(chosen, photo.size, aligned_size))
+        return cls(chosen, present, aligned_size, mean_field(photo, spread_between(chosen, rows, columns), crf))
+
+    def label_map(self, size: Size, photo: Image.Image) -> NDArray[np.uint8]:
+        """The best class of every pixel of ``photo``, whose (height, width) is ``size``.
+
+        Where the sampled pixels around one agree it has their class. The others are asked themselves: the last update of
+        mean field is made at their own place and with their own colour, among the classes that win at a sampled pixel.
+        """
+        names = self.present.to(torch.uint8).numpy()
+        cells = self.marginals.probabilities.max(0).indices.to(torch.uint8).numpy()
+        loses = torch.from_numpy(np.bincount(cells.ravel(), minlength=len(names)) == 0)
+        rows, columns = (self._sampled(axis, size[axis]) for axis in (0, 1))
+        labels = names[cells][:, columns].take(rows, 0)
+        asked = borders(cells)[:, columns]
+        height = max(PIXELS_AT_ONCE // size[1], 1)
+        between = Between.both(self.logits, size, self.aligned_size)
+        for top in range(0, size[0], height):
+            pixels = np.flatnonzero(asked.take(rows[top : top + height], 0)) + top * size[1]
+            if len(pixels):
+                colours = np.asarray(photo.crop((0, top, size[1], min(top + height, size[0])))).reshape(-1, 3)
+                scores = self._scores(torch.from_numpy(pixels), colours[pixels - top * size[1]], size, between)
+                scores[loses] = -torch.inf
+                labels.ravel()[pixels] = names[scores.max(0).indices.numpy()]
+        return labels
+
+    def probabilities(self, num_classes: int, pixels: Tensor) -> Tensor:
+        """Q at every pixel of the (H, W, 3) photo that was sampled: (num_classes, H, W), 0 for classes that cannot win."""
+        size = (pixels.shape[0], pixels.shape[1])
+        between = Between.both(self.logits, size, self.aligned_size)
+        q = torch.zeros(num_classes, size[0] * size[1])
+        for chunk in torch.arange(size[0] * size[1]).split(PIXELS_AT_ONCE):
+            colours = pixels.reshape(-1, 3)[chunk].numpy()
+            q[self.present[:, None], chunk] = self._scores(chunk, colours, size, between).softmax(0)
+        return q.view(num_classes, *size)
+
+    def confidence(self, classes: Sequence[str]) -> dict[str, float]:
+        """The mean of Q of each class over the sampled pixels where it wins, surest first."""
+        best = self.marginals.probabilities.max(0)
+        found = {
+            classes[name]: float(best.values[best.indices == index].mean())
+            for index, name in enumerate(self.present.tolist())
+            if bool((best.indices == index).any())
+        }
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def _scores(
+        self, pixels: Tensor, colours: NDArray[np.uint8], size: Size, between: tuple[Between, Between]
+    ) -> Tensor:
+        """The last update at P pixels, counted row by row, of a photo of ``size``: (C, P)."""
+        row = torch.div(pixels, size[1], rounding_mode="floor")
+        column = pixels - row * size[1]
+        scores = values_at(self.logits, row, column, between)
+        place = torch.stack([self._place(axis, size[axis])[at] for axis, at in ((0, row), (1, column))])
+        return self.marginals.scores_at(scores, place, torch.from_numpy(colours).T.float())
+
+    def _place(self, axis: int, pixels: int) -> Tensor:
+        """Where each of so many pixels along an axis of a photo lies in the photo that was sampled, in its pixels."""
+        return (torch.arange(pixels) + 0.5) * (self.marginals.photo.size[axis] / pixels) - 0.5
+
+    def _sampled(self, axis: int, pixels: int) -> NDArray[np.int64]:
+        """The sampled pixel at or before each pixel along an axis, which has the next one behind it."""
+        place = torch.div(self._place(axis, pixels), self.marginals.photo.step).floor().long()
+        sampled: NDArray[np.int64] = place.clamp(0, self.marginals.photo.shape[axis] - 1).numpy()
+        return sampled

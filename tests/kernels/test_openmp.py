@@ -1,0 +1,37 @@
+"""How torch's threads wait is set before torch is loaded, and never against the user's own setting."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tools.stress.running import ROOT
+
+SAY = "import os; from segmodels.kernels import openmp; print(os.environ.get('GOMP_SPINCOUNT'), '|', openmp.waiting())"
+
+
+def said(script: str, **variables: str) -> tuple[str, str]:
+    """What ``script`` prints before and after the bar, in a process of its own with these environment variables."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_"))}
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=True)
+    count, _, words = ran.stdout.strip().partition(" | ")
+    return count, words
+
+
+def test_threads_sleep_early_by_default() -> None:
+    assert said(SAY) == ("1000", "GOMP_SPINCOUNT=1000")
+
+
+@pytest.mark.parametrize("variables", [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE"}])
+def test_the_users_own_setting_holds(variables: dict[str, str]) -> None:
+    count, words = said(SAY, **variables)
+    assert count == variables.get("GOMP_SPINCOUNT", "None")
+    assert words == "=".join(*variables.items())
+
+
+def test_it_says_so_where_torch_came_first() -> None:
+    count, words = said(f"import torch; {SAY}")
+    assert count == "None"
+    assert "torch was loaded before segmodels" in words
