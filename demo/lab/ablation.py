@@ -36,7 +36,7 @@ SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
 ABOUT = (
-    "A part that is off hands zeros on; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
+    "A part that is off outputs zeros; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
     "one trained without the part would do."
 )
 TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."

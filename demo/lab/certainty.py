@@ -30,8 +30,8 @@ DOUBT = 0.5
 
 ABOUT = (
     "The mask keeps each pixel's most probable class. <b>Entropy</b> is what it forgets, in bits: 0 for one sure class, 1 for "
-    "two equal ones. <b>Margin</b> is the best probability less the second best. Bright means unsure. Sure is not right, "
-    "above all about things never taught."
+    "two equal ones. <b>Margin</b> is the best probability less the second best. Bright means unsure. High confidence does "
+    "not mean correct, least of all for classes it was never trained on."
 )
 
 
