@@ -18,21 +18,21 @@ from .lab import lab_tab
 from .lessons import Ways, lessons_tab
 from .segment.tab import segment_tab
 from .server import cache, uploads
-from .server.answers import Answers
-from .server.checked_blocks import CheckedBlocks, Sessions, check_gradio
+from .server.checked_blocks import CheckedBlocks, Mailboxes, Sessions, check_gradio
 from .server.route_filter import MAX_UPLOAD, RouteFilter
 
 SCRIPTS = (
     PAGE / "drawing.js",
+    "computed/computed.js",
     "viewer/questions.js",
+    "brush/brush.js",
     "viewer/photo_input.js",
     "viewer/camera.js",
     "url_state/url_state.js",
     "gradio_fixes.js",
 )
-"""The scripts of the page's head, in ``components``, in the order in which they need each other. The first draws results on
-exported pages too."""
-STYLES = ("style.css", "study.css", "components/brush/brush.css")
+"""The scripts of the page's head, in ``components``, in the order in which they need each other."""
+STYLES = ("style.css", "study.css", "components/computed/computed.css", "components/brush/brush.css")
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
@@ -56,19 +56,19 @@ def build() -> gr.Blocks:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):
                 photo, settings, load = segment_tab()
-            with gr.Tab("Lab", id="lab", elem_id="lab") as lab:
-                sections = lab_tab(photo, lab, network=settings[1])
+            with gr.Tab("Lab", id="lab", elem_id="lab"):
+                sections = lab_tab(photo, network=settings[1])
                 ways.to_lessons("lab")
-            with gr.Tab("Lessons", id="lessons", elem_id="lessons") as lessons:
-                walk = lessons_tab(lessons, photo, ways)
-            with gr.Tab("Anatomy", id="anatomy") as anatomy:
-                model = anatomy_tab(anatomy)
+            with gr.Tab("Lessons", id="lessons", elem_id="lessons"):
+                walk = lessons_tab(photo, ways)
+            with gr.Tab("Anatomy", id="anatomy"):
+                model = anatomy_tab()
                 ways.to_lessons("anatomy")
         ways.connect(tabs, walk, sections, model)
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.queue(max_size=LONGEST_QUEUE, api_open=False)
     check_gradio(page)
-    page._queue.pending_messages_per_session = Answers(2 * SESSIONS, page._queue)
+    page._queue.pending_messages_per_session = Mailboxes(2 * SESSIONS, page._queue)
     return page
 
 

@@ -135,3 +135,29 @@ def at_once(visit: Callable[[int], None], visitors: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def asked(compute: Callable[..., Any], *values: Any, on_photo: bool = True) -> list[dict[str, Any]]:
+    """Return the answers that a place of the page gets, step by step, as its browser asks for them."""
+    from demo.components import computed  # here, because gradio takes seconds to import
+    from demo.server.messages import error_message
+
+    answers: list[dict[str, Any]] = []
+    while not answers or answers[-1].get("more"):
+        question = {"values": list(values), "step": len(answers)}
+        try:
+            answer = computed.answer(compute, len(values), on_photo, question)
+        except (ValueError, OSError) as error:
+            answer = {"problem": error_message(error)}
+        assert answer is not None
+        answers.append(answer)
+    return answers
+
+
+def shown(compute: Callable[..., Any], *values: Any, on_photo: bool = True) -> dict[str, str]:
+    """Return the HTML that stands in a place, ``""``, and in those beside it after the last answer; or the problem alone."""
+    answers = asked(compute, *values, on_photo=on_photo)
+    problems = [answer["problem"] for answer in answers if "problem" in answer]
+    if problems:
+        return {"problem": problems[0]}
+    return {name: html for answer in answers for name, html in answer["html"].items()}

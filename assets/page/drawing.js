@@ -333,8 +333,8 @@ window.drawing = (() => {
     }
 
     async draw() {
-      const given = name => this.closest(`[data-${name}]`)?.dataset[name];
-      const labels = given('labels'), [photo, canvas] = this.shadowRoot.children;
+      const given = name => /** @type {HTMLElement | null} */ (this.closest(`[data-${name}]`))?.dataset[name];
+      const labels = given('labels'), photo = this.shadowRoot.querySelector('img'), canvas = this.shadowRoot.querySelector('canvas');
       if (!labels) return;
       photo.src = address(given('photo'));
       const [map] = await Promise.all([labelMap(labels), photo.decode().catch(() => null)]);
@@ -346,15 +346,17 @@ window.drawing = (() => {
   const near = new IntersectionObserver(entries => {
     for (const {isIntersecting, target} of entries) if (isIntersecting) {
       near.unobserve(target);
-      target.draw();
+      /** @type {LabelMap} */ (target).draw();
     }
   }, {rootMargin: '100%'});
   function again(one) {
     near.unobserve(one);
     near.observe(one);
   }
-  new MutationObserver(changes => changes.forEach(({target}) =>
-    (target.matches('label-map') ? [target] : target.querySelectorAll('label-map')).forEach(again)))
+  new MutationObserver(changes => changes.forEach(({target: node}) => {
+    const target = /** @type {Element} */ (node);
+    (target.matches('label-map') ? [target] : target.querySelectorAll('label-map')).forEach(again);
+  }))
     .observe(document, {subtree: true, attributeFilter: ['data-photo', 'data-labels', 'data-classes']});
   document.addEventListener('recoloured', () => document.querySelectorAll('label-map').forEach(again));
   customElements.define('label-map', LabelMap);

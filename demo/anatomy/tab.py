@@ -15,7 +15,9 @@ from segmodels.insight.cost import Layer
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
-from ..events import AT_ONCE, BESIDE
+from ..components import computed
+from ..events import AT_ONCE
+from ..server import timeouts
 from ..server.settings import applicable_settings, control_updates
 from .diagram import draw, field, written
 from .facts import Anatomy, Part, anatomy
@@ -41,8 +43,8 @@ HINT = (
 COUNTING = '<p class="hint">Counting the other networks …</p>'
 
 
-def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
-    """Put the components and events into ``tab``; nothing is counted before it is opened.
+def anatomy_tab() -> gr.Dropdown:
+    """Put the components and events into the tab that is being built; nothing is counted before it is opened.
 
     Returns the choice of the network, for links that open the tab at one.
     """
@@ -62,29 +64,15 @@ def anatomy_tab(tab: gr.Tab) -> gr.Dropdown:
         height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
         rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
         stride = _stride(card)
-    diagram = gr.HTML(elem_id="anatomy-diagram")
+    settings: list[Any] = [model, width, height, rate, stride]
+    computed.computed(show, settings, "anatomy-diagram", on_photo=False)
     about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
     with gr.Row():
-        with gr.Column(min_width=TABLE_WIDTH):
-            parts = gr.HTML(elem_id="anatomy-parts")
-        with gr.Column(min_width=TABLE_WIDTH):
-            others = gr.HTML(COUNTING, elem_id="anatomy-others")
-    layers = gr.HTML(elem_id="anatomy-layers")
-
-    settings: list[Any] = [model, width, height, rate, stride]
-    # One event for all that may change, so that of two answers the later one stays. Not `input`, which a number typed
-    # beside a slider does not cause.
-    gr.on(
-        [tab.select, *(setting.change for setting in settings)],
-        show,
-        settings,
-        [diagram, parts, layers],
-        trigger_mode="always_last",
-        **AT_ONCE,
-    )
-    model.change(adapt_settings, [model], [about, rate, stride], **BESIDE, **AT_ONCE)
-    # The networks are compared after the chosen one is shown: at a new size, that takes a second or two.
-    diagram.change(compare, settings, [others], trigger_mode="always_last", **AT_ONCE)
+        for part in ("anatomy-parts", "anatomy-others"):
+            with gr.Column(min_width=TABLE_WIDTH):
+                computed.target(part)
+    computed.target("anatomy-layers")
+    model.change(adapt_settings, [model], [about, rate, stride], **AT_ONCE)
     return model
 
 
@@ -127,25 +115,24 @@ def adapt_settings(model: str) -> tuple[Any, Any, Any]:
     return _about(model), *control_updates(card)
 
 
-def show(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> tuple[str, str, str]:
-    """Diagram, parts and layers of a network; for a wrong setting, a sentence in place of the diagram."""
-    try:
-        found = looked_at(model, width, height, rate, stride)
-    except ValueError as error:
-        return f'<div class="panels empty" role="alert"><p class="problem">{escape(str(error))}</p></div>', "", ""
-    return diagram_box(found), parts_table(found), layers_table(found)
+def show(model: Any, width: Any, height: Any, rate: Any, stride: Any, *, step: int) -> dict[str, Any]:
+    """Return diagram, parts and layers of a network, then the table of all networks at that size, which takes longer."""
+    found = looked_at(model, width, height, rate, stride)
+    if step:
+        others = [_anatomy_of(name, found.height, found.width) for name in registry.CARDS]
+        return {"html": {"anatomy-others": others_table(found, others)}}
+    html = {
+        "": diagram_box(found),
+        "anatomy-parts": parts_table(found),
+        "anatomy-layers": layers_table(found),
+        "anatomy-others": COUNTING,
+    }
+    return {"html": html, "more": True}
 
 
-def compare(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> str:
-    """All networks at the same size; nothing for a wrong setting, about which ``show`` has a sentence."""
-    try:
-        applicable_settings = looked_at(model, width, height, rate, stride)
-    except ValueError:
-        return ""
-    return others_table(
-        applicable_settings,
-        [anatomy(name, applicable_settings.height, applicable_settings.width) for name in registry.CARDS],
-    )
+def _anatomy_of(name: str, height: int, width: int) -> Anatomy:
+    timeouts.check()
+    return anatomy(name, height, width)
 
 
 def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> Anatomy:
@@ -188,21 +175,21 @@ def _part_row(part: Part, most: int) -> str:
     )
 
 
-def others_table(applicable_settings: Anatomy, others: list[Anatomy]) -> str:
+def others_table(chosen: Anatomy, others: list[Anatomy]) -> str:
     """Every network at the chosen one's size; the chosen one as it is set, the others as they were trained."""
-    networks = [applicable_settings if other.name == applicable_settings.name else other for other in others]
+    networks = [chosen if other.name == chosen.name else other for other in others]
     largest = max(network.cost.parameters for network in networks), max(network.cost.macs for network in networks)
-    rows = "".join(_network_row(network, network is applicable_settings, *largest) for network in networks)
+    rows = "".join(_network_row(network, network is chosen, *largest) for network in networks)
     return f"""<div class="wide" tabindex="0" role="region" aria-label="All networks">
-<table class="classes anatomy"><caption>All networks on {applicable_settings.width} × {applicable_settings.height} pixels</caption>
+<table class="classes anatomy"><caption>All networks on {chosen.width} × {chosen.height} pixels</caption>
 <thead><tr><th scope="col">Network</th><th scope="col">Parameters</th><th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>
 <tbody>{rows}</tbody></table></div>
 <p class="hint">The others run at their own stride and rates.</p>"""
 
 
-def _network_row(network: Anatomy, applicable_settings: bool, most_parameters: int, most_macs: int) -> str:
+def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs: int) -> str:
     return (
-        f'<tr{" class=applicable_settings aria-current=true" * applicable_settings}><th scope="row"><code>{escape(network.name)}</code></th>'
+        f'<tr{" class=chosen aria-current=true" * chosen}><th scope="row"><code>{escape(network.name)}</code></th>'
         f"<td>{_bar(network.cost.parameters, most_parameters)}{_short(network.cost.parameters)}</td>"
         f"<td>{_bar(network.cost.macs, most_macs)}{_short(network.cost.macs)}</td>"
         f"<td>{_field(network.receptive_field)}</td></tr>"

@@ -8,11 +8,13 @@ from typing import Any
 import gradio as gr
 
 from ..events import COMPUTES
-from ..server.settings import error_message
+from ..server.messages import error_message
 from ..server.uploads import Upload
 
 
-def download_button(name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component]) -> None:
+def download_button(
+    name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component], js: str | None = None
+) -> None:
     """A button that makes a file and, once it is there, downloads it through a hidden link.
 
     ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings.
@@ -33,7 +35,7 @@ def download_button(name: str, file_name: str, write: Callable[..., None], input
         assert cached is not None
         return cached
 
-    made = button.click(make, list(inputs), [link], **COMPUTES)
+    made = button.click(make, list(inputs), [link], js=js, **COMPUTES)
     made.success(
         None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
     )

@@ -6,7 +6,7 @@
   let held = null;
   const say = (slider, kind) => slider.dispatchEvent(new Event(kind, {bubbles: true}));
   document.addEventListener('pointerdown', event => {
-    const slider = event.target;
+    const slider = /** @type {HTMLInputElement} */ (event.target);
     if (event.pointerType !== 'touch' || !slider.matches?.('input[type=range]')) return;
     held = {slider, value: slider.value, x: event.clientX};
   }, true);
@@ -34,8 +34,8 @@
 
   // Beside a slider of whole numbers one can type others: they are rounded before gradio hears of them.
   document.addEventListener('input', event => {
-    const {target} = event;
-    if (target.matches?.('input[type=number][step="1"]') && target.value % 1) target.value = Math.round(target.value);
+    const target = /** @type {HTMLInputElement} */ (event.target), value = Number(target.value);
+    if (target.matches?.('input[type=number][step="1"]') && value % 1) target.value = String(Math.round(value));
   }, true);
 
   // Radios of one group share a name, so that Tab reaches the group once and arrows move inside; groups and
@@ -43,12 +43,12 @@
   let groups = 0;
   const words = element => element?.textContent.trim() ?? '';
   const mend = () => {
-    for (const group of document.querySelectorAll('fieldset.block:not([data-mended])')) {
+    for (const group of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('fieldset.block:not([data-mended])'))) {
       const title = words(group.querySelector('[data-testid=block-info]'));
       if (title) group.setAttribute('aria-label', title);
-      group.dataset.mended = groups++;
+      group.dataset.mended = String(groups++);
     }
-    for (const radio of document.querySelectorAll('fieldset.block input[type=radio]')) {
+    for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('fieldset.block input[type=radio]'))) {
       const name = `group-${radio.closest('fieldset').dataset.mended}`;
       if (radio.name !== name) radio.name = name;
     }

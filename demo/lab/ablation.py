@@ -22,13 +22,10 @@ from segmodels.models.fcn import FCN
 from segmodels.models.registry import DEFAULT_MODEL, Card
 from segmodels.training.metrics import Scores, confusion_matrix
 
-from ..components import markup, photo_overlay
+from ..components import computed, markup, photo_overlay
 from ..components.figures import SAVE_PNG, save_button
-from ..events import COMPUTES, NOW
 from ..server import cache
-from ..server.settings import error_message
 from ..server.uploads import Upload
-from . import SectionTab
 
 ID = "parts"
 TITLE = "Parts on and off"
@@ -39,13 +36,13 @@ SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
 ABOUT = (
-    "A part that is off hands zeros on; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
+    "A part that is off outputs zeros; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
     "one trained without the part would do."
 )
 TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
+def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     with gr.Row():
         with gr.Column(scale=9, min_width=300):
@@ -64,32 +61,15 @@ def section(photo: gr.Image, tab: SectionTab) -> None:
                 elem_id="parts-truth",
             )
             gr.HTML(f'<p class="hint">{TRUTH}</p>')
-    pictures = gr.HTML(markup.empty(), elem_id="parts", js_on_load=SAVE_PNG)
-    overview = gr.HTML(elem_id="parts-overview")
-    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
-    gr.on(
-        [tab.select, on.change, truth.upload, truth.clear],
-        show,
-        [photo, model, on, truth],
-        [pictures],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        **COMPUTES,
+    computed.computed(
+        show, [photo, model, on, truth], "parts", changes=[photo.change, on.change, truth.change], script=SAVE_PNG
     )
-    # A list of parts that changes makes the pictures follow; the overview waits for the network alone.
+    # Another network changes the list of parts, which the pictures follow; the overview waits for the network alone.
     settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
+    changes = [photo.change, settled.change, truth.change]
+    computed.computed(show_each, [photo, model, truth], "parts-overview", changes=changes)
+    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
-    again = gr.Textbox(visible=False)
-    looked = [tab.select, truth.upload, truth.clear, settled.change]
-    gr.on(looked, None, None, [again], js=NOW, api_visibility="private")
-    again.change(
-        show_each,
-        [photo, model, truth],
-        [overview],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        **COMPUTES,
-    )
     photo.change(None, None, [truth], js="() => null", api_visibility="private")
 
 
@@ -189,37 +169,29 @@ def fcn_predictions(path: str, card: Card, size: tuple[int, int]) -> dict[str, L
     }
 
 
-def show(upload: Upload, model: Any, on: Any, truth: Upload) -> str:
-    """The full network, the network without what is off, and where they differ; or a sentence."""
-    if upload is None:
-        return markup.empty()
-    try:
-        path, card = upload["path"], _card(model)
-        off = _off(card, on)
-        display = cache.display(path)
-        known = read_truth(truth, display.size, display.photo.size, len(card.classes))
-        full = labels_without(path, card, (), display.photo.size)
-        rest = labels_without(path, card, off, display.photo.size)
-    except (ValueError, OSError) as error:
-        return markup.problem(error_message(error))
-    return figures(photo_overlay.photo_attributes(path, display, card.class_list), card, off, full, rest, known)
+def show(path: str, model: Any, on: Any, truth: Upload) -> str:
+    """Return the full network, the network without what is off, and where they differ."""
+    card = _card(model)
+    off = _off(card, on)
+    display = cache.display(path)
+    known = read_truth(truth, display.size, display.photo.size, len(card.classes))
+    full = labels_without(path, card, (), display.photo.size)
+    rest = labels_without(path, card, off, display.photo.size)
+    over = photo_overlay.photo_attributes(path, display, card.class_list)
+    return figures(over, card, off, full, rest, known)
 
 
-def show_each(upload: Upload, model: Any, truth: Upload) -> str:
-    """Every part off by itself, in small pictures; nothing where ``show`` has a sentence to say."""
-    if upload is None:
-        return ""
-    try:
-        path, card = upload["path"], _card(model)
-        display = cache.display(path)
-        size = display.photo.size
-        known = read_truth(truth, display.size, size, len(card.classes))
-        full = labels_without(path, card, (), size)
-        each = {f"without {title(card, name)}": labels_without(path, card, [name], size) for name in _parts(card)}
-        each |= {f"{name}, its own prediction": labels for name, labels in fcn_predictions(path, card, size).items()}
-    except (ValueError, OSError):
-        return ""
-    return overview_grid(photo_overlay.photo_attributes(path, display, card.class_list), card, full, each, known)
+def show_each(path: str, model: Any, truth: Upload) -> str:
+    """Return small pictures, each with one part off."""
+    card = _card(model)
+    display = cache.display(path)
+    size = display.photo.size
+    known = read_truth(truth, display.size, size, len(card.classes))
+    full = labels_without(path, card, (), size)
+    each = {f"without {title(card, name)}": labels_without(path, card, [name], size) for name in _parts(card)}
+    each |= {f"{name}, its own prediction": labels for name, labels in fcn_predictions(path, card, size).items()}
+    over = photo_overlay.photo_attributes(path, display, card.class_list)
+    return overview_grid(over, card, full, each, known)
 
 
 def _card(model: Any) -> Card:

@@ -14,15 +14,11 @@ from segmodels.inference.label_map import label_map
 from segmodels.labels import ClassList
 from segmodels.models import registry
 
-from ..components import markup, photo_overlay
+from ..components import computed, markup, photo_overlay
 from ..components.figures import SAVE_PNG, save_button
 from ..components.heat_map import Values, map_image, scale
 from ..components.model_picker import Settings, checked_settings, model_picker
-from ..events import COMPUTES
 from ..server import cache
-from ..server.settings import error_message
-from ..server.uploads import Upload
-from . import SectionTab
 
 ID = "certainty"
 TITLE = "How sure is it"
@@ -34,8 +30,8 @@ DOUBT = 0.5
 
 ABOUT = (
     "The mask keeps each pixel's most probable class. <b>Entropy</b> is what it forgets, in bits: 0 for one sure class, 1 for "
-    "two equal ones. <b>Margin</b> is the best probability less the second best. Bright means unsure. Sure is not right, "
-    "above all about things never taught."
+    "two equal ones. <b>Margin</b> is the best probability less the second best. Bright means unsure. High confidence does "
+    "not mean correct, least of all for classes it was never trained on."
 )
 
 
@@ -51,39 +47,25 @@ class Certainty:
     """The probability of the best class."""
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
-    """Put the section into the tab that is being built; nothing is computed before it is shown."""
-    chosen = model_picker("certainty", registry.trained_models())
-    maps = gr.HTML(markup.empty(), elem_id="certainty", js_on_load=SAVE_PNG)
+def section(photo: gr.Image, network: gr.Radio) -> None:
+    """Put the section into the tab that is being built."""
+    picker = model_picker("certainty", registry.trained_models())
+    changes = [photo.change, *picker.changes]
+    computed.computed(show, [photo, *picker.all], "certainty", changes=changes, script=SAVE_PNG)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            table = gr.HTML(elem_id="certainty-table")
+            computed.target("certainty-table")
         with gr.Column(scale=5, min_width=300):
             gr.HTML(f'<p class="about-section">{ABOUT}</p>')
-    gr.on(
-        [tab.select, *chosen.changes],
-        show,
-        [photo, *chosen.all],
-        [maps, table],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        show_progress_on=[maps],
-        **COMPUTES,
-    )
 
 
-def show(upload: Upload, model: Any, rate: Any, stride: Any) -> tuple[str, str]:
-    """The mask and both maps, and a table of the classes found; for what cannot be, a sentence in their place."""
-    if upload is None:
-        return markup.empty(), ""
-    try:
-        settings = checked_settings(model, rate, stride, registry.trained_models())
-        found = certainty(upload["path"], settings)
-        display = cache.display(upload["path"])
-    except (ValueError, OSError) as error:
-        return markup.problem(error_message(error)), ""
-    over = photo_overlay.photo_attributes(upload["path"], display, settings.card.class_list)
-    return figures(over, found, settings), classes_table(found, settings.card.class_list)
+def show(path: str, model: Any, rate: Any, stride: Any) -> dict[str, Any]:
+    """Return the mask and both maps, and a table of the classes found."""
+    settings = checked_settings(model, rate, stride, registry.trained_models())
+    found = certainty(path, settings)
+    classes = settings.card.class_list
+    over = photo_overlay.photo_attributes(path, cache.display(path), classes)
+    return {"html": {"": figures(over, found, settings), "certainty-table": classes_table(found, classes)}}
 
 
 def certainty(path: str, settings: Settings) -> Certainty:

@@ -1,6 +1,6 @@
 """Compare: the same photo through two to four networks or settings at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,14 +15,12 @@ from segmodels.labels import VOC, ClassList
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
-from ..components import markup, photo_overlay
+from ..components import computed, markup, photo_overlay
 from ..components.download_button import download_button
-from ..events import AT_ONCE, BESIDE, COMPUTES
+from ..events import AT_ONCE
 from ..server import cache
 from ..server.inference import segment_photo
-from ..server.settings import applicable_settings, control_updates, error_message, settings_text
-from ..server.uploads import Upload
-from . import SectionTab
+from ..server.settings import applicable_settings, control_updates, settings_text
 from .contact_sheet import Picture, sheet
 
 ID = "compare"
@@ -64,7 +62,7 @@ for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind
     set('--y', down);
   }
 });
-watch('value', () => inputs().forEach(input => {
+place.addEventListener('answered', () => inputs().forEach(input => {
   input.value = element.style.getPropertyValue(input.dataset.sets) || input.defaultValue;
 }));
 """
@@ -80,22 +78,13 @@ class Slot:
     result: Segmentation
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
+def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built."""
     settings: list[Any] = []
     with gr.Row(elem_id="compare-slots"):
         for letter, model in zip(LETTERS, START, strict=True):
             settings += _slot(letter, model)
-    pictures = gr.HTML(markup.empty(), elem_id="compare", js_on_load=IN_STEP)
-    gr.on(
-        [tab.select, *(setting.change for setting in settings)],
-        show,
-        [photo, *settings],
-        [pictures],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        **COMPUTES,
-    )
+    computed.computed(show, [photo, *settings], "compare", script=IN_STEP)
     with gr.Row():
         download_button("All networks (PNG)", "compared.png", write_sheet, [photo, *settings])
 
@@ -125,7 +114,7 @@ def _slot(letter: str, model: str) -> list[Any]:
             interactive=card.chooses_stride,
             elem_id=f"compare-stride-{name}",
         )
-    network.change(adapt, [network], [rate, stride], **BESIDE, **AT_ONCE)
+    network.change(adapt, [network], [rate, stride], **AT_ONCE)
     return [network, rate, stride]
 
 
@@ -135,15 +124,27 @@ def adapt(model: str) -> tuple[Any, Any]:
     return (gr.update(interactive=False),) * 2 if card is None else control_updates(card)
 
 
-def show(upload: Upload, *settings: Any) -> Iterator[str]:
-    """The networks' answers one after another, then all that is to be said of them; or a sentence on what is wrong."""
-    if upload is None:
-        yield markup.empty()
-        return
-    try:
-        yield from _filling(upload["path"], settings)
-    except (ValueError, OSError) as error:
-        yield markup.problem(error_message(error))
+def show(path: str, *settings: Any, step: int) -> dict[str, Any]:
+    """Return the networks' answers and their comparison; until all have seen the photo, a part of them a step."""
+    wanted = _wanted(settings)
+    size = cache.display(path).photo.size
+    classes = registry.card(wanted[0][1][0]).class_list if wanted else VOC
+    over = photo_overlay.photo_attributes(path, cache.display(path), classes)
+    slots: list[Slot] = []
+    for letter, (model, rate, stride) in wanted:
+        if len(slots) > step and not cache.has_features(path, model, stride):
+            return {"html": {"": page(over, slots, len(wanted))}, "more": True}
+        slots.append(Slot(letter, _segmented(path, model, rate, stride, size)))
+    return {"html": {"": page(over, slots, len(wanted))}}
+
+
+_results: cache.LRUCache[Segmentation] = cache.LRUCache(64 * 2**20, lambda result: result.labels.nbytes)
+"""A control changes one slot: the other networks' results are kept."""
+
+
+def _segmented(path: str, model: str, rate: int | None, stride: int | None, size: tuple[int, int]) -> Segmentation:
+    key = path, model, rate, stride, size
+    return _results.get(key, lambda: segment_photo(path, model, rate, stride, size))
 
 
 def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, int | None]]]:
@@ -181,18 +182,6 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
         for (letter, _), result in zip(wanted, results, strict=True)
     ]
     sheet(photo, "The same photo, by each network", columns).save(file)
-
-
-def _filling(path: str, settings: Sequence[Any]) -> Iterator[str]:
-    display = cache.display(path)
-    wanted = _wanted(settings)
-    over = photo_overlay.photo_attributes(path, display, registry.card(wanted[0][1][0]).class_list if wanted else VOC)
-    slots: list[Slot] = []
-    for letter, (model, rate, stride) in wanted:
-        if not cache.has_features(path, model, stride):
-            yield page(over, slots, len(wanted))
-        slots.append(Slot(letter, segment_photo(path, model, rate, stride, display.photo.size)))
-    yield page(over, slots, len(wanted))
 
 
 def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | None]:
@@ -240,7 +229,7 @@ def _compared(slots: Sequence[Slot]) -> str:
         return '<p class="hint">Choose at least two networks to compare.</p>'
     number = answers([slot.result.labels for slot in slots])
     shares = {count: float((number == count).mean()) for count in range(1, len(slots) + 1)}
-    error_message = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
+    sentence = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
     keys = "".join(
         f"<li>{markup.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
         for count in range(2, len(slots) + 1)
@@ -250,8 +239,8 @@ def _compared(slots: Sequence[Slot]) -> str:
 <span class="hint">Or point at a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
 <div class="pair"><figure><figcaption>Where they disagree</figcaption>
-<div class="picture" role="img" aria-label="Disagreement: {error_message}"><div class="zoomed">{photo_overlay.layer(number - 1, ANSWERS)}</div></div>
-<p><strong>{error_message}.</strong></p><ul class="legend">{keys}</ul></figure>
+<div class="picture" role="img" aria-label="Disagreement: {sentence}"><div class="zoomed">{photo_overlay.layer(number - 1, ANSWERS)}</div></div>
+<p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
 <figure><figcaption>{first} | {second}</figcaption>
 <div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
 <div class="side left"><div class="zoomed">{photo_overlay.layer(slots[0].result.labels)}</div></div>

@@ -12,12 +12,8 @@ from segmodels import Segmentation
 from segmodels.models import registry
 from segmodels.training import rates
 
-from ..components import figures, markup, photo_overlay
-from ..events import COMPUTES
+from ..components import computed, figures, markup, photo_overlay
 from ..server import cache
-from ..server.settings import error_message
-from ..server.uploads import Upload
-from . import SectionTab
 
 ID = "weights"
 TITLE = "Weights that fit"
@@ -34,22 +30,13 @@ KINDS = (
 )
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
+def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built."""
     with gr.Column():
         setting = gr.Radio(choices(), value="12/16", label="Atrous rate and output stride", elem_id="fit-setting")
         kind = gr.Radio(list(KINDS), value="both", label="Show", elem_id="fit-kind")
-    shown = gr.HTML(markup.empty(), elem_id="fit", js_on_load=figures.SAVE_PNG)
+    computed.computed(show, [photo, setting, kind], "fit", script=figures.SAVE_PNG)
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
-    gr.on(
-        [tab.select, setting.change, kind.change],
-        show,
-        [photo, setting, kind],
-        [shown],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        **COMPUTES,
-    )
 
 
 def choices() -> list[tuple[str, str]]:
@@ -57,17 +44,12 @@ def choices() -> list[tuple[str, str]]:
     return [(f"{rate} at stride {stride}", f"{rate}/{stride}") for rate, stride in rates.FITTED]
 
 
-def show(upload: Upload, setting: str, kind: str) -> str:
-    """The photo under both decoders' label maps, and the scores of all settings; or a sentence that says why not."""
-    if upload is None:
-        return markup.empty()
-    try:
-        pairs = {f"{rate}/{stride}": (rate, stride) for rate, stride in rates.FITTED}
-        if setting not in pairs or kind not in (value for _, value in KINDS):
-            raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {str(setting)[:40]!r}")
-        return _page(upload["path"], *pairs[setting], kind)
-    except (ValueError, OSError) as error:
-        return markup.problem(error_message(error))
+def show(path: str, setting: Any, kind: Any) -> str:
+    """Return the photo under both decoders' label maps, and the scores of all settings."""
+    pairs = {f"{rate}/{stride}": (rate, stride) for rate, stride in rates.FITTED}
+    if setting not in pairs or kind not in (value for _, value in KINDS):
+        raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {str(setting)[:40]!r}")
+    return _page(path, *pairs[setting], kind)
 
 
 def both(path: str, rate: int, stride: int, size: tuple[int, int]) -> tuple[Segmentation, Segmentation]:

@@ -1,7 +1,7 @@
 """Rates x stride: one photo at every pair of atrous rate and output stride, beside the pair that was trained."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,13 +15,9 @@ from segmodels import Card, Segmentation
 from segmodels.insight.receptive_field import share_of_taps_inside
 from segmodels.models import registry
 
-from ..components import markup, photo_overlay
+from ..components import computed, markup, photo_overlay
 from ..components.download_button import download_button
-from ..events import COMPUTES
 from ..server import cache
-from ..server.settings import error_message
-from ..server.uploads import Upload
-from . import SectionTab
 from .contact_sheet import Picture, sheet
 
 ID = "grid"
@@ -68,16 +64,16 @@ def rates(card: Card) -> tuple[int, ...]:
     return tuple(trained if rate == nearest else rate for rate in RATES)
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
+def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built."""
     offered = networks()
-    model = gr.Radio(offered, value=tab.network.value, label="Network", elem_id="grid-model")
-    cells = gr.HTML(markup.empty(), elem_id="grid", js_on_load=KEEP_CHOICE + REVEAL)
+    model = gr.Radio(offered, value=network.value, label="Network", elem_id="grid-model")
+    computed.computed(show, [photo, model], "grid", script=KEEP_CHOICE + REVEAL)
     # The network chosen in the Segment tab is this one's too; then nothing is computed until the section is looked at.
     names = json.dumps([name for _, name in offered])
-    tab.network.change(
+    network.change(
         None,
-        [tab.network, model],
+        [network, model],
         [model],
         js=f"(chosen, mine) => {names}.includes(chosen) ? chosen : mine",
         api_visibility="private",
@@ -85,20 +81,11 @@ def section(photo: gr.Image, tab: SectionTab) -> None:
     with gr.Row(elem_id="grid-download"):
         download_button("All cells (PNG)", "rates.png", write_sheet, [photo, model])
     gr.HTML(f'<p class="about-section">{ABOUT}</p><p class="about-section">{KEY}</p>')
-    gr.on(
-        [tab.select, model.input],
-        show,
-        [photo, model],
-        [cells],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        **COMPUTES,
-    )
 
 
 KEEP_CHOICE = """
 element.addEventListener('change', event => { element.dataset.chosen = event.target.value; });
-watch('value', () => {
+place.addEventListener('answered', () => {
   const chosen = element.querySelector(`input[value="${element.dataset.chosen || 'all'}"]`);
   if (chosen) chosen.checked = true;
 });
@@ -115,32 +102,16 @@ element.addEventListener('change', event => {
 """Where the page is too narrow for the enlarged cell to stand beside the grid, it is scrolled to."""
 
 
-_pages: cache.LRUCache[str] = cache.LRUCache(32 * 2**20, len)
-
-
-def show(upload: Upload, model: str) -> Iterator[str]:
-    """The grid, first empty, then column by column; on a bad photo or network, a sentence in its place."""
-    if upload is None:
-        yield markup.empty()
-        return
-    try:
-        yield from _filling(upload["path"], model)
-    except (ValueError, OSError) as error:
-        yield markup.problem(error_message(error))
-
-
-def _filling(path: str, model: str) -> Iterator[str]:
-    """The grid's pages, from empty to full. A full one is remembered, so that coming back to it shows it at once."""
+def show(path: str, model: Any, *, step: int) -> dict[str, Any]:
+    """Return the grid, one column more at each step, or all of it where all columns are cached."""
     photo = _checked(path, model)
     over = photo_overlay.photo_attributes(path, cache.display(path), registry.card(model).class_list)
     done: dict[int, Column] = {}
-    if (path, model) not in _pages:
-        yield page(over, model, done)
-        for column in columns(path, model, photo.size):
-            done[column.stride] = column
-            if len(done) < len(STRIDES):
-                yield page(over, model, done)
-    yield _pages.get((path, model), lambda: page(over, model, done or _all_columns(path, model, photo)))
+    for stride in _order(model):
+        if len(done) > step and (path, model, stride, photo.size) not in _columns:
+            return {"html": {"": page(over, model, done)}, "more": True}
+        done[stride] = column(path, model, stride, photo.size)
+    return {"html": {"": page(over, model, done)}}
 
 
 def _checked(path: str, model: Any) -> Image.Image:
@@ -156,14 +127,10 @@ def _checked(path: str, model: Any) -> Image.Image:
     return photo
 
 
-def _all_columns(path: str, model: str, photo: Image.Image) -> dict[int, Column]:
-    return {column.stride: column for column in columns(path, model, photo.size)}
-
-
 def write_sheet(path: str, file: Path, model: Any) -> None:
     """The grid of the photo at ``path`` as one PNG. Raises ValueError as ``_checked``."""
     photo = _checked(path, model)
-    done = _all_columns(path, model, photo)
+    done = {stride: column(path, model, stride, photo.size) for stride in _order(model)}
     card = registry.card(model)
     trained = trained_cell(card, done)
     assert trained is not None
@@ -183,17 +150,30 @@ def _facts(column: Column, result: Segmentation, trained: Segmentation) -> str:
     return f"{result.milliseconds['decode']:.0f} ms, {taps:.0%} of taps inside, {differs:.1%} differ"
 
 
-def columns(path: str, model: str, size: tuple[int, int]) -> Iterator[Column]:
-    """The grid of the photo at ``path``, the trained output stride first; label maps of (width, height) ``size``.
+def _order(model: str) -> list[int]:
+    """Return the strides, the trained one first: the others are compared with it."""
+    return sorted(STRIDES, key=lambda stride: stride != registry.card(model).output_stride)
 
-    The backbone runs once a column, or not at all where its features are remembered.
+
+_columns: cache.LRUCache[Column] = cache.LRUCache(
+    64 * 2**20, lambda column: sum(result.labels.nbytes for result in column.results)
+)
+
+
+def column(path: str, model: str, stride: int, size: tuple[int, int]) -> Column:
+    """Return the photo at ``path`` at one output stride and all rates; label maps of (width, height) ``size``.
+
+    The backbone runs once, or not at all where its features are cached.
     """
-    segmenter = cache.segmenter(model)
-    for stride in sorted(STRIDES, key=lambda stride: stride != segmenter.card.output_stride):
+
+    def make() -> Column:
+        segmenter = cache.segmenter(model)
         features = cache.features(path, model, stride)
         height, width = features.maps[-1].shape[-2:]
         results = tuple(segmenter.decode(features, rate, size) for rate in rates(segmenter.card))
-        yield Column(stride, (width, height), features.milliseconds, results)
+        return Column(stride, (width, height), features.milliseconds, results)
+
+    return _columns.get((path, model, stride, size), make)
 
 
 def taps_inside(map_size: tuple[int, int], rate: int) -> tuple[float, float, float]:

@@ -1,6 +1,5 @@
 """Teach it a class: a few strokes of a brush train a score layer, and one sees what the backbone knows."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -22,18 +21,17 @@ from segmodels.models.taught import COARSEST
 from segmodels.teaching.fit_head import TaughtSegmenter
 from segmodels.training.metrics import Scores, confusion_matrix
 
-from ..components import markup
-from ..components.brush import strokes
-from ..components.brush.strokes import CLASSES, SIZES, Drawn
+from ..components import computed, markup, photo_overlay
+from ..components.brush import brush_board
+from ..components.brush.painting import CLASSES, Painting
+from ..components.brush.painting import read as painting_of
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, LABELLED, label_map_of
 from ..components.heat_map import map_image
 from ..components.url_state import named
-from ..events import AT_ONCE, COMPUTES, NOW
+from ..events import AT_ONCE
 from ..server import cache, timeouts
-from ..server.settings import error_message
 from ..server.uploads import Upload
-from . import SectionTab
 from .ablation import read_truth
 
 ID = "teach"
@@ -67,33 +65,6 @@ ABOUT = (
     "back."
 )
 
-TEMPLATE = """<div class="teach">
-<div class="tools"><div class="brushes" role="radiogroup" aria-label="Brush">
-  <label class="brush eraser"><input type="radio" name="teach-brush" value="-1"><span class="swatch"></span>eraser</label></div>
-  <button type="button" class="way more" aria-label="One class more">+</button>
-  <button type="button" class="way fewer" aria-label="One class less">−</button>
-  <label class="brush-size">Size <input type="range" class="size" min="SMALLEST" max="LARGEST" step="0.5" value="3"></label>
-  <button type="button" class="way undo">Undo</button><button type="button" class="way clear">Clear</button></div>
-<p class="problem" role="alert"></p>
-<div class="boards">
-<figure class="board"><figcaption><span class="title">Paint here</span>KEYS</figcaption><div class="picture">
-  <img class="photo" alt="The photo" hidden><img class="mask" alt="" hidden>CANVAS</div></figure>
-<figure class="taught"><figcaption>Label map</figcaption><div class="picture"><img class="flat" alt="The label map" hidden>
-  <p class="nothing">Paint a little of each class, and the layer is fitted at once.<span class="labelled"></span></p></div></figure>
-<figure class="board missing"><figcaption><span class="title">On a second photo</span>KEYS</figcaption>
-  <div class="picture"><img class="photo" alt="The second photo" hidden><img class="mask" alt="" hidden>CANVAS</div></figure></div>
-<div class="fitted"><div class="facts" role="status"></div><div class="curve" hidden>
-  <svg viewBox="0 0 200 70" role="img" aria-label="IoU over the number of strokes"></svg><span></span></div></div>
-<p class="aside said" role="status"></p>
-<p class="aside" id="teach-keys">Arrows move the brush, with Shift they paint a line. Space paints a dab. 1 to 6 choose the class, 0 the
-  eraser. Backspace takes a stroke back.</p>
-</div>"""
-KEYS = '<span class="keys" aria-hidden="true">Arrows move, Space dabs, Shift draws</span>'
-CANVAS = (
-    '<canvas tabindex="0" role="application" aria-label="NAME, to paint on" aria-describedby="teach-keys"></canvas>'
-    '<span class="cursor"></span>'
-)
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -103,13 +74,11 @@ class Choice:
     strides: tuple[int, ...]
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
-    """Put the section into the tab that is being built; nothing is computed before it is shown."""
-    text = gr.Textbox(visible=False)  # the strokes, kept in the page
+def section(photo: gr.Image, network: gr.Radio) -> None:
+    """Put the section into the tab that is being built."""
     second, truth = gr.Image(visible=False), gr.File(visible=False)
     with gr.Row(elem_id="teach-section"):
-        with gr.Column(scale=9, min_width=320):
-            board = gr.HTML(None, html_template=_template(), js_on_load=_script(), elem_id="teach")
+        board = gr.Column(scale=9, min_width=320)
         with gr.Column(scale=2, min_width=230, elem_id="teach-settings"):
             strides = gr.CheckboxGroup(list(STRIDES), value=[32, 16, 8], label="Strides", elem_id="teach-strides")
             backbone = gr.Radio(
@@ -124,55 +93,21 @@ def section(photo: gr.Image, tab: SectionTab) -> None:
             with gr.Row(elem_id="teach-files"):
                 upload = gr.UploadButton("Upload a second photo", file_types=["image"], size="sm", min_width=100)
                 known = gr.UploadButton("Score against a label map", file_types=[".png"], size="sm", min_width=100)
-                inputs = [photo, text, strides, backbone, second]
-                download_button("My label map (PNG)", "taught_labels.png", write_labels, inputs)
-                download_button("My layer (safetensors)", "taught.safetensors", write_layer, inputs)
+                inputs = [photo, gr.Textbox(visible=False), strides, backbone, second]
+                for name, file, write in DOWNLOADS:
+                    download_button(name, file, write, inputs, js=WITH_PAINTING)
+        with board:
+            brush_board([photo, second, strides, backbone, margins, truth], show, COLOURS)
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
 
     last = {**AT_ONCE, "trigger_mode": "always_last"}
-    board.input(None, None, [text], js="() => window.taughtStrokes()", api_visibility="private")
     other.input(lambda name: _example(photo, name), [other], [second], **last)
     upload.upload(_path, [upload], [second], **last)
     known.upload(_path, [known], [truth], **last)
     photo.change(None, None, [truth], js="() => null", api_visibility="private")
-    _answer_changes(tab, board, [photo, second, text, strides, backbone, margins, truth])
 
 
-def _answer_changes(tab: SectionTab, board: gr.HTML, inputs: list[Any]) -> None:
-    """Show the photos, and fit the layer again after whatever changes it; ``inputs`` are those of ``show``."""
-    photo, second, *settings = inputs
-    gr.on(
-        [tab.select, second.change],
-        photos,
-        [photo, second],
-        [board],
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **COMPUTES,
-    )
-    again = gr.Textbox(visible=False)
-    second.change(None, None, [again], js=NOW, api_visibility="private")
-    gr.on(
-        [again.change, *(setting.change for setting in settings)],
-        show,
-        inputs,
-        [board],
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **COMPUTES,
-    )
-
-
-def _template() -> str:
-    html = TEMPLATE.replace("SMALLEST", "1").replace("LARGEST", str(int(100 * SIZES[1]) // 2)).replace("KEYS", KEYS)
-    for name in ("The photo", "The second photo"):
-        html = html.replace("CANVAS", CANVAS.replace("NAME", name), 1)
-    return html
-
-
-def _script() -> str:
-    script = (Path(strokes.__file__).parent / "brush.js").read_text(encoding="utf-8")
-    return script.replace("COLOUR_LIST", json.dumps(COLOURS))
+WITH_PAINTING = "(photo, painting, ...settings) => [photo, window.brushPainting(), ...settings]"
 
 
 def _path(file: Any) -> str:
@@ -188,34 +123,28 @@ def _example(photo: gr.Image, name: Any) -> str | None:
     return photo.move_resource_to_block_cache(EXAMPLES / name)
 
 
-def photos(upload: Upload, second: Upload) -> Answer:
-    """The photos to paint on; a sentence for one that cannot be shown."""
-    try:
-        return {"photos": [_shown(upload), _shown(second)]}
-    except (ValueError, OSError) as error:
-        return {"photos": [None, None], "problem": error_message(error)}
+def show(question: Any) -> Answer:
+    """Return the photos to paint on and, if anything was painted, the layer fitted to it and what it makes of them.
+
+    Raises:
+        ValueError: with a sentence, for anything that the page would not ask.
+        OSError: if a file cannot be read.
+    """
+    values, _ = computed.read(question, 7)
+    upload, second, strides, backbone, margins, truth, painting = values
+    paths = [None if one is None else computed.photo_path(one) for one in (upload, second)]
+    shown: Answer = {"photos": [None if path is None else _shown(path) for path in paths]}
+    first, *_ = paths
+    read = painting_of(painting)
+    if first is None or not read.strokes or not read.runs.keys() & set(paths):
+        return shown
+    return shown | answer([path for path in paths if path], read, checked(strides, backbone), bool(margins), truth)
 
 
-def _shown(upload: Upload) -> dict[str, Any] | None:
-    if upload is None:
-        return None
-    picture = cache.display(upload["path"]).photo
-    address = markup.data_url(picture, "JPEG", quality=88)
-    return {"key": upload["path"], "picture": address, "size": picture.size, "named": LABELLED.get(named(upload))}
-
-
-def show(upload: Upload, second: Upload, text: Any, strides: Any, backbone: Any, margins: Any, truth: Upload) -> Answer:
-    """Fit the layer to the strokes, and draw what it makes of the photos; or a sentence."""
-    if upload is None or not text:
-        return {}
-    try:
-        read = strokes.read(text)
-        if not read.strokes:
-            return {}
-        choice = checked(strides, backbone)
-        return answer(_paths(upload["path"], second), read, choice, bool(margins), truth)
-    except (ValueError, OSError) as error:
-        return {"problem": error_message(error)}
+def _shown(path: str) -> dict[str, Any]:
+    display = cache.display(path)
+    file = photo_overlay.shown_file(path, display)
+    return {"key": path, "file": file, "size": display.photo.size, "named": LABELLED.get(named({"path": path}))}
 
 
 def checked(strides: Any, backbone: Any) -> Choice:
@@ -249,13 +178,13 @@ def seen(path: str, backbone: str) -> Features:
     return replace(found, photo_size=size)
 
 
-def taught(paths: Sequence[str], read: Drawn, choice: Choice) -> TaughtSegmenter:
+def taught(paths: Sequence[str], read: Painting, choice: Choice) -> TaughtSegmenter:
     """The layer that the strokes on the photos at ``paths`` teach."""
     base = cache.untrained() if choice.backbone == "random" else cache.segmenter(_model(choice))
     painted = []
-    for place, path in enumerate(paths):
+    for path in paths:
         features = seen(path, choice.backbone)
-        painted.append((features, read.on(place, features.photo_size)))
+        painted.append((features, read.on(path, features.photo_size)))
         timeouts.check()
     return fit_head(base, painted, ClassList(read.classes, RGB[: len(read.classes)], background=0), choice.strides)
 
@@ -264,21 +193,21 @@ def _model(choice: Choice) -> str:
     return SCRATCH if choice.backbone == "scratch" else COMPACT
 
 
-def answer(paths: Sequence[str], read: Drawn, choice: Choice, margins: bool, truth: Upload) -> Answer:
+def answer(paths: Sequence[str], read: Painting, choice: Choice, margins: bool, truth: Upload) -> Answer:
     """What the browser draws after a fit."""
     layer = taught(paths, read, choice)
     results = [layer.decode(seen(path, choice.backbone)) for path in paths]
     labels = results[0].labels
     score = _score(truth, paths[0], labels, read.classes)
     return {
-        "strokes": len(read.strokes),
+        "strokes": read.strokes,
         "settings": f"{choice} {read.classes} {truth and truth['path']}",
         "masks": [markup.data_url(label_picture(result.labels, mask=True), "PNG") for result in results],
         "flat": markup.data_url(
             _margins(layer, paths[0], choice) if margins else label_picture(labels, mask=False), "PNG"
         ),
         "shows": "Margin: bright is undecided" if margins else "Label map",
-        "facts": facts(layer, results[0].shares, choice, len(read.strokes)),
+        "facts": facts(layer, results[0].shares, choice, read.strokes),
         "score": score.value,
         "measure": score.measure,
         "problem": score.problem,
@@ -364,11 +293,16 @@ def _paths(first: str, second: Upload) -> list[str]:
     return [first] if second is None else [first, second["path"]]
 
 
-def _painted(text: Any) -> Drawn:
-    read = strokes.read(text) if text else None
+def _painted(text: Any) -> Painting:
+    read = painting_of(text) if text else None
     if read is None or not read.strokes:
         raise ValueError("nothing was painted yet: paint a little of each class first")
     return read
 
+
+DOWNLOADS = (
+    ("My label map (PNG)", "taught_labels.png", write_labels),
+    ("My layer (safetensors)", "taught.safetensors", write_layer),
+)
 
 assert len(COLOURS) == CLASSES[1]

@@ -9,12 +9,9 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from .. import shown
-from ..components import markup
+from ..components import computed
 from ..components.figures import SAVE_PNG, unbroken
-from ..events import BESIDE, COMPUTES
-from ..server.settings import error_message
-from ..server.uploads import Upload
+from ..events import AT_ONCE
 from . import (
     any_size,
     aspp,
@@ -46,8 +43,6 @@ LESSONS: tuple[Lesson, ...] = (
 """In the order of the walk."""
 
 TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
-WITHOUT_PHOTO: dict[str, Any] = {"preprocess": False, "queue": False, "api_visibility": "private"}
-"""Options of the lessons that run no network on a photo: they wait for no place in the queue."""
 
 
 class Ways:
@@ -91,28 +86,15 @@ class Ways:
             button.click(None, None, [target for target, _ in targets], js=go, api_visibility="private")
 
 
-def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
-    """Put all lessons into ``tab``, which is being built; nothing is computed before one is opened.
+def lessons_tab(photo: gr.Image, ways: Ways) -> gr.Tabs:
+    """Put all lessons into the tab that is being built; nothing is computed before one is opened.
 
     ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
     """
-    opened = [tab.select, photo.change]
     with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
         for place, lesson in enumerate(LESSONS):
             with gr.Tab(f"{place + 1} {lesson.name}", id=lesson.slug, elem_id=f"lesson-{place + 1}") as step:
-                in_view = shown.comes_into_view()
-                figure, controls = _lay_out(place, lesson, ways)
-            inputs: list[Any] = [photo, *controls] if lesson.on_photo else controls
-            opened.append(step.select)
-            gr.on(
-                [in_view, *(control.change for control in controls)],
-                partial(draw, lesson),
-                inputs,
-                [figure],
-                show_progress="minimal",
-                trigger_mode="always_last",
-                **(COMPUTES if lesson.on_photo else WITHOUT_PHOTO),
-            )
+                controls = _lay_out(place, lesson, photo, ways)
             if lesson.last_most is not None:
                 *others, last = controls
                 bound = partial(_bounded, lesson)
@@ -121,14 +103,13 @@ def lessons_tab(tab: gr.Tab, photo: gr.Image, ways: Ways) -> gr.Tabs:
                     bound,
                     controls,
                     [last],
-                    **BESIDE,
-                    **WITHOUT_PHOTO,
+                    trigger_mode="always_last",
+                    **AT_ONCE,
                 )
-    shown.follow(opened)
     return walk
 
 
-def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Control]]:
+def _lay_out(place: int, lesson: Lesson, photo: gr.Image, ways: Ways) -> list[Control]:
     """Words on the left, controls and figure on the right, the ways on below."""
     with gr.Row(elem_classes="lesson"):
         with gr.Column(scale=4, min_width=300):
@@ -139,7 +120,8 @@ def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Cont
         with gr.Column(scale=8, min_width=300, elem_classes="shown-beside"):
             with gr.Row(elem_classes="controls"):
                 controls = lesson.controls()
-            figure = gr.HTML(js_on_load=SAVE_PNG)
+            inputs: list[Any] = [photo, *controls] if lesson.on_photo else list(controls)
+            computed.computed(lesson.figure, inputs, f"figure-{lesson.slug}", on_photo=lesson.on_photo, script=SAVE_PNG)
     with gr.Row():
         see = lesson.see
         ways.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, see=see)
@@ -151,20 +133,7 @@ def _lay_out(place: int, lesson: Lesson, ways: Ways) -> tuple[gr.HTML, list[Cont
         if place + 1 < len(LESSONS):
             after = LESSONS[place + 1]
             ways.button(f"Next: {after.name}", "lessons", after, variant="primary")
-    return figure, controls
-
-
-def draw(lesson: Lesson, *values: Any) -> str:
-    """A lesson's figure; for a setting or a photo that cannot be, a sentence in its place."""
-    if lesson.on_photo:
-        upload: Upload = values[0]
-        if upload is None:
-            return markup.empty()
-        values = (upload["path"], *values[1:])
-    try:
-        return lesson.figure(*values)
-    except (ValueError, OSError) as error:
-        return markup.problem(error_message(error))
+    return controls
 
 
 def _bounded(lesson: Lesson, *values: Any) -> Any:

@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from segmodels import fit_head, read_photo
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.labels import ClassList
 from segmodels.models import registry
+from segmodels.teaching.strokes import UNPAINTED
 
 from ..components import photo_overlay
-from ..components.brush.strokes import Drawn, Stroke
 from ..components.figures import figure, panel
 from ..server import cache
 from .lesson import Lesson, See, chosen, close_up, radio
@@ -55,16 +56,15 @@ class Outcome:
     """Share of the boxes around the towers that it takes for the rocket."""
 
 
-def strokes() -> Drawn:
-    """The six strokes."""
-    width, height = SIZE
-    return Drawn(
-        CLASSES.names,
-        tuple(
-            Stroke(0, class_, size / max(SIZE), tuple(part for x, y in points for part in (x / width, y / height)))
-            for class_, size, points in LINES
-        ),
-    )
+def strokes() -> NDArray[np.uint8]:
+    """Return the six strokes as ``fit_head`` takes them: (H, W), a class or ``UNPAINTED``."""
+    image = Image.new("L", SIZE, UNPAINTED)
+    pen = ImageDraw.Draw(image)
+    for class_, width, points in LINES:
+        pen.line(points, fill=class_, width=width, joint="curve")
+        for x, y in (points[0], points[-1]):  # round ends
+            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=class_)
+    return np.asarray(image)
 
 
 _outcomes: cache.LRUCache[Outcome] = cache.LRUCache(2 * len(STRIDES))
@@ -78,8 +78,8 @@ def outcome(strides: str, backbone: str) -> Outcome:
 
 def _fitted(strides: str, backbone: str) -> Outcome:
     base = cache.untrained() if backbone == RANDOM else cache.segmenter(registry.DEFAULT_MODEL)
-    photo, drawn = read_photo(PHOTO).image, strokes()
-    layer = fit_head(base, [(photo, drawn.on(0, photo.size))], drawn.classes, STRIDES[strides])
+    photo = read_photo(PHOTO).image
+    layer = fit_head(base, [(photo, strokes())], CLASSES.names, STRIDES[strides])
     labels = layer(photo).labels
     towers = np.concatenate([labels[box].ravel() for box in TOWERS])
     return Outcome(labels, sum(layer.fit.cells.values()), float(labels[TIP].mean()), float(towers.mean()))
@@ -88,7 +88,7 @@ def _fitted(strides: str, backbone: str) -> Outcome:
 def draw(strides: Any, backbone: Any) -> str:
     """The strokes, the label map that they lead to, and the rocket's tip enlarged."""
     found = outcome(chosen("the strides", strides, tuple(STRIDES)), chosen("the backbone", backbone, (TRAINED, RANDOM)))
-    brushed = photo_overlay.layer(strokes().on(0, SIZE), BRUSHES)
+    brushed = photo_overlay.layer(strokes(), BRUSHES)
     panels = (
         panel(
             "Six strokes",

@@ -13,7 +13,7 @@ from segmodels.models.registry import DEFAULT_MODEL
 from ..events import COMPUTES
 from ..server import cache, timeouts, weight_downloads
 from ..server.inference import segment_photo
-from ..server.settings import error_message
+from ..server.messages import error_message
 from ..server.uploads import Upload
 from .result_files import report as result_report
 from .result_files import write_labels

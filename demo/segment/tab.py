@@ -9,21 +9,24 @@ from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.models import registry
 from segmodels.models.registry import DEFAULT_MODEL
 
-from ..components import examples, markup, photo_overlay
+from ..components import examples, photo_overlay
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, FIRST
 from ..components.model_picker.choices import RATE_RANGE, SOURCES, choices
+from ..components.templates import render
 from ..components.viewer import viewer
 from ..server import cache, weight_downloads
 from ..server.inference import segment_photo
 from ..server.inference_queue import Answer
-from ..server.settings import applicable_settings, error_message
+from ..server.messages import NOT_A_QUESTION, error_message
+from ..server.settings import applicable_settings
+from . import result_view
 from .api import segment_api
 from .result_files import DOWNLOADS, write_result
 
 PROGRESS = gr.Progress()
 
-IDLE = "{title} has no ASPP and one output stride: both settings are idle. Choose a DeepLab to use them."
+IDLE = "{title} has no ASPP and a fixed output stride, so these settings have no effect. Choose a DeepLab to use them."
 STRIDE_ALONE = (
     "{title} has no ASPP, so no rate. Trained at output stride {stride}; at another, the map is finer or coarser."
 )
@@ -51,7 +54,7 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     with gr.Row(elem_id="downloads"):
         for name, (file_name, write) in DOWNLOADS.items():
             download_button(name, file_name, partial(write_result, write), [photo, model, rate, stride])
-    gr.HTML(markup.credits_list(CREDITS))
+    gr.HTML(render("segment/credits.html", credits=CREDITS))
 
     pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
@@ -116,7 +119,7 @@ def show(question: Any) -> Answer:
         upload, model, rate, stride = (question[name] for name in ("photo", "model", "rate", "stride"))
         path = None if upload is None else str(upload["path"])
     except (LookupError, TypeError):
-        raise ValueError("this is no question that the page asks") from None
+        raise ValueError(NOT_A_QUESTION) from None
     if path is None:
         return None
     display = cache.display(path)
@@ -128,8 +131,8 @@ def show(question: Any) -> Answer:
     cost = cache.cost(card.name, height, width, result.output_stride)
     return {
         **photo_overlay.answer(path, display, result),
-        "table": markup.table(result),
-        "ran": markup.what_ran(card, result, cost, remembered),
+        "table": result_view.table(result),
+        "ran": result_view.what_ran(card, result, cost, remembered),
     }
 
 
@@ -141,11 +144,11 @@ def choose_source(source: str) -> tuple[Any, Any, Any]:
             "There are no weights from there: choose the bundled or the published ones.", print_exception=False
         )
     names = [name for _, name in offered]
-    applicable_settings = registry.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
+    offer = registry.card(DEFAULT_MODEL if DEFAULT_MODEL in names else min(names, key=_to_fetch))
     return (
-        gr.update(choices=offered, value=applicable_settings.name),
-        gr.update(value=applicable_settings.atrous_rate),
-        gr.update(value=applicable_settings.output_stride),
+        gr.update(choices=offered, value=offer.name),
+        gr.update(value=offer.atrous_rate),
+        gr.update(value=offer.output_stride),
     )
 
 
@@ -173,4 +176,4 @@ def _about(model: str) -> str:
     card = registry.card(model)
     note = ACTIVE if card.atrous_rate is not None else STRIDE_ALONE if card.chooses_stride else IDLE
     note = note.format(title=card.title, rate=card.atrous_rate, stride=card.output_stride)
-    return f'<p><strong>{card.title}</strong>: {card.summary}</p><p class="setting-note">{note}</p>'
+    return result_view.about(card, note)

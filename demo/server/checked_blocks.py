@@ -1,37 +1,42 @@
-"""What stands between strangers and the events: nothing but uploads gets in, and nothing but sentences gets out."""
+"""gradio's Blocks with checks: events take uploaded files only, and answer every error with a sentence."""
 
 import asyncio
 import html
 import inspect
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.queueing import Event, Queue
 from gradio.routes import App
+from gradio.server_messages import EventMessage
 from gradio.state_holder import SessionState, StateHolder
+from gradio.utils import LRUCache
 
+from ..events import COMPUTES_ID
 from . import cache, timeouts
-from .settings import error_message
-from .uploads import is_among_uploads
-
-NOT_AN_UPLOAD = "This is no uploaded photo: files of the server are not read and addresses are not fetched, so upload the photo itself."
-GONE = "This photo is no longer here, because photos are deleted an hour after the upload: upload it again."
-WRONG_INPUTS = 'These are not the inputs that this takes: see the list of them under "Use via API".'
-BROKEN = "Something broke on this side, not with your photo: try again, and if it stays, please report it."
+from .inference_queue import InferenceQueue
+from .messages import BROKEN, WRONG_INPUTS, error_message
+from .uploads import check_files
 
 
 class CheckedBlocks(gr.Blocks):
     """Blocks whose events take files only from the upload folder, and whose errors are all sentences.
 
     gradio checks files that call themselves such, fetches those that are addresses, and hands other dictionaries on as
-    they are; but inputs here arrive unprocessed, so what looks like a file has to be one of the uploads.
+    they are; but inputs here arrive unprocessed, so what looks like a file has to be one of the uploads. Events that
+    compute (``events.COMPUTES``) take a slot of the same queue as the page's questions.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.inference_queue = InferenceQueue()
+        super().__init__(*args, **kwargs)
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
@@ -46,22 +51,31 @@ class CheckedBlocks(gr.Blocks):
         return values
 
     async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
-        """As gradio's, within the limits of a request; raises gr.Error, with a sentence, whatever goes wrong."""
+        """As gradio's, within the limits of a request; raises gr.Error, with a sentence, for every error."""
         event = self._event(kwargs.get("event_id"))
-        now = time.monotonic()
-        timeouts.start(lambda: event is None or event.alive, _begun.setdefault(event, now) if event else now)
-        try:
-            with cache.decoding_once():
-                return await _to_its_end(super().process_api(block_fn, inputs, *args, **kwargs), event)
-        except gr.Error as error:
-            error.message = html.escape(error.message, quote=False)  # the page shows it as HTML
-            raise
-        except timeouts.Stopped as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        except OSError as error:
-            raise gr.Error(error_message(error)) from error
-        except Exception as error:
-            raise gr.Error(BROKEN) from error
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        run = partial(super().process_api, function, inputs, *args, **kwargs)
+        return await _to_its_end(self._answer(run, function.concurrency_id == COMPUTES_ID, event), event)
+
+    async def _answer(self, run: Callable[[], Awaitable[Any]], computes: bool, event: Event | None) -> Any:
+        async def left() -> bool:
+            return event is not None and not event.alive
+
+        async with self.inference_queue.slot(left=left) if computes else nullcontext(True) as mine:
+            timeouts.start(lambda: mine and (event is None or event.alive), time.monotonic())
+            try:
+                with cache.decoding_once():
+                    timeouts.check()
+                    return await run()
+            except gr.Error as error:
+                error.message = html.escape(error.message, quote=False)  # the page shows it as HTML
+                raise
+            except timeouts.Stopped as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            except OSError as error:
+                raise gr.Error(error_message(error)) from error
+            except Exception as error:
+                raise gr.Error(BROKEN) from error
 
     def _event(self, event_id: str | None) -> Event | None:
         """What is being answered; None for what passes the queue by."""
@@ -89,8 +103,22 @@ async def _to_its_end(work: Coroutine[Any, Any, Any], event: Event | None) -> An
     raise cancelled
 
 
-_begun: WeakKeyDictionary[Event, float] = WeakKeyDictionary()
-"""When each event that runs began: one that answers in several steps is one request and comes by here at each."""
+class Mailboxes(LRUCache[str, "asyncio.Queue[EventMessage]"]):
+    """gradio's mailboxes, one a session; one whose session waits for an event is never the one that is forgotten.
+
+    gradio forgets the oldest, and where that one waits, its queue ends for all visitors as it tells them their positions.
+    """
+
+    def __init__(self, most: int, queue: Queue) -> None:
+        super().__init__(most)
+        self._queue = queue
+
+    def __setitem__(self, session: str, mailbox: "asyncio.Queue[EventMessage]") -> None:
+        waiting = {event.session_hash for event in self._queue.event_ids_to_events.values()}
+        idle = [other for other in self if other not in waiting]
+        for other in idle[: max(len(self) + 1 - self.max_size, 0)]:
+            del self[other]
+        OrderedDict.__setitem__(self, session, mailbox)
 
 
 class Sessions(StateHolder):
@@ -118,31 +146,6 @@ class Session(SessionState):
 
     def _update_value_in_config(self, key: int, value: Any) -> None:
         pass
-
-
-def check_files(inputs: Any) -> None:
-    """Look at everything in ``inputs`` that is, or pretends to be, a file.
-
-    Raises:
-        gr.Error: unless each is in the upload folder and still there.
-    """
-    for path in _paths(inputs):
-        inside = is_among_uploads(path)
-        if not (inside and Path(path).is_file()):
-            raise gr.Error(GONE if inside else NOT_AN_UPLOAD, print_exception=False)
-
-
-def _paths(inputs: Any) -> Iterator[Any]:
-    """The path of each dictionary that a component could take for a file; None if it has but an address."""
-    waiting = [inputs]
-    while waiting:  # not recursive: a request may be nested deeply
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if value.keys() & {"path", "url", "meta"}:
-                yield value.get("path")
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple):
-            waiting.extend(value)
 
 
 PRIVATE_INTERFACES: dict[Callable[..., Any], tuple[str, ...]] = {

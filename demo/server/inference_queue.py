@@ -1,123 +1,147 @@
-"""The line in which the page's own questions about photos wait. They pass gradio's queue by: one request, one answer.
+"""The queue in which everything that computes waits: questions of the page, camera frames, and gradio's events.
 
-An event of gradio's takes three requests, and the page hands its answer through all of its state; a question asked here
-costs what the network costs. First come, first served; whoever waits can ask for their place, and whoever leaves it is
-passed over.
+An event of gradio's takes three requests, and the page passes its answer through all of its state. The page's own questions
+are one request each, to a function of a component (``functions``). First come, first served; a visitor who waits can ask
+for their position, and one who leaves is skipped.
 """
 
 import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.to_thread
 import gradio as gr
+from gradio.context import Context
 
 from . import cache, timeouts
-from .checked_blocks import BROKEN, check_files
-from .settings import error_message
+from .messages import BROKEN, FULL, TOO_LARGE, error_message
+from .uploads import check_files
 
 WORKERS = 2
-"""Questions that are computed at once. A Space has two cores: more would only make everyone slower."""
+"""Computations at once. A Space has two cores: more would only slow all of them down."""
 MAX_WAITING = 64
 """Questions that may wait at once."""
 MAX_BYTES = 8192
-"""Of a question: so that those who wait hold next to nothing."""
-TOO_LARGE = "This is no question that the page asks: it is too large."
-FULL = "Too many people are waiting: try again in a minute."
-LOOK_SECONDS = 0.2
-"""How often is looked whether somebody still waits for an answer."""
+"""Of a question, so that those who wait hold almost no memory."""
+POLL_SECONDS = 0.2
+"""How often the connection of a visitor who waits is looked at."""
 
 Answer = dict[str, Any] | None
 """What the browser draws: a result, ``{"problem": ...}``, or nothing."""
+
+
+async def _stays() -> bool:
+    return False
 
 
 class InferenceQueue:
     """The questions of all visitors of one page."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(WORKERS)
+        self._slots = asyncio.Semaphore(WORKERS)
         self._waiting: list[object] = []
         self._computing = 0
 
     @property
     def busy(self) -> bool:
-        """Whether a question waits or is computed."""
+        """Whether anything waits or is computed."""
         return bool(self._waiting or self._computing)
 
-    def functions(self, answer: Callable[[Any], Answer]) -> list[Callable[..., Any]]:
-        """What a component offers the browser: ``ask``, whose questions wait here until ``answer`` computes them, and ``place``."""
+    @asynccontextmanager
+    async def slot(self, ticket: object = None, left: Callable[[], Awaitable[bool]] = _stays) -> AsyncIterator[bool]:
+        """Wait for one of the slots and hold it; yields False, and holds none, if the visitor has ``left`` before."""
+        if not await self._acquired(ticket, left):
+            yield False
+            return
+        self._computing += 1
+        try:
+            yield True
+        finally:
+            self._computing -= 1
+            self._slots.release()
+
+    def functions(self, answer: Callable[[Any], Answer], max_bytes: int = MAX_BYTES) -> list[Callable[..., Any]]:
+        """Return what a component offers the browser: ``ask``, whose questions wait here, and ``position``."""
 
         async def ask(question: Any, request: gr.Request) -> Answer:
-            if not _is_small(request):
+            if not _is_small(request, max_bytes):
                 return {"problem": TOO_LARGE}
             if len(self._waiting) >= MAX_WAITING:
                 return {"problem": FULL}
-            if not await self._has_a_place(question.get("ticket") if isinstance(question, dict) else None, request):
-                return None
-            self._computing += 1
-            try:
-                return await _computed(answer, question, request)
-            finally:
-                self._computing -= 1
-                self._places.release()
+            ticket = question.get("ticket") if isinstance(question, dict) else None
+            async with self.slot(ticket, lambda: _left(request)) as mine:
+                return await _computed(answer, question, request) if mine else None
 
-        def place(ticket: Any) -> int | None:
-            """How many are served before the question with this ticket; None if it does not wait."""
+        def position(ticket: Any) -> int | None:
+            """Return how many are served before the question with this ticket; None if it does not wait."""
             return self._waiting.index(ticket) if ticket in self._waiting else None
 
-        return [ask, place]
+        return [ask, position]
 
-    async def _has_a_place(self, ticket: object, request: Any) -> bool:
-        """Wait for a place, which is the caller's then; False if the visitor leaves before."""
-        if not self._places.locked():
-            return await self._places.acquire()
+    async def _acquired(self, ticket: object, left: Callable[[], Awaitable[bool]]) -> bool:
+        if not self._slots.locked():
+            return await self._slots.acquire()
         self._waiting.append(ticket)
-        coming = asyncio.ensure_future(self._places.acquire())
+        coming = asyncio.ensure_future(self._slots.acquire())
         try:
-            while not coming.done() and not await _left(request):
-                await asyncio.wait([coming], timeout=LOOK_SECONDS)
-            if not await _left(request):
+            while not coming.done() and not await left():
+                await asyncio.wait([coming], timeout=POLL_SECONDS)
+            if not await left():
                 return True
-            if not coming.cancel():  # it has come meanwhile
-                self._places.release()
-            return False
+        except asyncio.CancelledError:
+            _give_back(coming, self._slots)
+            raise
         finally:
             self._waiting.remove(ticket)
+        _give_back(coming, self._slots)
+        return False
 
 
-def _is_small(request: Any) -> bool:
+def _give_back(coming: "asyncio.Future[Any]", slots: asyncio.Semaphore) -> None:
+    if not coming.cancel():  # the slot has come meanwhile
+        slots.release()
+
+
+def page_queue() -> InferenceQueue:
+    """Return the queue of the page that is being built."""
+    queue: InferenceQueue = Context.root_block.inference_queue  # type: ignore[union-attr]
+    return queue
+
+
+def _is_small(request: Any, max_bytes: int) -> bool:
     length = request.headers.get("content-length", "")
-    return length.isdigit() and int(length) <= MAX_BYTES
+    return length.isdigit() and int(length) <= max_bytes
 
 
 async def _left(request: Any) -> bool:
-    """Whether the visitor has closed the connection. What gradio hands over is the request as Starlette has it."""
+    """Return whether the visitor has closed the connection. gradio passes Starlette's own request."""
     return bool(await request.is_disconnected())
 
 
 async def _computed(answer: Callable[[Any], Answer], question: Any, request: Any) -> Answer:
     awaited = True
 
-    async def look() -> None:
+    async def watch() -> None:
         nonlocal awaited
         while awaited:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             awaited = not await _left(request)
 
-    looking = asyncio.ensure_future(look())
+    watching = asyncio.ensure_future(watch())
     try:
         return await in_thread(answer, question, lambda: awaited)
     finally:
-        looking.cancel()
+        watching.cancel()
 
 
 async def in_thread(answer: Callable[[Any], Answer], question: Any, awaited: Callable[[], bool]) -> Answer:
-    """What ``answer`` says to a question, within the limits of a request; whatever goes wrong is a sentence.
+    """Return the answer to a question, computed within the limits of a request; every error becomes a sentence.
 
-    ``awaited`` tells if somebody still waits.
+    ``awaited`` tells whether somebody still waits.
     """
 
     def work() -> Answer:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import uploads
-from .settings import error_message
+from .messages import error_message
 
 MAX_UPLOAD = 64 * 2**20
 """Bytes of one photo."""
@@ -164,5 +164,5 @@ def _explained(error: Exception) -> tuple[int, str]:
     return 400, "This request makes no sense here: load the page again."
 
 
-async def _answer(status: int, error_message: str, scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse({"detail": error_message}, status)(scope, receive, send)
+async def _answer(status: int, message: str, scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse({"detail": message}, status)(scope, receive, send)

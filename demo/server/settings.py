@@ -1,4 +1,4 @@
-"""Settings as they arrive from a page or a program: anything; and errors as they leave: sentences."""
+"""Settings as they arrive from a page or a program, and the controls that show them."""
 
 from typing import Any
 
@@ -31,11 +31,3 @@ def settings_text(rate: int | None, stride: int | None) -> str:
     """Rate and stride as they stand in captions: ``rate 6, stride 16``; nothing of what is None."""
     named = (("rate", rate), ("stride", stride))
     return ", ".join(f"{name} {value}" for name, value in named if value is not None)
-
-
-def error_message(error: ValueError | OSError) -> str:
-    """What to tell a visitor: the message, or, of an error of the system, its kind and not the path that it names."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"The server cannot do this now ({error.strerror.lower()}): try again later."
-    said = str(error)
-    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "?", "!")) else ".")

@@ -6,12 +6,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
+
+from .messages import GONE, NOT_AN_UPLOAD
 
 Upload = dict[str, Any] | None
 """An image as gradio hands it over unprocessed: its ``path`` lies in the upload folder, which gradio has checked."""
@@ -74,6 +77,31 @@ def is_among_uploads(path: Any) -> bool:
         return isinstance(path, str) and "://" not in path and is_in_or_equal(path, get_upload_folder())
     except (OSError, ValueError):  # such as a name too long, or one with a NUL in it
         return False
+
+
+def check_files(inputs: Any) -> None:
+    """Look at everything in ``inputs`` that is, or pretends to be, a file.
+
+    Raises:
+        gr.Error: unless each is in the upload folder and still there.
+    """
+    for path in _paths(inputs):
+        inside = is_among_uploads(path)
+        if not (inside and Path(path).is_file()):
+            raise gr.Error(GONE if inside else NOT_AN_UPLOAD, print_exception=False)
+
+
+def _paths(inputs: Any) -> Iterator[Any]:
+    """The path of each dictionary that a component could take for a file; None if it has but an address."""
+    waiting = [inputs]
+    while waiting:  # not recursive: a request may be nested deeply
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if value.keys() & {"path", "url", "meta"}:
+                yield value.get("path")
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
 
 
 def drop_broken() -> None:

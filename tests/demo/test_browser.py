@@ -197,7 +197,7 @@ def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
     for _ in range(5):
         slider.press("ArrowLeft")
     expect(page.locator("#ran")).to_contain_text("atrous rates 1, 2, 3")
-    expect(page.locator("#ran")).to_contain_text("features remembered")
+    expect(page.locator("#ran")).to_contain_text("features cached")
     expect(page.locator("#ran")).to_contain_text("trained at atrous rate 6")
     assert drawn(page) != before
 

@@ -78,12 +78,14 @@ def test_what_is_no_request_is_a_sentence(request_: Any) -> None:
 def test_photos_go_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(camera, "_answer", lambda request: {"answered": True})
-    working = True
-    monkeypatch.setattr(camera, "_events_in_work", lambda blocks: working)
 
     async def visit() -> tuple[bool, Any]:
-        nonlocal working
-        task = asyncio.ensure_future(camera.frames(InferenceQueue())({}))
+        queue = InferenceQueue()
+        async with queue.slot():  # a photo that is computed all the time
+            return await film(queue)
+
+    async def film(queue: InferenceQueue) -> tuple[bool, Any]:
+        task = asyncio.ensure_future(camera.frames(queue)({}))
         await asyncio.sleep(0.2)
         early = task.done()
         return early, await asyncio.wait_for(task, 5)
@@ -101,3 +103,19 @@ def test_a_crowd_of_frames_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch
     answers = asyncio.run(crowd())
     assert answers.count({"answered": True}) == camera.MOST_WAITING
     assert answers.count(camera.LATE) == 2 * camera.MOST_WAITING
+
+
+def test_a_frame_is_one_of_the_two_that_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(camera, "_answer", lambda request: {"answered": True})
+
+    async def visit() -> tuple[bool, Any]:
+        queue = InferenceQueue()
+        async with queue.slot():
+            async with queue.slot():
+                task = asyncio.ensure_future(camera.frames(queue)({}))
+                await asyncio.sleep(0.2)
+                early = task.done()
+            return early, await asyncio.wait_for(task, 5)
+
+    assert asyncio.run(visit()) == (False, {"answered": True})

@@ -13,6 +13,7 @@ from demo.server.inference import segment_photo
 from segmodels.inference.pictures import overlay
 
 from ..conftest import EXAMPLES
+from ..helpers import shown
 
 CAT = {"path": str(EXAMPLES / "cat.jpg")}
 FCN = ("fcn_mobilenetv2", 6, 16)
@@ -21,8 +22,7 @@ NONE = ("", 6, 16)
 
 
 def last(*slots: tuple[Any, ...]) -> str:
-    *_, answer = compare.show(CAT, *(value for slot in slots for value in slot))
-    return answer
+    return "".join(shown(compare.show, CAT, *(value for slot in slots for value in slot)).values())
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
@@ -59,8 +59,7 @@ def test_one_network_alone_is_not_compared() -> None:
 
 
 def test_no_photo_is_no_error() -> None:
-    (answer,) = compare.show(None, *DEEPLAB, *FCN)
-    assert "Drop in a photo" in answer
+    assert "Drop in a photo" in shown(compare.show, None, *DEEPLAB, *FCN)[""]
 
 
 @pytest.mark.parametrize(
@@ -72,19 +71,29 @@ def test_no_photo_is_no_error() -> None:
         (("deeplabv3_mobilenetv2", 0, 16), "The atrous rate must be a whole number from 1 to 64"),
         (("deeplabv3_mobilenetv2", 6, [8]), "The output stride must be 8, 16 or 32"),
         (("deeplabv3_mobilenetv2", 6, 9), "The output stride must be 8, 16 or 32"),
-        (("deeplabv3_mobilenetv2", "<b>", 16), "&lt;b&gt;"),
+        (("deeplabv3_mobilenetv2", "<b>", 16), "'<b>'"),
     ],
 )
 def test_wrong_settings_are_answered_with_a_sentence(slot: tuple[Any, ...], sentence: str) -> None:
-    answer = last(DEEPLAB, slot)
-    assert sentence in answer
-    assert 'role="alert"' in answer
+    assert sentence in shown(compare.show, CAT, *DEEPLAB, *slot)["problem"]
 
 
 def test_a_bad_photo_is_answered_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no photo")
-    (answer,) = compare.show({"path": str(tmp_path / "bad.jpg")}, *DEEPLAB, *FCN)
-    assert 'role="alert"' in answer
+    assert "problem" in shown(compare.show, {"path": str(tmp_path / "bad.jpg")}, *DEEPLAB, *FCN)
+
+
+def test_another_setting_of_one_network_runs_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    last(FCN, DEEPLAB)
+    ran: list[tuple[Any, ...]] = []
+
+    def counted(path: str, *settings: Any) -> Any:
+        ran.append(settings[:3])
+        return segment_photo(path, *settings)
+
+    monkeypatch.setattr(compare, "segment_photo", counted)
+    last(FCN, ("deeplabv3_mobilenetv2", 5, 16))
+    assert ran == [("deeplabv3_mobilenetv2", 5, 16)]
 
 
 def test_the_sheet_has_every_network_side_by_side(tmp_path: Path) -> None:

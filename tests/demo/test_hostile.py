@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import segmodels
-from demo.server.checked_blocks import BROKEN, WRONG_INPUTS
+from demo.server.messages import BROKEN, WRONG_INPUTS
 from demo.server.route_filter import MAX_BODY, MAX_UPLOAD
 from segmodels.inference.pictures import overlay
 from tools.stress.fuzz_photo import mutated, seed_files
@@ -370,6 +370,21 @@ def test_every_event_answers_junk(visitor: Visitor, junk: Any, capsys: pytest.Ca
                 if said is not None:
                     assert_is_a_sentence(said)
     capsys.readouterr()  # events that break on junk say so in the log
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=[str(value)[:12] or "empty" for value in JUNK])
+def test_every_place_of_the_page_answers_junk(visitor: Visitor, junk: Any) -> None:
+    """The Lab's sections, the lessons, Anatomy and the brush: all values junk, and junk beside a photo."""
+    photo = visitor.upload(encoded(scene(), "PNG"))
+    places = [one["id"] for one in visitor.config()["components"] if "ask" in one["props"].get("server_fns", ())]
+    assert len(places) > 15
+    for place in places:
+        for count in (0, 1, 2, 4, 7):
+            for values in ([junk] * count, [{"path": photo["path"]}, *[junk] * (count - 1)][:count]):
+                answer = visitor.serve("ask", {"values": values, "step": 0, "ticket": "1"}, place)
+                if answer and "problem" in answer:
+                    assert_is_a_sentence(answer["problem"])
+                    assert answer["problem"] != BROKEN
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 5, 50])

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 import segmodels
 from demo.server import cache, timeouts
-from demo.server.checked_blocks import BROKEN, GONE
+from demo.server.messages import BROKEN, GONE
 
 from ..conftest import EXAMPLES, NEEDS_CHROMIUM
 from ..helpers import START, go, load, unharmed, watched

@@ -12,8 +12,8 @@ from demo.segment.tab import show
 from demo.server import inference_queue as room
 from demo.server import timeouts
 from demo.server.cache import DISPLAY_SIDE
-from demo.server.checked_blocks import BROKEN, NOT_AN_UPLOAD
-from demo.server.inference_queue import FULL, MAX_WAITING, WORKERS, InferenceQueue
+from demo.server.inference_queue import MAX_WAITING, WORKERS, InferenceQueue
+from demo.server.messages import BROKEN, FULL, NOT_AN_UPLOAD
 from segmodels.checkpoints.paths import PAGE
 from segmodels.models import registry
 from tools.stress.visitor import Visitor
@@ -63,11 +63,11 @@ def asked(ask: Callable[..., Any], ticket: Any, connection: Connection | None = 
     return asyncio.ensure_future(ask({"ticket": ticket}, connection or Connection()))
 
 
-def test_questions_are_served_in_order_so_many_at_once_and_each_has_a_place() -> None:
+def test_questions_are_served_in_order_so_many_at_once_and_each_has_a_position() -> None:
     bench, line = Bench(), InferenceQueue()
 
     async def visit() -> list[Any]:
-        ask, place = line.functions(bench.answer)
+        ask, position = line.functions(bench.answer)
         assert not line.busy
         tasks = []
         for ticket in "abcdef":
@@ -75,8 +75,8 @@ def test_questions_are_served_in_order_so_many_at_once_and_each_has_a_place() ->
             await asyncio.sleep(0)
         await until(lambda: len(bench.begun) == WORKERS)
         assert line.busy
-        assert [place(ticket) for ticket in "abcdef"] == [None, None, 0, 1, 2, 3]
-        assert place("nobody's") is None
+        assert [position(ticket) for ticket in "abcdef"] == [None, None, 0, 1, 2, 3]
+        assert position("nobody's") is None
         bench.go.set()
         return await asyncio.gather(*tasks)
 
@@ -104,7 +104,7 @@ def test_whoever_leaves_the_line_is_passed_over() -> None:
 
 
 def test_what_is_computed_stops_between_two_steps_when_its_visitor_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(room, "POLL_SECONDS", 0.01)
     connection, began = Connection(), threading.Event()
 
     def steps(question: Any) -> dict[str, Any]:
@@ -137,16 +137,16 @@ def test_what_is_large_does_not_even_wait(headers: dict[str, str]) -> None:
 
 
 def test_whoever_leaves_while_they_wait_gives_their_place_in_the_line_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(room, "POLL_SECONDS", 0.01)
     bench = Bench()
 
     async def visit() -> list[Any]:
-        ask, place = InferenceQueue().functions(bench.answer)
+        ask, position = InferenceQueue().functions(bench.answer)
         connections = [Connection() for _ in range(4)]
         tasks = [asked(ask, str(number), connection) for number, connection in enumerate(connections)]
-        await until(lambda: len(bench.begun) == WORKERS and place("3") == 1)
+        await until(lambda: len(bench.begun) == WORKERS and position("3") == 1)
         connections[2].left = True
-        await until(lambda: place("3") == 0)
+        await until(lambda: position("3") == 0)
         assert tasks[2].done()
         bench.go.set()
         return await asyncio.gather(*tasks)
@@ -195,7 +195,7 @@ def test_a_line_that_is_too_long_says_so_and_a_broken_question_gives_its_place_b
 def test_what_is_no_question_of_the_page_is_a_sentence(question: Any) -> None:
     ask, _ = InferenceQueue().functions(show)
     sentence = asyncio.run(ask(question, Connection()))["problem"]
-    assert sentence == NOT_AN_UPLOAD or "no question" in sentence
+    assert sentence == NOT_AN_UPLOAD or "not a question" in sentence
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_over_http_a_wrong_setting_is_a_sentence_and_a_photo_is_answered(
         shown = visitor.show(photo, "fcn_mobilenetv2")
         assert "cat" in [one["name"] for one in shown["classes"]]
         assert visitor.show(None, "fcn_mobilenetv2") is None
-        assert visitor.serve("place", "nobody's") is None
+        assert visitor.serve("position", "nobody's") is None
 
 
 def test_the_browser_makes_photos_as_large_as_the_server_makes_label_maps() -> None:

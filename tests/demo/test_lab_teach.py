@@ -1,22 +1,26 @@
 """Teach a class: what strokes from strangers may be, and what the page makes of them."""
 
 import io
+import itertools
 import json
 import re
 from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import segmodels
-from demo.components.brush.strokes import LONGEST, Drawn, read
+from demo.components.brush.painting import MAX_BYTES
+from demo.components.brush.painting import read as read_painting
 from demo.components.examples import LABELLED, PHOTOS, label_map_of
 from demo.lab import teach as page
 from demo.server import cache
+from demo.server.messages import error_message
 
 from ..conftest import EXAMPLES
 from ..helpers import at_once
@@ -42,8 +46,37 @@ HELMET = [
 """Five strokes: two on the helmet, three beside it."""
 
 
-def text(*strokes: dict[str, Any], classes: tuple[str, ...] = ("background", "helmet")) -> str:
-    return json.dumps({"classes": classes, "strokes": strokes})
+def painting(
+    *strokes: dict[str, Any], classes: tuple[str, ...] = ("background", "helmet"), photos: Sequence[Any] = (ASTRONAUT,)
+) -> dict[str, Any]:
+    """What the page sends of strokes: the label map of each photo that they make, as runs."""
+    maps = []
+    for number, photo in enumerate(photos):
+        width, height = cache.display(photo["path"]).photo.size
+        image = Image.new("L", (width, height), 255)
+        pen = ImageDraw.Draw(image)
+        for one in strokes:
+            if one["photo"] == number:
+                places = [(x * width, y * height) for x, y in zip(one["points"][::2], one["points"][1::2], strict=True)]
+                brush, value = round(one["size"] * max(width, height)), one["class"] % 256
+                pen.line(places, fill=value, width=brush, joint="curve")
+                for x, y in (places[0], places[-1]):
+                    pen.ellipse((x - brush / 2, y - brush / 2, x + brush / 2, y + brush / 2), fill=value)
+        maps.append({"photo": photo["path"], "runs": runs(np.asarray(image))})
+    return {"classes": list(classes), "strokes": len(strokes), "maps": maps}
+
+
+def runs(labels: NDArray[np.uint8]) -> list[int]:
+    """A label map as label, length, label, length and so on."""
+    return [part for label, group in itertools.groupby(labels.ravel().tolist()) for part in (label, len(list(group)))]
+
+
+def ask(*values: Any) -> dict[str, Any]:
+    """What the page is answered, or the problem that it is told."""
+    try:
+        return page.show({"values": list(values), "step": 0})
+    except (ValueError, OSError) as error:
+        return {"problem": error_message(error)}
 
 
 def show(
@@ -54,8 +87,11 @@ def show(
     margins: bool = False,
     truth: Any = None,
     photo: Any = ASTRONAUT,
+    classes: tuple[str, ...] = ("background", "helmet"),
 ) -> dict[str, Any]:
-    return page.show(photo, second, text(*strokes), list(strides), backbone, margins, truth)
+    photos = [one for one in (photo, second) if one]
+    painted = painting(*strokes, classes=classes, photos=photos)
+    return ask(photo, second, list(strides), backbone, margins, truth, painted)
 
 
 def pixels(address: str) -> NDArray[np.uint8]:
@@ -63,75 +99,70 @@ def pixels(address: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(b64decode(address.partition(",")[2]))))
 
 
-# --- What strokes may be -----------------------------------------------------------------------------------------------
+# --- What a painting may be --------------------------------------------------------------------------------------------
 
 
-def test_strokes_are_drawn_where_they_were_painted_and_later_ones_cover_earlier_ones() -> None:
-    drawn = read(
-        text(
-            stroke(0, (0, 256), (511, 256), size=0.1),
-            stroke(1, (256, 256), size=0.1),
-            stroke(-1, (0, 256), (60, 256), size=0.2),
-            stroke(1, (100, 100), photo=1),
-        )
-    )
-    first, second = (drawn.on(photo, (SIDE, SIDE)) for photo in (0, 1))
-    assert first[256, 400] == 0
-    assert first[256, 256] == 1
-    assert first[256, 30] == 255
-    assert first[100, 100] == 255
-    assert second[100, 100] == 1
-    assert (second != 255).sum() == pytest.approx(np.pi * (0.03 * SIDE / 2) ** 2, rel=0.2)
-    assert (drawn.on(0, (2 * SIDE, SIDE))[256, 500:520] == 1).all()
+def test_a_painting_is_the_label_map_that_was_sent() -> None:
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 255], dtype=np.uint8), (48, 64))
+    sent = {"classes": ["a", "b"], "strokes": 3, "maps": [{"photo": "first", "runs": runs(labels)}]}
+    for form in (sent, json.dumps(sent)):
+        read = read_painting(form)
+        np.testing.assert_array_equal(read.on("first", (64, 48)), labels)
+        assert (read.on("another", (64, 48)) == 255).all()
+        assert (read.classes, read.strokes) == (("a", "b"), 3)
+    with pytest.raises(ValueError, match="does not fit the photo"):
+        read_painting(sent).on("first", (64, 49))
 
 
-def test_a_dot_of_the_smallest_brush_is_a_pixel_at_least() -> None:
-    assert (read(text(stroke(1, (100, 100), size=0.001))).on(0, (64, 48)) == 1).any()
+GOOD = {"classes": ["a", "b"], "strokes": 1, "maps": [{"photo": "p", "runs": [255, 10]}]}
 
 
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
-        (None, "must arrive as text"),
-        ({"strokes": []}, "must arrive as text"),
+        (None, "cannot be understood"),
         ("", "cannot be understood"),
-        ("[]", "cannot be understood"),
+        ([], "cannot be understood"),
         ("{}", "cannot be understood"),
         ("[" * 100_000, "cannot be understood"),
-        ("x" * (LONGEST + 1), "more strokes than can be sent"),
-        (text(classes=("a",)), "2 to 6 classes"),
-        (text(classes=tuple("abcdefg")), "2 to 6 classes"),
-        (text(classes=("a", "a")), "two classes are called a"),
-        (text(classes=("a", "")), "needs a name"),
-        (text(classes=("a", "b" * 31)), "needs a name"),
-        (text(classes=("a", "b\n")), "needs a name"),
-        (json.dumps({"classes": ["a", 5], "strokes": []}), "needs a name"),
-        (json.dumps({"classes": ["a", "b"], "strokes": {}}), "cannot be understood"),
-        (json.dumps({"classes": ["a", "b"], "strokes": [[]]}), "a stroke cannot be understood"),
-        (text(*[stroke(1, (1, 1))] * 301), "more than 300 strokes"),
-        (text(*[stroke(1, *[(0, 0)] * 5000)] * 5), "more than 20,000 points"),
-        (text(stroke(2, (1, 1))), "the class of a stroke"),
-        (text(stroke(-2, (1, 1))), "the class of a stroke"),
-        (text(stroke(1, (1, 1), photo=2)), "the photo of a stroke"),
-        (text(stroke(1, (1, 1)) | {"class": True}), "the class of a stroke"),
-        (text(stroke(1, (1, 1), size=0.3)), "a brush must be"),
-        (text(stroke(1, (1, 1), size="0.03")), "a brush must be"),
-        (text(stroke(1, (1, 1), size=float("nan"))), "a brush must be"),
-        (text(stroke(1)), "two for each"),
-        (text(stroke(1, (1, 1)) | {"points": [0.5]}), "two for each"),
-        (text(stroke(1, (1, 1)) | {"points": [0.5, "x"]}), "two for each"),
-        (text(stroke(1, (1, 1)) | {"points": [0.5, float("inf")]}), "two for each"),
-        (text(stroke(1, (1, 1)) | {"points": [10**400, 0]}), "cannot be understood|two for each"),
-        (text(stroke(1, (100_000, 1))), "far outside"),
+        ("x" * (MAX_BYTES + 1), "cannot be understood"),
+        (GOOD | {"classes": ["a"]}, "2 to 6 classes"),
+        (GOOD | {"classes": list("abcdefg")}, "2 to 6 classes"),
+        (GOOD | {"classes": ["a", "a"]}, "two classes are called a"),
+        (GOOD | {"classes": ["a", ""]}, "needs a name"),
+        (GOOD | {"classes": ["a", "b" * 31]}, "needs a name"),
+        (GOOD | {"classes": ["a", "b\n"]}, "needs a name"),
+        (GOOD | {"classes": ["a", 5]}, "needs a name"),
+        (GOOD | {"strokes": True}, "cannot be understood"),
+        (GOOD | {"strokes": -1}, "cannot be understood"),
+        (GOOD | {"maps": {}}, "cannot be understood"),
+        (GOOD | {"maps": 3 * GOOD["maps"]}, "cannot be understood"),  # type: ignore[operator]
+        (GOOD | {"maps": [[]]}, "cannot be understood"),
+        (GOOD | {"maps": [{"photo": 5, "runs": [0, 1]}]}, "cannot be understood"),
+        *(
+            (GOOD | {"maps": [{"photo": "p", "runs": wrong}]}, sentence)
+            for wrong, sentence in (
+                ([], "cannot be understood"),
+                ([0], "cannot be understood"),
+                ([2, 5], "of the classes 0 to 1"),
+                ([-1, 5], "of the classes 0 to 1"),
+                ([256, 5], "of the classes 0 to 1"),
+                ([True, 5], "of the classes 0 to 1"),
+                (["0", 5], "of the classes 0 to 1"),
+                ([0, 0], "cannot be understood"),
+                ([0, 1.5], "cannot be understood"),
+                ([0, 10**30], "cannot be understood"),
+                ([0, 2**24, 1, 2**24], "cannot be understood"),
+            )
+        ),
     ],
 )
 def test_what_the_page_would_not_send_gets_a_sentence(sent: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        read(sent)
-    if sent:
-        answer = page.show(ASTRONAUT, None, sent, [32], "compact", False, None)
-        assert re.search(sentence, answer["problem"], re.IGNORECASE)
-        assert "masks" not in answer
+        read_painting(sent)
+    answer = ask(ASTRONAUT, None, [32], "compact", False, None, sent)
+    assert re.search(sentence, answer["problem"], re.IGNORECASE)
+    assert "masks" not in answer
 
 
 @pytest.mark.parametrize(
@@ -225,18 +256,16 @@ def test_the_class_of_an_example_s_own_label_map_is_scored() -> None:
     assert answer["score"] == pytest.approx(iou)
     assert iou > 0.8
     assert answer["measure"] == "IoU of helmet"
-    assert page.photos(ASTRONAUT, {"path": str(EXAMPLES / "cat.jpg")})["photos"][0]["named"] == "helmet"
+    assert [one and one["named"] for one in answer["photos"]] == ["helmet", None]
 
 
 def test_a_class_by_another_name_a_photo_without_a_label_map_and_an_uploaded_one(tmp_path: Path) -> None:
-    strokes = text(*HELMET, classes=("background", "visor"))
-    assert page.show(ASTRONAUT, None, strokes, [32], "compact", False, None)["score"] is None
+    assert show(*HELMET, classes=("background", "visor"))["score"] is None
     assert show(*HELMET, photo={"path": str(EXAMPLES / "cat.jpg")})["score"] is None
     # As the third of three classes it is found too; what is called helmet counts, whatever its number.
-    turned = text(*(one | {"class": 2 * one["class"]} for one in HELMET), classes=("background", "suit", "helmet"))
-    assert page.show(ASTRONAUT, None, turned, [32, 16, 8], "compact", False, None)["score"] == pytest.approx(
-        show(*HELMET)["score"], abs=0.02
-    )
+    turned = [one | {"class": 2 * one["class"]} for one in HELMET]
+    answer = show(*turned, classes=("background", "suit", "helmet"))
+    assert answer["score"] == pytest.approx(show(*HELMET)["score"], abs=0.02)
     Image.fromarray(np.zeros((SIDE, SIDE), dtype=np.uint8)).save(tmp_path / "truth.png")
     uploaded = show(*HELMET, truth={"path": str(tmp_path / "truth.png")})
     assert uploaded["measure"] == "mIoU"
@@ -244,21 +273,19 @@ def test_a_class_by_another_name_a_photo_without_a_label_map_and_an_uploaded_one
 
 
 def test_nothing_to_fit_is_no_mistake_and_a_broken_photo_is_a_sentence(tmp_path: Path) -> None:
-    assert show() == {}
-    assert page.show(None, None, text(*HELMET), [32], "compact", False, None) == {}
-    assert page.show(ASTRONAUT, None, None, [32], "compact", False, None) == {}
+    assert show().keys() == {"photos"}
+    assert ask(None, None, [32], "compact", False, None, painting(*HELMET)) == {"photos": [None, None]}
+    of_another = painting(*HELMET, photos=[CUP])
+    assert ask(ASTRONAUT, None, [32], "compact", False, None, of_another).keys() == {"photos"}
     (tmp_path / "broken.jpg").write_text("not a photo")
     broken = {"path": str(tmp_path / "broken.jpg")}
-    assert "not a photo" in show(*HELMET, photo=broken)["problem"]
-    assert "not a photo" in page.photos(broken, None)["problem"]
-    assert page.photos(None, None) == {"photos": [None, None]}
+    assert "not a photo" in ask(broken, None, [32], "compact", False, None, painting(*HELMET))["problem"]
     # All that was painted was erased again.
     assert "nothing was painted" in show(HELMET[0], HELMET[0] | {"class": -1, "size": 0.2})["problem"].lower()
 
 
 def test_names_are_shown_as_text() -> None:
-    sent = text(*HELMET, classes=("<b>x</b>", "<img src=x>"))
-    facts = page.show(ASTRONAUT, None, sent, [32], "compact", False, None)["facts"]
+    facts = show(*HELMET, classes=("<b>x</b>", "<img src=x>"))["facts"]
     assert "<img" not in facts
     assert "&lt;img" in facts
 
@@ -266,7 +293,8 @@ def test_names_are_shown_as_text() -> None:
 def test_downloads_are_the_label_map_at_the_photo_s_size_and_a_network(tmp_path: Path, astronaut: Image.Image) -> None:
     large = tmp_path / "large.png"
     astronaut.resize((1500, 1500)).save(large)
-    settings = (text(*HELMET), [32, 16, 8], "compact", None)
+    sent = json.dumps(painting(*HELMET, photos=[{"path": str(large)}]))
+    settings = (sent, [32, 16, 8], "compact", None)
     page.write_labels(str(large), tmp_path / "labels.png", *settings)
     labels = np.asarray(Image.open(tmp_path / "labels.png"))
     assert labels.shape == (1500, 1500)
@@ -283,9 +311,7 @@ def test_eight_visitors_at_once_see_only_their_own() -> None:
 
     def visit(visitor: int) -> None:
         strokes = [one | {"class": (one["class"] + visitor) % 2} for one in HELMET]
-        answer = page.show(
-            ASTRONAUT, None, text(*strokes, classes=(f"a{visitor}", f"b{visitor}")), [32, 16], "compact", False, None
-        )
+        answer = show(*strokes, classes=(f"a{visitor}", f"b{visitor}"), strides=[32, 16])
         found[visitor] = answer["facts"], pixels(answer["flat"])
 
     at_once(visit, 8)
@@ -304,8 +330,3 @@ def test_the_first_visitors_who_choose_random_weights_at_once_get_the_same(monke
     at_once(lambda _: answers.append(show(*HELMET, backbone="random")), 3)
     assert [answer["problem"] for answer in answers] == [""] * 3
     assert len({answer["flat"] for answer in answers}) == 1
-
-
-def test_strokes_of_a_photo_that_is_not_there_are_left_out() -> None:
-    drawn = Drawn(("a", "b"), read(text(stroke(1, (5, 5), photo=1))).strokes)
-    assert (drawn.on(0, (64, 64)) == 255).all()

@@ -17,7 +17,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -28,8 +27,7 @@ import segmodels
 from demo import LONGEST_QUEUE, ROOT, build, launch_options
 from demo.components import photo_overlay
 from demo.server import cache, timeouts, uploads
-from demo.server.checked_blocks import GONE, NOT_AN_UPLOAD, CheckedBlocks
-from demo.server.settings import error_message
+from demo.server.messages import GONE, NOT_AN_UPLOAD, error_message
 from segmodels.kernels import malloc
 from tools.stress.visitor import UPLOADED, Refused, Visitor
 
@@ -427,24 +425,6 @@ def test_a_request_over_its_time_is_stopped_with_a_sentence(
         visitor.segment(photo_of_own(visitor, "slow"), MODEL)
     monkeypatch.undo()
     assert visitor.segment(photo_of_own(visitor, "slow"), MODEL)[2]["classes"]["cat"] > 0.2
-
-
-def test_all_parts_of_an_answer_are_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each part is quick; together they take too long."""
-    monkeypatch.setattr(timeouts, "REQUEST_SECONDS", 1.0)
-
-    def slowly() -> Iterator[int]:
-        for part in range(100):
-            time.sleep(0.1)
-            timeouts.check()
-            yield part
-
-    with CheckedBlocks(analytics_enabled=False) as page:
-        gr.Button().click(slowly, None, gr.Number(), api_name="slowly")
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True)
-    with Visitor(url) as visitor, pytest.raises(Refused, match="so it was stopped"):
-        visitor.ask(visitor.event("slowly"), [])
-    page.close()
 
 
 def test_waiting_in_the_queue_is_not_counted(url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from segmodels.models.heads import ASPP
 from segmodels.models.unet import he_initialise
 
 from ..conftest import EXAMPLES
-from ..helpers import randomise_norms
+from ..helpers import randomise_norms, shown
 
 CAT = str(EXAMPLES / "cat.jpg")
 
@@ -209,18 +209,20 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
 
 def test_the_page_says_what_is_zero_and_what_changes() -> None:
     names = list(page._parts(registry.card("unet_mobilenetv2")))
-    shown = page.show({"path": CAT}, "unet_mobilenetv2", [name for name in names if name != "skip 8"], None)
+    said = "".join(
+        shown(page.show, {"path": CAT}, "unet_mobilenetv2", [name for name in names if name != "skip 8"], None).values()
+    )
     full, rest = (
         page.labels_without(CAT, registry.card("unet_mobilenetv2"), off, (451, 300)) for off in ([], ["skip 8"])
     )
-    assert "Without skip at stride 8" in shown
-    assert "features at stride 8, as they enter the concatenation" in shown
-    assert f"{(full != rest).mean():.1%} of the pixels change" in shown
-    assert "All parts are on" in page.show({"path": CAT}, "unet_mobilenetv2", names, None)
+    assert "Without skip at stride 8" in said
+    assert "features at stride 8, as they enter the concatenation" in said
+    assert f"{(full != rest).mean():.1%} of the pixels change" in said
+    assert "All parts are on" in "".join(shown(page.show, {"path": CAT}, "unet_mobilenetv2", names, None).values())
     only_pooling = [name for name in names if name != "1x1"]
-    shown = page.show({"path": CAT}, "unet_mobilenetv2", only_pooling, None)
-    assert "the head's 1x1 convolution" in unescape(shown)  # there is no ASPP
-    overview = page.show_each({"path": CAT}, "fcn_mobilenetv2", None)
+    said = "".join(shown(page.show, {"path": CAT}, "unet_mobilenetv2", only_pooling, None).values())
+    assert "the head's 1x1 convolution" in unescape(said)  # there is no ASPP
+    overview = page.show_each(CAT, "fcn_mobilenetv2", None)
     assert all(name in overview for name in ("without scores at stride 8", "FCN-16s", "FCN-8s"))
 
 
@@ -242,11 +244,11 @@ def test_the_photo_s_own_label_map_gives_the_miou(tmp_path: Path, mode: str) -> 
     truth[:, :200] = 8
     upload = save_labels(tmp_path / "truth.png", truth, mode)
     names = list(page._parts(registry.card("fcn_mobilenetv2")))
-    shown = page.show({"path": CAT}, "fcn_mobilenetv2", names, upload)
+    said = "".join(shown(page.show, {"path": CAT}, "fcn_mobilenetv2", names, upload).values())
     labels = page.labels_without(CAT, registry.card("fcn_mobilenetv2"), [], (451, 300))
     miou = (labels[:, :200] == 8).mean() / len(np.union1d(labels[:, :200], 8))
-    assert f"Full network: mIoU {miou:.3f}" in shown
-    assert "mIoU" in page.show_each({"path": CAT}, "fcn_mobilenetv2", upload)
+    assert f"Full network: mIoU {miou:.3f}" in said
+    assert "mIoU" in page.show_each(CAT, "fcn_mobilenetv2", upload)
 
 
 def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path) -> None:
@@ -270,10 +272,14 @@ def test_a_smaller_label_map_of_the_same_shape_is_brought_to_size(tmp_path: Path
 def test_a_wrong_label_map_is_answered_with_a_sentence_beside_the_pictures(
     tmp_path: Path, labels: np.ndarray, mode: str, sentence: str
 ) -> None:
-    shown = page.show({"path": CAT}, "fcn_mobilenetv2", [], save_labels(tmp_path / "truth.png", labels, mode))
-    assert sentence in shown
-    assert "Full network" in shown
-    assert "mIoU" not in shown
+    said = "".join(
+        shown(
+            page.show, {"path": CAT}, "fcn_mobilenetv2", [], save_labels(tmp_path / "truth.png", labels, mode)
+        ).values()
+    )
+    assert sentence in said
+    assert "Full network" in said
+    assert "mIoU" not in said
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n broken"])
@@ -294,4 +300,4 @@ def test_a_label_map_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -
     ],
 )
 def test_wrong_choices_are_answered_with_a_sentence(model: Any, on: Any, sentence: str) -> None:
-    assert sentence in page.show({"path": CAT}, model, on, None)
+    assert sentence in "".join(shown(page.show, {"path": CAT}, model, on, None).values())

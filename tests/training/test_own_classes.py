@@ -30,6 +30,7 @@ from tools.repository import toy_data
 from tools.stress.running import ROOT
 
 from ..conftest import EXAMPLES
+from ..helpers import shown
 
 MODEL = registry.compact_models()[0]
 RECIPE = ["--epochs", "4", "--set", "batch=4", "--set", "crop=96", "--set", "warmup=0", "--workers", "0"]
@@ -301,7 +302,7 @@ def test_the_lab_takes_label_maps_of_its_own_classes_alone(
     truth = Image.new("L", Image.open(photo).size, 7)
     truth.save(tmp_path / "truth.png")
     names = list(parts(registry.build_meta("mine")))
-    said = lab.show({"path": str(photo)}, "mine", names, {"path": str(tmp_path / "truth.png")})
+    said = shown(lab.show, {"path": str(photo)}, "mine", names, {"path": str(tmp_path / "truth.png")})[""]
     assert "classes go from 0 to 2" in said
 
 

@@ -11,6 +11,7 @@ from segmodels.models import registry
 from segmodels.training import rates
 
 from ..conftest import EXAMPLES
+from ..helpers import shown
 
 UPLOAD = {"path": str(EXAMPLES / "cat.jpg")}
 
@@ -62,8 +63,8 @@ def test_elsewhere_one_was_trained_at_home_and_the_other_there(cat: Image.Image)
 def test_a_rate_that_nothing_was_trained_at_is_refused() -> None:
     with pytest.raises(ValueError, match="only at 1 at stride 16"):
         rates.weights_file(5, 16)
-    assert "There are decoders for" in section.show(UPLOAD, "5/16", "both")
-    assert "There are decoders for" in section.show(UPLOAD, "6/16", "all")
+    assert "There are decoders for" in shown(section.show, UPLOAD, "5/16", "both")["problem"]
+    assert "There are decoders for" in shown(section.show, UPLOAD, "6/16", "all")["problem"]
 
 
 def test_every_setting_is_in_the_plot_and_the_table() -> None:
@@ -88,7 +89,7 @@ def test_higher_scores_are_drawn_higher() -> None:
 
 @pytest.mark.parametrize("kind", ["both", "moved", "fitted"])
 def test_the_page_shows_what_was_chosen(kind: str) -> None:
-    page = section.show(UPLOAD, "1/16", kind)
+    page = shown(section.show, UPLOAD, "1/16", kind)[""]
     assert ("run here" in page, "Weights trained here" in page) == (kind != "fitted", kind != "moved")
     assert ("Where they differ" in page) == (kind == "both")
 

@@ -6,20 +6,24 @@ time from the brush's lifting to the new label map on the screen, in Chromium.
 """
 
 import argparse
-import json
+import itertools
 import os
 import shutil
 import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from PIL import Image, ImageDraw
 from playwright.sync_api import Page, sync_playwright
 
 from demo import build, launch_options
 from demo.lab import teach
+from demo.server import cache
 from segmodels.benchmark.tables import table
 from segmodels.checkpoints.paths import EXAMPLES
+from segmodels.teaching.strokes import UNPAINTED
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -49,12 +53,12 @@ def server() -> Iterator[tuple[str, ...]]:
     """A row for each number of classes and choice of strides."""
     upload = {"path": str(PHOTO)}
     for classes in (2, 6):
-        text = strokes(classes)
+        painted = painting(classes)
         for strides in ([32], [32, 16, 8], [32, 16, 8, 4]):
             rows = []
             for _ in range(TURNS + 1):
                 began, worked = time.perf_counter(), time.process_time()
-                answer = teach.show(upload, None, text, strides, "compact", False, None)
+                answer = teach.show({"values": [upload, None, strides, "compact", False, None, painted], "step": 0})
                 rows.append((1000 * (time.perf_counter() - began), 1000 * (time.process_time() - worked)))
             fitted = answer["facts"].partition("iterations and ")[2].partition(" ms")[0]
             wall, processor = (statistics.median(column) for column in zip(*rows[1:], strict=True))
@@ -62,14 +66,18 @@ def server() -> Iterator[tuple[str, ...]]:
             yield str(classes), used, f"{fitted} ms", f"{wall:.0f} ms", f"{processor:.0f} ms"
 
 
-def strokes(classes: int) -> str:
-    """Strokes as the page would send them."""
-    lines = []
+def painting(classes: int) -> dict[str, Any]:
+    """Return strokes as the page sends them: the label map that they make, as runs of equal pixels."""
+    width, height = cache.display(str(PHOTO)).photo.size
+    image = Image.new("L", (width, height), UNPAINTED)
+    pen = ImageDraw.Draw(image)
     for number in range(STROKES):
         x, y = 0.08 + 0.28 * (number % 4), 0.1 + 0.3 * (number // 4)
-        points = [x, y, x + 0.1, y + 0.03, x + 0.12, y + 0.15]
-        lines.append({"photo": 0, "class": number % classes, "size": 0.03, "points": points})
-    return json.dumps({"classes": [f"class {index}" for index in range(classes)], "strokes": lines})
+        points = [(x, y), (x + 0.1, y + 0.03), (x + 0.12, y + 0.15)]
+        pen.line([(width * x, height * y) for x, y in points], fill=number % classes, width=width // 33)
+    runs = [part for label, group in itertools.groupby(image.tobytes()) for part in (label, len(list(group)))]
+    maps = [{"photo": str(PHOTO), "runs": runs}]
+    return {"classes": [f"class {index}" for index in range(classes)], "strokes": STROKES, "maps": maps}
 
 
 def browser() -> list[float]:

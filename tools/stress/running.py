@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class RunningApp:
-    """Started on entering, ended by SIGTERM on leaving.
+    """Started on entering, ended by SIGTERM on leaving; ``root`` is the folder of another checkout, to compare with.
 
     Attributes:
         url: where it answers.
@@ -52,7 +52,7 @@ class RunningApp:
             self.process = subprocess.Popen(
                 self.command, cwd=self.cwd, env=self.environment, stdout=output, stderr=output
             )
-        for _ in range(6000):
+        for _ in range(30_000):
             found = re.search(r"http://[\d.]+:\d+", self.output.read_text())
             with suppress(httpx.TransportError):
                 if found and httpx.get(found[0]).status_code == 200:

@@ -73,9 +73,14 @@ class Visitor:
                     raise Refused(str(message["message"]))
         raise Refused("the connection was closed without an answer")
 
-    def serve(self, function: str, data: Any) -> Any:
-        """What a function of the Segment tab's pictures answers: ``ask``, ``place`` or ``frame``."""
-        body = {"data": data, "component_id": self.pictures, "fn_name": function, "session_hash": self.session}
+    def serve(self, function: str, data: Any, component: int | None = None) -> Any:
+        """What a component answers, by default the Segment tab's pictures: ``ask``, ``position`` or ``frame``."""
+        body = {
+            "data": data,
+            "component_id": component or self.pictures,
+            "fn_name": function,
+            "session_hash": self.session,
+        }
         answer = self.http.post("/gradio_api/component_server", json=body)
         if answer.status_code != 200:
             raise Refused(_said(answer))

@@ -1,10 +1,11 @@
-// A brush on one photo or two. Strokes stay in this page; each one that ends, and each that is undone, goes to the server as
-// text with all others, and label maps and numbers come back.
+// A brush on one photo or two. Strokes stay in this page; after each one that ends, and each that is undone, the label map
+// that they make goes to the server, and the fitted layer's label maps and numbers come back.
 //
-// The value of the component: {photos: [{key, picture, size: [width, height], named}, ...]} when photos come into view, and
-// after a fit {strokes, masks: [address, ...], flat, shows, facts, score, measure, settings}, or {problem: 'a sentence'}, or
-// {} where there is nothing to fit. `named` is the class of which the photo has a label map.
-const COLOURS = COLOUR_LIST, ERASER = -1, MOST = 6, KEPT = 'taught', UNNAMED = 'my class';
+// An answer: {photos: [{key, file, size: [width, height], named}, ...]} and, where something was painted, {strokes, masks:
+// [address, ...], flat, shows, facts, score, measure, settings, problem}; or {problem: 'a sentence'}. `named` is the class of
+// which the photo has a label map.
+window.brush = (element, server, trigger, id, COLOURS) => {
+const ERASER = -1, MOST = 6, KEPT = 'taught', UNNAMED = 'my class';
 const find = selector => element.querySelector(selector);
 const canvases = [...element.querySelectorAll('canvas')];
 const state = {
@@ -12,7 +13,49 @@ const state = {
 };
 let drawing = null, kept = null, suggested = UNNAMED;
 
-window.taughtStrokes = () => JSON.stringify({classes: state.classes, strokes: state.strokes});
+const UNPAINTED = 255, drawn = [];
+
+// What was painted on a photo: a byte a pixel, the class or UNPAINTED. Of strokes that were drawn before, it is kept.
+function labels(photo) {
+  const {width, height} = canvases[photo], strokes = state.strokes.filter(stroke => stroke.photo === photo);
+  const before = drawn[photo];
+  const same = before && before.width === width && before.height === height && before.strokes.every((stroke, at) => stroke === strokes[at]);
+  const map = same ? before.map : new Uint8Array(width * height).fill(UNPAINTED);
+  const pen = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
+  for (const stroke of strokes.slice(same ? before.strokes.length : 0)) {
+    const reach = stroke.size * Math.max(width, height) / 2 + 2, along = offset => stroke.points.filter((_, at) => at % 2 === offset);
+    const from = (parts, length) => Math.min(Math.max(Math.floor(Math.min(...parts) * length - reach), 0), length - 1);
+    const to = (parts, length) => Math.max(Math.min(Math.ceil(Math.max(...parts) * length + reach), length), 1);
+    const [left, top] = [from(along(0), width), from(along(1), height)];
+    const across = to(along(0), width) - left, down = to(along(1), height) - top;
+    pen.clearRect(left, top, across, down);
+    line(pen, {...stroke, class: 0});
+    const {data} = pen.getImageData(left, top, across, down);
+    for (let at = 0; at < across * down; at++)
+      if (data[4 * at + 3] >= 128) map[(top + Math.floor(at / across)) * width + left + at % across] = stroke.class === ERASER ? UNPAINTED : stroke.class;
+  }
+  drawn[photo] = {width, height, strokes, map};
+  return map;
+}
+
+// A label map as runs of equal pixels: label, length, label, length and so on.
+function runs(map) {
+  const found = [];
+  for (let at = 0, end; at < map.length; at = end) {
+    end = at + 1;
+    while (map[end] === map[at]) end++;
+    found.push(map[at], end - at);
+  }
+  return found;
+}
+
+function painting() {
+  const {classes, strokes, photos} = state;
+  const maps = photos.flatMap((photo, at) => photo && strokes.some(stroke => stroke.photo === at) ? [{photo: photo.key, runs: runs(labels(at))}] : []);
+  return {classes, strokes: strokes.length, maps};
+}
+
+window.brushPainting = () => JSON.stringify(painting());
 
 function line(context, stroke) {
   const {width, height} = context.canvas;
@@ -51,7 +94,7 @@ function brush(index) {
 // What is there stays in its place, so that it keeps the keyboard.
 function brushes() {
   const items = [...element.querySelectorAll('.brush.named')];
-  items.splice(state.classes.length).forEach(item => item.remove());
+  for (const item of items.splice(state.classes.length)) item.remove();
   while (items.length < state.classes.length) {
     items.push(brush(items.length));
     find('.brush.eraser').before(items.at(-1));
@@ -60,7 +103,7 @@ function brushes() {
     const name = state.classes[index];
     Object.assign(item.querySelector('[type="text"]'), {value: name, size: Math.max(name.length, 6)});
   });
-  element.querySelector(`[name="teach-brush"][value="${state.brush}"]`).checked = true;
+  /** @type {HTMLInputElement} */ (element.querySelector(`[name="teach-brush"][value="${state.brush}"]`)).checked = true;
   find('.more').disabled = state.classes.length >= MOST;
   find('.fewer').disabled = state.classes.length <= 2;
 }
@@ -77,8 +120,8 @@ function changed() {
   try {
     sessionStorage.setItem(KEPT, JSON.stringify({classes, strokes, photos: photos.map(photo => photo?.key)}));
   } catch {} // a browser may keep nothing
-  element.dataset.pending = performance.now();
-  trigger('input');
+  element.dataset.pending = String(performance.now());
+  computed.again(id);
 }
 
 function add(stroke) {
@@ -132,7 +175,7 @@ function name(index) { return index === ERASER ? 'eraser' : state.classes[index]
 
 function cursor() {
   canvases.forEach((canvas, photo) => {
-    const [x, y] = state.cursors[photo], mark = canvas.nextElementSibling;
+    const [x, y] = state.cursors[photo], mark = /** @type {HTMLElement} */ (canvas.nextElementSibling);
     const wide = state.size * Math.max(canvas.width, canvas.height) / canvas.width;
     Object.assign(mark.style, {left: `${100 * x}%`, top: `${100 * y}%`, width: `max(${100 * wide}%, 7px)`});
     mark.style.setProperty('--colour', COLOURS[state.brush] ?? 'transparent');
@@ -188,7 +231,7 @@ function key(event, canvas, photo) {
 }
 
 element.addEventListener('change', event => {
-  const {target} = event;
+  const target = /** @type {HTMLInputElement} */ (event.target);
   if (target.name === 'teach-brush') state.brush = Number(target.value);
   if (target.matches('.size')) state.size = Number(target.value) / 100;
   cursor();
@@ -204,7 +247,7 @@ element.addEventListener('change', event => {
 });
 
 element.addEventListener('click', event => {
-  const button = event.target.closest('button');
+  const button = /** @type {Element} */ (event.target).closest('button');
   if (!button) return;
   if (button.matches('.undo')) state.strokes.pop();
   if (button.matches('.clear')) state.strokes = [];
@@ -228,7 +271,7 @@ element.addEventListener('click', event => {
 
 function picture(image, address) {
   image.hidden = !address;
-  if (address) image.src = address;
+  if (address && image.getAttribute('src') !== address) image.src = address;
 }
 
 // Strokes of before the page was loaded again, if they belong to the photo.
@@ -240,9 +283,9 @@ function restore(place, photo) {
   if (place === 1 || !kept.photos[1]) kept = null;
 }
 
-function frame(panel, canvas, {picture: address, size: [width, height]}) {
+function frame(panel, canvas, {file, size: [width, height]}) {
   [canvas.width, canvas.height] = [width, height];
-  picture(panel.querySelector('.photo'), address);
+  picture(panel.querySelector('.photo'), window.drawing.address(file));
   for (const part of panel.querySelector('canvas') === canvases[0] ? [panel, find('.taught')] : [panel]) {
     part.style.setProperty('--ratio', `${width} / ${height}`);
     part.style.setProperty('--wide', width / height);
@@ -279,7 +322,10 @@ function suggest(named) {
 
 // The IoU over the number of strokes, and faintly what other settings gave for strokes that are still there.
 function curve({strokes, score, measure, settings}) {
-  if (score !== null) (state.curves[settings] ??= [])[strokes] = score;
+  if (score !== null) {
+    state.curves[settings] ??= [];
+    state.curves[settings][strokes] = score;
+  }
   forget();
   const most = Math.max(2, ...Object.values(state.curves).map(values => values.length - 1));
   const place = (count, value) => [(20 + 168 * count / most).toFixed(1), (52 - 44 * value).toFixed(1)];
@@ -288,7 +334,7 @@ function curve({strokes, score, measure, settings}) {
     const dots = known.map(([x, y]) => `<circle cx="${x}" cy="${y}" r="2.5"/>`).join('');
     return `<g class="${its === settings ? 'now' : 'other'}"><polyline points="${known.join(' ')}"/>${dots}</g>`;
   });
-  drawn.sort((one, other) => one.includes('"now"') - other.includes('"now"'));
+  drawn.sort((one, other) => Number(one.includes('"now"')) - Number(other.includes('"now"')));
   find('.curve').hidden = score === null;
   find('.curve svg').innerHTML = '<path class="axes" d="M20 8V52H190"/><text x="15" y="12">1</text><text x="15" y="55">0</text>' +
     `<text x="20" y="66">0</text><text x="188" y="66">${most}</text>${drawn.join('')}`;
@@ -296,18 +342,18 @@ function curve({strokes, score, measure, settings}) {
 }
 
 function show(value) {
-  if (value?.photos) photos(value.photos);
-  if (!value || value.photos) return;
+  if (!value) return;
+  if (value.photos) photos(value.photos);
   find('.problem').textContent = value.problem ?? '';
   const masks = value.masks ?? [];
-  element.querySelectorAll('.mask').forEach((image, place) => picture(image, masks[place]));
+  element.querySelectorAll('.mask').forEach((image, place) => { picture(image, masks[place]); });
   picture(find('.flat'), value.flat);
   find('.taught figcaption').textContent = value.shows ?? 'Label map';
   find('.nothing').hidden = Boolean(value.flat || value.problem);
   find('.facts').innerHTML = value.facts ?? '';
   if (value.flat) curve(value);
   else find('.curve').hidden = true;
-  element.dataset.took = performance.now() - Number(element.dataset.pending);
+  element.dataset.took = String(performance.now() - Number(element.dataset.pending));
   element.dataset.shown = value.strokes ?? 0;
 }
 
@@ -316,4 +362,5 @@ try {
 } catch {} // a browser may keep nothing
 brushes();
 paint();
-watch('value', () => show(props.value));
+computed.begin(element, server, trigger, id, {show, extra: painting});
+};

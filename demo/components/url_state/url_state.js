@@ -36,8 +36,11 @@ window.address = (() => {
     const bar = document.querySelector('#link'), photo = parts.find(part => part.name === 'photo').value;
     const next = query();
     bar.querySelector('a').href = next;
-    bar.querySelector('.own').hidden = photo !== 'own';
-    if (next === location.search) return void (settled = true);
+    /** @type {HTMLElement} */ (bar.querySelector('.own')).hidden = photo !== 'own';
+    if (next === location.search) {
+      settled = true;
+      return;
+    }
     const steps = query => parts.filter(part => !part.moved && !part.inner).map(part => query.get(part.name)).concat(query.get('section'));
     const same = `${steps(new URLSearchParams(next))}` === `${steps(new URLSearchParams(location.search))}`;
     const replace = same || !settled || Date.now() - going < 3000;
@@ -49,7 +52,7 @@ window.address = (() => {
   addEventListener('popstate', () => {
     clearTimeout(timer);
     going = Date.now();
-    document.querySelector('#go-to-address')?.click();
+    /** @type {HTMLElement | null} */ (document.querySelector('#go-to-address'))?.click();
   });
   return {begin, write, arrived: () => write(0, [])};
 })();

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...server.inference_queue import Answer, InferenceQueue
+from ...server.inference_queue import Answer, page_queue
 from . import camera
 
 TEMPLATE = """<div class="panels drawn">
@@ -37,11 +37,11 @@ camera(element, server, drawn, photoInput(element, trigger, upload)); // 'upload
 
 def viewer(answer: Callable[[Any], Answer]) -> gr.HTML:
     """The pictures, empty. They put questions, see ``questions.js``, to ``answer``; ``upload`` says that a photo was chosen."""
-    line = InferenceQueue()
+    queue = page_queue()
     return gr.HTML(
         None,
         html_template=TEMPLATE,
         js_on_load=ON_LOAD,
         elem_id="pictures",
-        server_functions=[*line.functions(answer), camera.frames(line)],
+        server_functions=[*queue.functions(answer), camera.frames(queue)],
     )

@@ -9,7 +9,7 @@ window.camera = (element, server, drawn, take) => {
 
   function end(why = '') {
     run++;
-    stream?.getTracks().forEach(track => track.stop());
+    for (const track of stream?.getTracks() ?? []) track.stop();
     stream = video.srcObject = null;
     element.removeAttribute('data-live');
     said.textContent = why;
@@ -24,7 +24,10 @@ window.camera = (element, server, drawn, take) => {
     try {
       if (!navigator.mediaDevices) throw new DOMException('', 'NotFoundError');
       const got = await navigator.mediaDevices.getUserMedia({video: {facingMode: 'environment', width: {ideal: 1280}}});
-      if (number !== run) return got.getTracks().forEach(track => track.stop());
+      if (number !== run) {
+        for (const track of got.getTracks()) track.stop();
+        return;
+      }
       stream = got;
     } catch (error) {
       said.textContent = error.name === 'NotAllowedError'
@@ -60,7 +63,7 @@ window.camera = (element, server, drawn, take) => {
       while (times.length > 10) times.shift();
       const rate = times.length > 1 ? (1000 * (times.length - 1) / (now - times[0])).toFixed(1) : '–';
       said.textContent = `Live: ${rate} masks a second, network ${answer.milliseconds} ms, mask ${Math.round(now - began)} ms old`;
-      element.dataset.masks = Number(element.dataset.masks ?? 0) + 1;
+      element.dataset.masks = String(Number(element.dataset.masks ?? 0) + 1);
     }
   }
 

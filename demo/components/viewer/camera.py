@@ -1,7 +1,7 @@
-"""Frames of a camera, segmented as they come, by the rule that whoever waits for a photo goes first.
+"""Frames of a camera, segmented as they come, after those who wait for a photo.
 
 A frame arrives as text in a request, is decoded in memory, answered and forgotten: it never becomes a file, and never
-reaches what is remembered for other visitors. It stands neither in line nor in the queue, since one that waits is soon too old.
+reaches what is cached for other visitors. It waits a second for the queue to be empty, and then takes its turn in it.
 """
 
 import asyncio
@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import gradio as gr
-from gradio.context import LocalContext
 from PIL import Image
 
 from segmodels import Segmentation
@@ -34,37 +32,31 @@ PATIENCE_SECONDS = 1.0
 LATE: dict[str, Any] = {"late": True}
 
 
-def frames(line: InferenceQueue) -> Callable[[Any], Coroutine[Any, Any, Answer]]:
-    """What answers the frames of a page's visitors, one at a time, each a request of its own; those in ``line`` go first."""
+def frames(queue: InferenceQueue) -> Callable[[Any], Coroutine[Any, Any, Answer]]:
+    """Return what answers the frames of a page's visitors, one at a time; the questions in ``queue`` go first."""
     turn = asyncio.Semaphore(1)
     waiting = 0
 
     async def frame(request: Any) -> Answer:
-        """The answer to ``{"frame": base64 of a JPEG, "model": ..., "rate": ..., "stride": ...}``, or ``LATE``."""
+        """Return the answer to ``{"frame": base64 of a JPEG, "model": ..., "rate": ..., "stride": ...}``, or ``LATE``."""
         nonlocal waiting
         if waiting >= MOST_WAITING:
             return LATE
         waiting += 1
         try:
-            blocks = LocalContext.blocks.get(None)
             async with turn:
-                await _let_photos_go_first(lambda: line.busy or _events_in_work(blocks))
-                return await in_thread(_answer, request, lambda: True)
+                await _let_photos_go_first(queue)
+                async with queue.slot():
+                    return await in_thread(_answer, request, lambda: True)
         finally:
             waiting -= 1
 
     return frame
 
 
-def _events_in_work(blocks: gr.Blocks | None) -> bool:
-    """Whether an event computes or waits for it."""
-    queues = blocks._queue.event_queue_per_concurrency_id if blocks is not None else {}
-    return "cpu" in queues and bool(queues["cpu"].queue or queues["cpu"].current_concurrency)
-
-
-async def _let_photos_go_first(busy: Callable[[], bool]) -> None:
+async def _let_photos_go_first(queue: InferenceQueue) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
-    while busy() and time.monotonic() < until:
+    while queue.busy and time.monotonic() < until:
         await asyncio.sleep(0.01)
 
 

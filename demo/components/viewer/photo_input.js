@@ -1,6 +1,7 @@
 // The Input panel: the one place to open, drop, paste or take a photo. What is chosen is uploaded and handed on.
 window.photoInput = (element, trigger, upload) => {
-  const picture = element.querySelector('.input .picture'), chooser = element.querySelector('.input input[type=file]');
+  const picture = element.querySelector('.input .picture');
+  const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
   const said = element.querySelector('.input [role=status]'), KEPT = 'photo';
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
 
@@ -86,7 +87,7 @@ window.photoInput = (element, trigger, upload) => {
 
 // A row of example photos: a click names one, and the server hands it over.
 window.exampleStrip = (element, trigger) => element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-example]');
+  const button = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest('button[data-example]'));
   if (!button) return;
   window.chosenExample = button.dataset.example;
   trigger('select');

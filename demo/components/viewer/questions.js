@@ -1,59 +1,27 @@
-// The Segment tab's questions to the server: a photo with the network and settings chosen. One is on its way at a time; of
-// the choices that are made meanwhile, the newest goes next. They pass gradio's queue by, and wait in a line of their own.
+// The Segment tab's questions: a photo with the network and settings chosen. The viewer draws the answers.
 window.questions = (() => {
-  const PATIENCE = 1000;  // milliseconds after which whoever waits is told their place, and again
-  let wanted = null, failed = false, go = () => {};
+  let asked = null, early = null;  // `latest`, see computed.js, once the pictures are there; what was chosen before
 
-  // What is chosen now: {photo: a file of gradio's or null, model, rate, stride}. The same choice is not asked for twice.
+  const ask = choice => { if (asked) asked.ask(choice); else early = choice; };
+
+  // What is chosen now: {photo: a file of gradio's or null, model, rate, stride}.
   function choose({photo, model, rate, stride}) {
-    const choice = {photo: photo && {path: photo.path}, model, rate, stride};
-    if (!model || !failed && JSON.stringify(choice) === JSON.stringify(wanted)) return;
-    [wanted, failed] = [choice, false];
-    go();
+    if (model) ask({photo: photo && {path: photo.path}, model, rate, stride});
   }
 
-  // Another photo with the settings as they are, before gradio hears of it.
-  const choosePhoto = photo => { if (wanted) choose({...wanted, photo}); };
+  const wanted = () => asked?.wanted ?? early;
 
-  // The same choice once more, if it led to nothing.
-  const again = () => { if (failed) choose(wanted); };
+  // Another photo with the settings as they are, before gradio hears of it.
+  const choosePhoto = photo => { if (wanted()) ask({...wanted(), photo}); };
 
   // From now on, questions go to `server` and answers to `drawn`, see `drawing.result`; `element` holds both.
   function begin(element, server, drawn) {
-    const waiting = element.querySelector('.waiting');
-    let asking = false;
-
-    async function ask(question) {
-      const ticket = String(Math.random());
-      let answered = false;
-      const timer = setInterval(async () => {
-        const place = await server.place(ticket).catch(() => null);
-        if (!answered) waiting.textContent = place == null ? 'Working …' : place ? `Waiting: ${place} before you` : 'Waiting: you are next';
-      }, PATIENCE);
-      const answer = await server.ask({...question, ticket}).catch(() => null);  // or nothing: gradio keeps what failed to itself
-      answered = true;
-      clearInterval(timer);
-      waiting.textContent = '';
-      return answer ?? (question.photo ? {problem: 'The server does not answer: try again later.'} : null);
-    }
-
-    go = async () => {
-      if (asking) return;
-      asking = true;
-      for (let question = null; question !== wanted;) {
-        question = wanted;
-        const answer = await ask(question);
-        const shown = await drawn.show(answer).then(() => true, () => false);
-        if (!shown) await drawn.show({problem: 'The photo could not be fetched: choose it again.'});
-        if (question === wanted) failed = !shown || Boolean(answer?.problem);  // then the same choice may be made again
-      }
-      asking = false;
-    };
-    if (wanted) go();
+    asked = latest(server, element.querySelector('.waiting'), answer => drawn.show(answer));
+    if (early) asked.ask(early);
   }
 
   // What a frame of the camera is segmented with.
-  const settings = () => ({model: wanted?.model, rate: wanted?.rate, stride: wanted?.stride});
+  const settings = () => ({model: wanted()?.model, rate: wanted()?.rate, stride: wanted()?.stride});
 
-  return {choose, choosePhoto, again, begin, settings};
+  return {choose, choosePhoto, again: () => asked?.again(), begin, settings};
 })();

@@ -1,21 +1,17 @@
 """Click a pixel: where the network looked to label it, in theory, by its taps, and in effect."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from segmodels.models import registry
 
-from ...components import markup
+from ...components import computed
 from ...components.figures import SAVE_PNG
 from ...components.model_picker import Settings, checked_settings, model_picker
-from ...events import AT_ONCE, BESIDE, COMPUTES
+from ...events import AT_ONCE
 from ...server import cache
-from ...server.settings import error_message
-from ...server.uploads import Upload
-from .. import SectionTab
 from .facts import facts_table
 from .picture import figure
 from .receptive_field import effective, has_effective, look
@@ -34,11 +30,11 @@ ABOUT = (
 )
 
 
-def section(photo: gr.Image, tab: SectionTab) -> None:
+def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     with gr.Row():
         with gr.Column(scale=6, min_width=300):
-            picture = gr.HTML(markup.empty(), elem_id="pixel", js_on_load=SAVE_PNG + CLICK)
+            place = gr.Column()
         with gr.Column(scale=6, min_width=300):
             chosen = model_picker("pixel", registry.bundled_models())
             with gr.Row():
@@ -54,23 +50,17 @@ def section(photo: gr.Image, tab: SectionTab) -> None:
             layers = gr.CheckboxGroup(
                 list(LAYERS), value=list(LAYERS), label="Show", elem_id="pixel-layers", min_width=280
             )
-            facts = gr.HTML(elem_id="pixel-facts")
+            computed.target("pixel-facts")
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
-    gr.on(
-        [tab.select, *chosen.changes, x.change, y.change, followed.change],
-        show,
-        [photo, *chosen.all, x, y, followed],
-        [picture, facts],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        show_progress_on=[picture],
-        **COMPUTES,
-    )
+    changes = [photo.change, *chosen.changes, x.change, y.change, followed.change]
+    with place:
+        picture = computed.computed(
+            show, [photo, *chosen.all, x, y, followed], "pixel", changes=changes, script=SAVE_PNG + CLICK
+        )
     chosen.settled.change(
         classes_of,
         [chosen.settled, followed],
         [followed],
-        **BESIDE,
         **AT_ONCE,
     )
     picture.select(None, None, [x, y], js=CLICKED)
@@ -104,24 +94,17 @@ CHOOSE_LAYERS = f"""(layers) => {{
 }}"""
 
 
-def show(
-    upload: Upload, model: Any, rate: Any, stride: Any, x: Any, y: Any, followed: Any
-) -> Iterator[tuple[str, str]]:
-    """Boxes, taps and bars, then the same with the heat map, which takes longer; or a sentence in their place."""
-    if upload is None:
-        yield markup.empty(), ""
-        return
-    try:
-        path, settings = upload["path"], checked_settings(model, rate, stride, registry.bundled_models())
-        looked = look(path, settings, _percent("across", x), _percent("down", y), _class(settings, followed))
-        photo = cache.display(path)
-        if not has_effective(path, settings, looked):
-            yield figure(photo, settings, looked, None), facts_table(settings, looked, None)
-        heat = effective(path, settings, looked)
-    except (ValueError, OSError) as error:
-        yield markup.problem(error_message(error)), ""
-        return
-    yield figure(photo, settings, looked, heat), facts_table(settings, looked, heat)
+def show(path: str, model: Any, rate: Any, stride: Any, x: Any, y: Any, followed: Any, *, step: int) -> dict[str, Any]:
+    """Return boxes, taps and bars, then the same with the heat map, which takes longer."""
+    settings = checked_settings(model, rate, stride, registry.bundled_models())
+    looked = look(path, settings, _percent("across", x), _percent("down", y), _class(settings, followed))
+    more = step == 0 and not has_effective(path, settings, looked)
+    heat = None if more else effective(path, settings, looked)
+    html = {
+        "": figure(cache.display(path), settings, looked, heat),
+        "pixel-facts": facts_table(settings, looked, heat),
+    }
+    return {"html": html, "more": more}
 
 
 def _percent(name: str, value: Any) -> float:

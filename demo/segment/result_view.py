@@ -1,0 +1,65 @@
+"""What the Segment tab says of a result in words and numbers: classes, network, cost, time."""
+
+from typing import Any
+
+from segmodels import Card, Segmentation
+from segmodels.insight.cost import Cost
+from segmodels.labels import VOC
+
+from ..components.templates import render
+
+
+def about(card: Card, note: str) -> str:
+    """Return what a network is, and which settings it has."""
+    return render("segment/about.html", card=card, note=note)
+
+
+def table(result: Segmentation) -> str:
+    """Return the classes found: share of the photo, mean confidence."""
+    return render("segment/table.html", result=result)
+
+
+def what_ran(card: Card, result: Segmentation, cost: Cost, remembered: bool) -> str:
+    """Return network, weights and what they were trained on, cost, time, size, and any note on the settings."""
+    times = result.milliseconds
+    backbone = "features cached" if remembered else f"backbone {times['encode']:.0f} ms"
+    width, height = result.working_size
+    return render(
+        "segment/ran.html",
+        card=card,
+        result=result,
+        weights=_weights(card),
+        cost=f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.1f} G multiply-accumulates at {width} × {height}",
+        time=f"{backbone}, decoder {times['decode']:.0f} ms, label map {times['resize']:.0f} ms, in {result.precision}",
+        settings=_settings(result),
+    )
+
+
+def _weights(card: Card) -> dict[str, str]:
+    """Return what the weights were trained on, how they score, and their licence where it is not the code's.
+
+    Of a visitor's own weights it is what their file says.
+    """
+    if card.source == "own":
+        return {"Weights": f"Your own, {card.origin or ''}"}
+    scores = card.measured["scores"]
+    licence = {} if card.class_list == VOC else {"Licence": card.measured["licence"]}
+    return {
+        "Weights": card.measured["training"]["summary"],
+        "Scores": f"{_miou(scores)}, pixel accuracy {scores['pixel_accuracy']:.3f} on {scores['data']}",
+        **licence,
+    }
+
+
+def _miou(scores: dict[str, Any]) -> str:
+    return f"mIoU-7 {scores['miou7']:.3f}" if "miou7" in scores else f"mIoU {scores['miou']:.3f}"
+
+
+def _settings(result: Segmentation) -> str:
+    width, height = result.working_size
+    size = f"working size {width} × {height}"
+    if result.output_stride is None:
+        return f"{size}; atrous rate and output stride do not apply"
+    rate = result.atrous_rate
+    rates = "" if rate is None else f"atrous rates {rate}, {2 * rate}, {3 * rate} at "
+    return f"{rates}output stride {result.output_stride}, {size}"

@@ -1,0 +1,63 @@
+// What the page's scripts offer one another, as properties of `window`: gradio runs a component's `js_on_load` as a plain
+// function, and puts the scripts of the head into the page as they are.
+
+/** A file that gradio keeps. */
+interface KeptFile { path: string; url?: string; orig_name?: string; size?: number; meta?: {_type: string} }
+
+/** The functions of a component on the server, see `server/inference_queue.py` and `viewer/camera.py`. */
+interface Server {
+  ask(question: object): Promise<any>;
+  position(ticket: string): Promise<number | null>;
+  frame(frame: object): Promise<any>;
+}
+
+/** Questions that are put one at a time, the newest first; see `computed.js`. */
+interface Latest { ask(question: object): void; again(): void; readonly wanted: any }
+
+/** The pictures of the Segment tab; see `photo_overlay.js`. */
+interface Pictures { show(answer: any): Promise<void>; frame(answer: any, pixels: ImageData): Promise<void>; again(): Promise<void> }
+
+interface Choice { photo: KeptFile | null; model: string; rate: number; stride: number }
+type Trigger = (event: string) => void;
+type Upload = (file: File) => Promise<KeptFile>;
+type Show = (answer: any, question?: any) => unknown;
+
+interface PageScripts {
+  latest(server: Server, waiting: Element, show: Show): Latest;
+  computed: {
+    begin(element: HTMLElement, server: Server, trigger: Trigger, id: string, options?: {show?: Show; extra?: () => object}): Element | null;
+    choose(id: string, values: any[]): void;
+    again(id: string): void;
+  };
+  brush(element: HTMLElement, server: Server, trigger: Trigger, id: string, colours: string[]): void;
+  brushPainting(): string;
+  drawing: {
+    result(element: HTMLElement): Pictures;
+    photoInUse(value?: any): void;
+    keep(path: string, bitmap: Promise<ImageBitmap | null>): void;
+    address(file: string): string;
+    useVoc(on: boolean): void;
+    setOpacity(value: number): void;
+  };
+  questions: {
+    choose(choice: Choice): void;
+    choosePhoto(photo: KeptFile): void;
+    again(): void;
+    begin(element: HTMLElement, server: Server, drawn: Pictures): void;
+    settings(): Partial<Choice>;
+  };
+  camera(element: HTMLElement, server: Server, drawn: Pictures, take: (file: File) => void): void;
+  photoInput(element: HTMLElement, trigger: Trigger, upload: Upload): (file: File) => Promise<void>;
+  exampleStrip(element: HTMLElement, trigger: Trigger): void;
+  address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};
+  /** What was chosen last, for the gradio events that ask for it. */
+  chosenPhoto: KeptFile;
+  chosenExample: string;
+  gradio_config?: {root?: string};
+}
+
+interface Window extends PageScripts {}
+declare const latest: PageScripts['latest'];
+declare const computed: PageScripts['computed'];
+declare const drawing: PageScripts['drawing'];
+declare const questions: PageScripts['questions'];
