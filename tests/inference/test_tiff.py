@@ -70,7 +70,7 @@ def test_values_of_every_type(
 def test_values_that_libtiff_packed(tmp_path: Path, compression: str, dtype: str, predictor: int) -> None:
     path = tmp_path / "a.tif"
     written = smooth((HEIGHT, WIDTH), dtype)
-    options = {} if predictor == 1 or compression == "packbits" else {"tiffinfo": {317: predictor}}
+    options: dict[str, Any] = {} if predictor == 1 or compression == "packbits" else {"tiffinfo": {317: predictor}}
     Image.fromarray(written).save(path, compression=compression, **options)
     assert (values_of(path) == written).all()
 
