@@ -110,7 +110,7 @@ class PhotoWriter:
             "precision": segmenter.precision,
             **({"grey": True} if job.grey else {}),
             "crf": job.crf and asdict(job.crf),
-            "place": [list(pair) for pair in job.place],
+            **({"place": [list(pair) for pair in job.place]} if job.place else {}),
         }
 
     def identity(self, path: Path) -> dict[str, Any]:
