@@ -427,7 +427,7 @@ def test_cityscapes_polygons_are_drawn_in_their_order(source: Path) -> None:
     folder = imported(source)
     assert folder.class_list.names == ("road", "car")
     labels = folder[0][1]
-    assert (labels[10:30, 10:20] == 1).sum() == 200 - 4
+    assert (labels[10:30, 10:20] == 1).all()  # the plate is not drawn
     assert (labels[30:35, 30:35] == 1).all()
     assert (labels[0] == 255).all()
     assert read_class_list(folder.root / "classes.txt").colours == ((128, 64, 128), (0, 0, 142))
