@@ -282,7 +282,7 @@ def test_coco_s_panoptic_numbers_are_three_bytes(source: Path) -> None:
 
 
 def labelme_json(path: Path, shapes: list[dict[str, object]], image: str | None = None, **more: object) -> None:
-    content = {
+    content: dict[str, object] = {
         "version": "6.3.1",
         "flags": {},
         "shapes": shapes,
@@ -360,7 +360,7 @@ def test_label_studio_s_results(source: Path, capsys: pytest.CaptureFixture[str]
     polygon = [[100 * x / 60, 100 * y / 40] for x, y in np.reshape(SQUARE, (-1, 2)).tolist()]
     pixels = np.zeros((40, 60, 4), dtype=np.uint8)
     pixels[30:35, 40:50] = 255
-    drawn = [
+    drawn: list[dict[str, object]] = [
         result("polygonlabels", "dog", points=polygon),
         result("brushlabels", "cat", format="rle", rle=brush_code(pixels)),
         result("rectanglelabels", "cat", x=0, y=0, width=10, height=10, rotation=0),
