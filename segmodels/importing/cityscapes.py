@@ -60,9 +60,12 @@ def _drawn(
     for label, polygon in objects:
         single = label if names.options.meaning(label) in names.classes else label.removesuffix("group")
         meant = names.options.meaning(single)
+        if label == "license plate":  # its number is negative, and the scripts leave it out
+            continue
+        mask = pillow_polygon(polygon, size, border=False)
         if meant is not None and meant not in names.classes:
             dropped.add("polygons of classes that are not scored: they are void", f"{where} ({label})")
-            labels[pillow_polygon(polygon, size)] = 255
+            labels[mask] = 255
         else:
-            labels[pillow_polygon(polygon, size)] = names.value(single)
+            labels[mask] = names.value(single)
     return labels

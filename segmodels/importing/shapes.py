@@ -65,11 +65,11 @@ def _boundary(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.i
     return walked
 
 
-def pillow_polygon(points: Points, size: Size, filled_border: bool = True) -> Mask:
-    """Return what a polygon covers as Pillow draws it, the border too: as labelme and Cityscapes do."""
+def pillow_polygon(points: Points, size: Size, border: bool = True) -> Mask:
+    """Return what a polygon covers as Pillow draws it: labelme draws a ``border`` too, Cityscapes' scripts do not."""
     image = Image.new("1", size)
     places = [(float(x), float(y)) for x, y in points]
-    ImageDraw.Draw(image).polygon(places, fill=1, outline=1 if filled_border else None)
+    ImageDraw.Draw(image).polygon(places, fill=1, outline=1 if border else None)
     return np.array(image)
 
 

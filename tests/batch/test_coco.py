@@ -39,7 +39,7 @@ def test_grey_label_maps_and_coco_s_json_say_the_same_as_the_palette(
         lambda: skimage.io.imread(written),
         lambda: imageio.imread(written),
     ):
-        assert (read() == labels).all()
+        assert (np.asarray(read()) == labels).all()
     capsys.readouterr()
     found = COCO(str(file))
     (image,) = found.loadImgs(found.getImgIds())

@@ -282,7 +282,7 @@ def test_coco_s_panoptic_numbers_are_three_bytes(source: Path) -> None:
 
 
 def labelme_json(path: Path, shapes: list[dict[str, object]], image: str | None = None, **more: object) -> None:
-    content = {
+    content: dict[str, object] = {
         "version": "6.3.1",
         "flags": {},
         "shapes": shapes,
@@ -360,7 +360,7 @@ def test_label_studio_s_results(source: Path, capsys: pytest.CaptureFixture[str]
     polygon = [[100 * x / 60, 100 * y / 40] for x, y in np.reshape(SQUARE, (-1, 2)).tolist()]
     pixels = np.zeros((40, 60, 4), dtype=np.uint8)
     pixels[30:35, 40:50] = 255
-    drawn = [
+    drawn: list[dict[str, object]] = [
         result("polygonlabels", "dog", points=polygon),
         result("brushlabels", "cat", format="rle", rle=brush_code(pixels)),
         result("rectanglelabels", "cat", x=0, y=0, width=10, height=10, rotation=0),
@@ -427,7 +427,7 @@ def test_cityscapes_polygons_are_drawn_in_their_order(source: Path) -> None:
     folder = imported(source)
     assert folder.class_list.names == ("road", "car")
     labels = folder[0][1]
-    assert (labels[10:30, 10:20] == 1).sum() == 200 - 4
+    assert (labels[10:30, 10:20] == 1).all()  # the plate is not drawn
     assert (labels[30:35, 30:35] == 1).all()
     assert (labels[0] == 255).all()
     assert read_class_list(folder.root / "classes.txt").colours == ((128, 64, 128), (0, 0, 142))

@@ -1,0 +1,1 @@
+"""Weights files: read and written, fetched, and what they say of themselves."""
