@@ -84,4 +84,6 @@ def as_input(photo: Path, card: Card, align_corners: bool) -> NDArray[np.float32
     """Return a photo as the graph takes it: (1, 3, H, W), at the network's working size."""
     image = read_photo(photo).image
     pixels = resize_photo(image, network_input_size(card, align_corners, image.size)).numpy()
-    return ((pixels - np.float32(card.mean)) / np.float32(card.std)).transpose(2, 0, 1)[None].astype(np.float32)
+    mean, std = (np.array(values, dtype=np.float32) for values in (card.mean, card.std))
+    normalised: NDArray[np.float32] = ((pixels - mean) / std).transpose(2, 0, 1)[None]
+    return normalised
