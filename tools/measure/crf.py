@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,8 @@ def search(chosen: Sequence[Sample], num_classes: int) -> dict[str, float]:
     for name, values in TRIED.items():
         start = best[1]
         for value in values:
-            best = max(best, tried(replace(start, **{name: value})), key=lambda one: one[0])
+            changed: dict[str, Any] = {name: value}
+            best = max(best, tried(replace(start, **changed)), key=lambda one: one[0])
     return best[2]
 
 
