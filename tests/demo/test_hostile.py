@@ -391,7 +391,7 @@ def test_every_place_of_the_page_answers_junk(visitor: Visitor, junk: Any) -> No
 def test_wrong_number_of_arguments(visitor: Visitor, count: int) -> None:
     with pytest.raises(Refused) as caught:
         visitor.ask(visitor.event("segment"), [None] * count)
-    if count < 4:
+    if count < 5:
         assert str(caught.value) == WRONG_INPUTS
     assert_is_a_sentence(str(caught.value))
 
@@ -433,7 +433,7 @@ def test_wrong_settings(visitor: Visitor, settings: dict[str, Any], words: str) 
 
 def test_a_rate_that_json_cannot_say(visitor: Visitor) -> None:
     """Python's own encoder writes NaN, which is no JSON."""
-    body = {"fn_index": visitor.event("segment"), "session_hash": "nan", "data": [None, MODEL, float("nan"), None]}
+    body = {"fn_index": visitor.event("segment"), "session_hash": "nan", "data": [None, MODEL, float("nan"), None, None]}
     answer = visitor.http.post(
         "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
     )
@@ -502,7 +502,7 @@ def test_an_upload_that_does_not_say_how_large_it_is(visitor: Visitor) -> None:
 
 def test_a_request_that_is_too_large(visitor: Visitor) -> None:
     with pytest.raises(Refused, match=f"{MAX_BODY // 2**20} MB"):
-        visitor.ask(visitor.event("segment"), [None, "x" * MAX_BODY, None, None])
+        visitor.ask(visitor.event("segment"), [None, "x" * MAX_BODY, None, None, None])
 
 
 def test_the_largest_upload_is_taken(visitor: Visitor) -> None:
