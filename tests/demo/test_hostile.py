@@ -438,7 +438,7 @@ def test_a_rate_that_json_cannot_say(visitor: Visitor) -> None:
         "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
     )
     if answer.status_code == 200:  # taken for null
-        body["data"] = [None, MODEL, None, None]
+        body["data"] = [None, MODEL, None, None, None]
     else:
         assert answer.status_code in (400, 422)
 
@@ -520,7 +520,7 @@ def test_mutated_photos_with_settings_of_all_kinds(visitor: Visitor) -> None:
     event, outcomes = visitor.event("segment"), []
     for number in range(40):
         photo = visitor.upload(mutated(seeds, 2, number) if number % 2 else seeds[number % len(seeds)], "photo")
-        settings = [JUNK[rng.integers(len(JUNK))] if rng.random() < 0.2 else good for good in (MODEL, None, None)]
+        settings = [JUNK[rng.integers(len(JUNK))] if rng.random() < 0.2 else good for good in (MODEL, None, None, None)]
         said = visitor.refusal(event, [photo, *settings])
         outcomes.append(said is None)
         if said is not None:
