@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import math
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -119,7 +120,11 @@ def show(model: Any, width: Any, height: Any, rate: Any, stride: Any, *, step: i
     """Return diagram, parts and layers of a network, then the table of all networks at that size, which takes longer."""
     found = looked_at(model, width, height, rate, stride)
     if step:
-        others = [_anatomy_of(name, found.height, found.width) for name in registry.CARDS]
+        names = list(registry.CARDS)
+        counted = names[: step * math.ceil(len(names) / (computed.MAX_STEPS - 1))]  # a few more at each step
+        others = [_anatomy_of(name, found.height, found.width) for name in counted]
+        if len(counted) < len(names):
+            return {"html": {}, "more": True}
         return {"html": {"anatomy-others": others_table(found, others)}}
     html = {
         "": diagram_box(found),

@@ -391,7 +391,7 @@ def test_every_place_of_the_page_answers_junk(visitor: Visitor, junk: Any) -> No
 def test_wrong_number_of_arguments(visitor: Visitor, count: int) -> None:
     with pytest.raises(Refused) as caught:
         visitor.ask(visitor.event("segment"), [None] * count)
-    if count < 4:
+    if count < 5:
         assert str(caught.value) == WRONG_INPUTS
     assert_is_a_sentence(str(caught.value))
 
@@ -433,12 +433,12 @@ def test_wrong_settings(visitor: Visitor, settings: dict[str, Any], words: str) 
 
 def test_a_rate_that_json_cannot_say(visitor: Visitor) -> None:
     """Python's own encoder writes NaN, which is no JSON."""
-    body = {"fn_index": visitor.event("segment"), "session_hash": "nan", "data": [None, MODEL, float("nan"), None]}
+    body = {"fn_index": visitor.event("segment"), "session_hash": "nan", "data": [None, MODEL, float("nan"), None, None]}
     answer = visitor.http.post(
         "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
     )
     if answer.status_code == 200:  # taken for null
-        body["data"] = [None, MODEL, None, None]
+        body["data"] = [None, MODEL, None, None, None]
     else:
         assert answer.status_code in (400, 422)
 
@@ -502,7 +502,7 @@ def test_an_upload_that_does_not_say_how_large_it_is(visitor: Visitor) -> None:
 
 def test_a_request_that_is_too_large(visitor: Visitor) -> None:
     with pytest.raises(Refused, match=f"{MAX_BODY // 2**20} MB"):
-        visitor.ask(visitor.event("segment"), [None, "x" * MAX_BODY, None, None])
+        visitor.ask(visitor.event("segment"), [None, "x" * MAX_BODY, None, None, None])
 
 
 def test_the_largest_upload_is_taken(visitor: Visitor) -> None:
@@ -520,7 +520,7 @@ def test_mutated_photos_with_settings_of_all_kinds(visitor: Visitor) -> None:
     event, outcomes = visitor.event("segment"), []
     for number in range(40):
         photo = visitor.upload(mutated(seeds, 2, number) if number % 2 else seeds[number % len(seeds)], "photo")
-        settings = [JUNK[rng.integers(len(JUNK))] if rng.random() < 0.2 else good for good in (MODEL, None, None)]
+        settings = [JUNK[rng.integers(len(JUNK))] if rng.random() < 0.2 else good for good in (MODEL, None, None, None)]
         said = visitor.refusal(event, [photo, *settings])
         outcomes.append(said is None)
         if said is not None:

@@ -211,7 +211,7 @@ def test_no_address_is_fetched(visitor: Visitor, bait: tuple[str, list[str]], mo
             [{"deep": {"path": address, "meta": UPLOADED}}],
         ]
         for photo in disguises:
-            for inputs in ([photo, MODEL, None, None], [None, MODEL, photo, None], [None, photo, None, None]):
+            for inputs in ([photo, MODEL, None, None, None], [None, MODEL, photo, None, None], [None, photo, None, None, None]):
                 with pytest.raises(Refused):
                     visitor.ask(visitor.event("segment"), inputs)
         for route in (f"file={address}", f"file/{address}", f"proxy={address}", f"file={address.upper()}"):
@@ -285,7 +285,7 @@ def test_what_is_switched_off(visitor: Visitor, route: str) -> None:
 
 def test_the_queue_cannot_be_passed_by(visitor: Visitor) -> None:
     for route in ("run/segment", "api/segment", "run/show"):
-        answer = visitor.http.post(f"/gradio_api/{route}", json={"data": [None, MODEL, None, None]})
+        answer = visitor.http.post(f"/gradio_api/{route}", json={"data": [None, MODEL, None, None, None]})
         assert answer.status_code == 404
 
 
@@ -449,7 +449,7 @@ class Leaver:
     def __init__(self, url: str, mark: str) -> None:
         self.visitor = Visitor(url)
         self.photo = photo_of_own(self.visitor, mark)
-        self.visitor.join(self.visitor.event("segment"), [self.photo, MODEL, None, None])
+        self.visitor.join(self.visitor.event("segment"), [self.photo, MODEL, None, None, None])
         request = self.visitor.http.build_request(
             "GET", "/gradio_api/queue/data", params={"session_hash": self.visitor.session}
         )
@@ -493,7 +493,7 @@ def test_whoever_cancels_keeps_the_place_until_the_work_is_done(url: str, visito
     event = visitor.event("segment")
     for number in (1, 2):
         body = {"fn_index": event, "session_hash": visitor.session}
-        asked = {"data": [photo_of_own(visitor, f"given up {number}"), MODEL, None, None]}
+        asked = {"data": [photo_of_own(visitor, f"given up {number}"), MODEL, None, None, None]}
         body["event_id"] = visitor.http.post("/gradio_api/queue/join", json=body | asked).json()["event_id"]
         until(lambda number=number: len(gate.came) == number)  # type: ignore[misc]
         with suppress(httpx.ReadTimeout):
@@ -514,7 +514,7 @@ def test_places_are_given_in_the_order_of_coming(url: str, gate: Gate) -> None:
     with ThreadPoolExecutor(len(visitors)) as pool:
         answers = []
         for one, photo in zip(visitors, photos, strict=True):
-            answers.append(pool.submit(one.ask, event, [photo, MODEL, None, None]))
+            answers.append(pool.submit(one.ask, event, [photo, MODEL, None, None, None]))
             until(lambda: len(gate.came) + waiting(url) == len(answers))
         gate.open.set()
         for answer in answers:
@@ -546,16 +546,16 @@ def test_a_full_queue_is_said(url: str, gate: Gate) -> None:
     with Visitor(url) as crowd, Visitor(url) as late:
         event = crowd.event("segment")
         for mark in ("first", "second"):  # the same photo would be read once for both
-            crowd.join(event, [photo_of_own(crowd, mark), MODEL, None, None])
+            crowd.join(event, [photo_of_own(crowd, mark), MODEL, None, None, None])
         until(lambda: len(gate.came) == 2)
         for _ in range(LONGEST_QUEUE):
-            crowd.join(event, [None, MODEL, None, None])
+            crowd.join(event, [None, MODEL, None, None, None])
         with pytest.raises(Refused, match=str(LONGEST_QUEUE)):  # the most that may wait
-            late.ask(event, [None, MODEL, None, None])
+            late.ask(event, [None, MODEL, None, None, None])
         gate.open.set()
         until(lambda: waiting(url) == 0)
         with pytest.raises(Refused, match="no photo"):
-            late.ask(event, [None, MODEL, None, None])
+            late.ask(event, [None, MODEL, None, None, None])
 
 
 def test_each_visitor_gets_their_own_picture(url: str) -> None:
@@ -602,7 +602,7 @@ def test_sessions_are_bounded_and_keep_no_pictures(tmp_path: Path, monkeypatch: 
     assert len(page.state_holder.session_data) <= 3
     for _ in range(9):
         with Visitor(url) as one:
-            one.join(one.event("segment"), [None, MODEL, None, None])
+            one.join(one.event("segment"), [None, MODEL, None, None, None])
             until(lambda: not page._queue.event_ids_to_events)
     assert len(page._queue.pending_messages_per_session) <= 6
     with Visitor(url) as one:
@@ -626,14 +626,14 @@ def test_the_queue_outlives_any_number_of_visitors_who_come_while_others_wait(
     with Visitor(url) as first, ThreadPoolExecutor(1) as pool:
         event = first.event("segment")
         for mark in ("one", "another"):
-            first.join(event, [photo_of_own(first, mark), MODEL, None, None])
+            first.join(event, [photo_of_own(first, mark), MODEL, None, None, None])
         until(lambda: len(gate.came) == 2)
         with Visitor(url) as second:
-            waits = pool.submit(second.ask, event, [photo_of_own(second, "waits"), MODEL, None, None])
+            waits = pool.submit(second.ask, event, [photo_of_own(second, "waits"), MODEL, None, None, None])
             until(lambda: waiting(url) == 1)
             for _ in range(6):
                 with Visitor(url) as other:
-                    other.join(event, [None, MODEL, None, None])
+                    other.join(event, [None, MODEL, None, None, None])
             gate.open.set()
             assert waits.result()[2]["classes"]["cat"] > 0.2
     with Visitor(url) as late:

@@ -111,7 +111,7 @@ class Soak:
     def leave(self, visitor: Visitor, rng: np.random.Generator) -> str:
         """Ask, and do not wait for the answer."""
         with Visitor(self.app.url) as leaver:
-            leaver.join(leaver.event("segment"), [leaver.upload(self.photo(rng)), "fcn_mobilenetv2", None, None])
+            leaver.join(leaver.event("segment"), [leaver.upload(self.photo(rng)), "fcn_mobilenetv2", None, None, None])
             address, session = "/gradio_api/queue/data", {"session_hash": leaver.session}
             with leaver.http.stream("GET", address, params=session) as stream:
                 next(stream.iter_lines())

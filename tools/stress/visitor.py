@@ -122,7 +122,7 @@ class Visitor:
         self, photo: dict[str, Any] | None, model: Any = "fcn_mobilenetv2", rate: Any = None, stride: Any = None
     ) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
         """Label map, overlay and report from ``/segment``."""
-        labels, overlay, report = self.ask(self.event("segment"), [photo, model, rate, stride])
+        labels, overlay, report = self.ask(self.event("segment"), [photo, model, rate, stride, None])
         return self.picture(labels), self.picture(overlay), report
 
     def segment_file(self, file: Path, **settings: Any) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
