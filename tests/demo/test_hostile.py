@@ -433,7 +433,11 @@ def test_wrong_settings(visitor: Visitor, settings: dict[str, Any], words: str) 
 
 def test_a_rate_that_json_cannot_say(visitor: Visitor) -> None:
     """Python's own encoder writes NaN, which is no JSON."""
-    body = {"fn_index": visitor.event("segment"), "session_hash": "nan", "data": [None, MODEL, float("nan"), None, None]}
+    body = {
+        "fn_index": visitor.event("segment"),
+        "session_hash": "nan",
+        "data": [None, MODEL, float("nan"), None, None],
+    }
     answer = visitor.http.post(
         "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
     )

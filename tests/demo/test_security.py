@@ -211,7 +211,11 @@ def test_no_address_is_fetched(visitor: Visitor, bait: tuple[str, list[str]], mo
             [{"deep": {"path": address, "meta": UPLOADED}}],
         ]
         for photo in disguises:
-            for inputs in ([photo, MODEL, None, None, None], [None, MODEL, photo, None, None], [None, photo, None, None, None]):
+            for inputs in (
+                [photo, MODEL, None, None, None],
+                [None, MODEL, photo, None, None],
+                [None, photo, None, None, None],
+            ):
                 with pytest.raises(Refused):
                     visitor.ask(visitor.event("segment"), inputs)
         for route in (f"file={address}", f"file/{address}", f"proxy={address}", f"file={address.upper()}"):
