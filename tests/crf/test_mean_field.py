@@ -1,5 +1,6 @@
 """Mean field with the lattice against mean field over all pairs of pixels."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_large_photo_is_sampled() -> None:
     assert sampled.shape == (165, SAMPLES)
     columns = sampled.columns.tolist()
     assert (columns[0], columns[-1]) == (0, 512)
-    assert {after - before for before, after in zip(columns, columns[1:], strict=False)} == {2, 3}
+    assert {after - before for before, after in pairwise(columns)} == {2, 3}
     assert sampled.fits(CRF(w1=9, w2=1, theta_gamma=5, iterations=7))
     assert not sampled.fits(CRF(theta_beta=7))
     with pytest.raises(ValueError, match="sample"):
