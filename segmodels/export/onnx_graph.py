@@ -114,7 +114,8 @@ def export_model(
     if half:
         weight_types.store_as_half(model)
     if photos:
-        model = weight_types.quantised(model, card, align_corners, photos)
+        with _quiet():
+            model = weight_types.quantised(model, card, align_corners, photos)
     save(model, out)
     return card
 
@@ -195,7 +196,8 @@ def _strip(model: "onnx.ModelProto") -> None:
     refuse; every reader infers shapes itself.
     """
     graph = model.graph
-    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+    inner = [node for function in model.functions for node in function.node]
+    for part in (model, graph, *graph.node, *inner, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
         part.ClearField("doc_string")
     del graph.value_info[:]

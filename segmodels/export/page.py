@@ -68,7 +68,7 @@ def page(card: Card, align_corners: bool, graphs: Mapping[str, bytes]) -> bytes:
     inserted = {
         "TITLE": escape(facts["title"]),
         "ABOUT": escape(facts["about"]),
-        "WEIGHTS": escape(f"Weights: {facts['provenance']} {facts['licence']}".strip()),
+        "WEIGHTS": escape(_weights(facts["provenance"], facts["licence"])),
         "STYLE": _read("page.css"),
         "FACTS": json.dumps(facts).replace("<", "\\u003c"),
         "DRAWING": _script("drawing.js"),
@@ -115,6 +115,11 @@ def page_facts(card: Card, align_corners: bool) -> dict[str, Any]:
         "madeBy": told["made_by"],
         "runtime": json.loads((ONNXRUNTIME_WEB / "about.json").read_text(encoding="utf-8")),
     }
+
+
+def _weights(provenance: str, licence: str) -> str:
+    """Return what the page says of the weights at its end."""
+    return f"Weights: {provenance}." + (f" Licence: {licence}" if licence else "")
 
 
 def _classes(class_list: ClassList) -> list[dict[str, Any]]:

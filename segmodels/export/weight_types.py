@@ -44,7 +44,7 @@ def store_as_half(model: "onnx.ModelProto") -> None:
 def quantised(model: "onnx.ModelProto", card: Card, align_corners: bool, photos: Sequence[Path]) -> "onnx.ModelProto":
     """Return ``model`` with unsigned 8-bit weights and activations, their ranges taken from ``photos``.
 
-    Weights have a range for each output channel. They are unsigned because signed ones changed seven times as many pixels.
+    Weights have a range for each output channel.
 
     Raises:
         ModuleNotFoundError: if onnxruntime is not installed.
@@ -63,7 +63,7 @@ def quantised(model: "onnx.ModelProto", card: Card, align_corners: bool, photos:
     class Photos(quantization.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, NDArray[np.generic]] | None:
             image = next(inputs, None)
-            return None if image is None else image | rate
+            return None if image is None else {**image, **rate}
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "uint8.onnx")
@@ -77,6 +77,8 @@ def quantised(model: "onnx.ModelProto", card: Card, align_corners: bool, photos:
         )
         done = onnx.load(out)
     del done.graph.value_info[:]
+    del done.metadata_props[:]
+    done.metadata_props.extend(model.metadata_props)
     return done
 
 

@@ -130,6 +130,7 @@ def test_weights_in_8_bits_are_a_quarter_of_the_size(graph: Path) -> None:
     assert len(content) < 0.35 * graph.stat().st_size
     small = onnxruntime.InferenceSession(content)
     image = weight_types.as_input(photo, card, True)
+    assert small.get_modelmeta().custom_metadata_map["network"] == PLUS
     labels = small.run(None, {"image": image, "atrous_rate": np.array(6)})[0][0].argmax(0)
     assert (labels == runtimes.onnx_runtime(graph)(image, 6)).mean() > 0.95
 
