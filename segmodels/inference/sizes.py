@@ -20,6 +20,8 @@ def network_input_size(
     card: Card, align_corners: bool, size: tuple[int, int], working_size: int | None = None
 ) -> tuple[int, int]:
     """The (width, height) at which the network of ``card`` sees a photo of ``size``, as on the card if no size is given."""
+    if working_size is None and card.microscopy:
+        return fit_working_size(size, min(max(size), WORKING_SIZES[1]))
     if working_size is None and card.short_side:
         return fit_short_side(size, card.short_side)
     return fit_working_size(size, working_size or card.working_size, align_corners)
