@@ -7,9 +7,9 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -19,14 +19,19 @@ from tqdm import tqdm
 
 from ..checkpoints.files import load_state, read_state, save_state
 from ..inference.segmenter import Segmenter
+from ..kernels.precision import memory_format, training_precision
 from ..models.base import SegmentationNetwork
 from ..models.registry import Card
 from .instance_scores import InstanceScores, score_instances
 from .instances import InstanceFolder, Sample, Varied, draw, how_often
+from .results import results_folder, write_curve, write_log
 from .start import normaliser
 
 WRITE_SECONDS = 300
 """How often the weights so far are written, so that a run that is broken off leaves something."""
+
+TOLD_STEPS = 50
+"""How often the loss is told."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ def train_instances(
 ) -> InstanceScores | None:
     """Train the network of ``card`` on numbered objects and write the averaged weights to ``out``.
 
+    Beside it, in a folder of results, are a log and the curve of the loss.
+
     Args:
         card: the network; it gets the classes of the folder, and sees pictures as from a microscope.
         folder: pictures and objects to learn from.
@@ -109,25 +116,43 @@ def train_instances(
     network = card.builder(len(card.classes))
     if start is not None:
         load_state(network, read_state(start))
-    record = card.metadata(start.name if start else "random weights", {folder.name: len(folder)})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    written = time.monotonic()
-    averaged: nn.Module = network
-    for averaged in _steps(network, card, folder, recipe):
+    began_from = start.name if start else "random weights"
+    record = card.metadata(began_from, {folder.name: len(folder)})
+    results_folder(out).mkdir(parents=True, exist_ok=True)
+    began = written = time.monotonic()
+    losses: list[float] = []
+    history: list[dict[str, float]] = []
+    averaged = network
+    for averaged, loss in _steps(network, card, folder, recipe):
+        losses.append(loss)
+        if len(losses) % TOLD_STEPS == 0:
+            history.append({"step": len(losses), "loss": round(float(np.mean(losses[-TOLD_STEPS:])), 4)})
+            tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()), file=sys.stderr)
+            write_curve(out, history, card.title)
         if time.monotonic() - written > WRITE_SECONDS:
             save_state(averaged, out, record=record)
             written = time.monotonic()
     save_state(averaged, out, record=record)
+    log = {
+        "model": card.name,
+        "out": out.name,
+        "start": began_from,
+        "data": {folder.name: len(folder)},
+        "recipe": asdict(recipe),
+        "steps": len(losses),
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "history": history,
+    }
+    write_log(out, log)
     if validation is None:
         return None
-    assert isinstance(averaged, SegmentationNetwork)
     return score_instances(Segmenter(averaged, card, "cpu", "float32"), validation)
 
 
 def _steps(
     network: SegmentationNetwork, card: Card, folder: InstanceFolder, recipe: InstanceRecipe
-) -> Iterator[nn.Module]:
-    """Do the steps of a run; after each, the averaged network as it is."""
+) -> Iterator[tuple[SegmentationNetwork, float]]:
+    """Do the steps of a run; after each, the averaged network as it is, and the step's loss."""
     samples = [
         Sample.of(*folder[index]) for index in tqdm(range(len(folder)), "weighing borders", unit="picture", leave=False)
     ]
@@ -138,28 +163,28 @@ def _steps(
     averaged = AveragedModel(network, multi_avg_fn=_ema(recipe.ema_decay), use_buffers=True)
     steps = max(recipe.epochs * len(samples) // recipe.batch, 1)
     network.train()
-    losses: list[float] = []
-    bar = tqdm(
-        _progress(steps, recipe.minutes), card.name, None if recipe.minutes else steps, unit="step", mininterval=1
-    )
-    for done in bar:
+    known = None if recipe.minutes else steps
+    for number, done in enumerate(tqdm(_progress(steps, recipe.minutes), card.name, known, unit="step", mininterval=1)):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * rate_factor(done, len(losses))
+            group["lr"] = recipe.rate * rate_factor(done, number)
         picks = rng.choice(len(samples), recipe.batch, p=chances)
         crops = [draw(samples[pick], rng, varied) for pick in picks]
         pixels, classes, weights = (torch.stack(parts) for parts in zip(*crops, strict=True))
-        loss = weighted_cross_entropy(network(normalise(pixels * 255)), classes, weights)
+        loss = weighted_cross_entropy(_logits(network, normalise(pixels * 255)), classes, weights)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         averaged.update_parameters(network)
-        losses.append(loss.item())
-        recent = np.mean(losses[-50:])
-        bar.set_postfix_str(f"loss {recent:.3f}", refresh=False)
-        if len(losses) % 50 == 0:
-            bar.write(f"step {len(losses)}  {done:.0%}  loss {recent:.4f}", file=sys.stderr)
-        yield averaged.module
+        yield cast("SegmentationNetwork", averaged.module), loss.item()
+
+
+def _logits(network: SegmentationNetwork, x: Tensor) -> Tensor:
+    """The logits at the size of ``x``; under autocast where training gains by it."""
+    device = torch.device("cpu")
+    with torch.autocast("cpu", torch.bfloat16, enabled=training_precision(device) == "bfloat16"):
+        logits: Tensor = network(x.contiguous(memory_format=memory_format(device)))
+    return logits.float()
 
 
 def _progress(steps: int, minutes: float) -> Iterator[float]:
