@@ -25,9 +25,6 @@ BORDER_WEIGHT = 10.0
 BORDER_SIGMA = 5.0
 """w0 and sigma of equation 2, in pixels, as the paper has them."""
 
-REACH = 4 * BORDER_SIGMA
-"""Pixels from an object beyond which its part in equation 2 is under 0.04 of 1: it is left out."""
-
 ELASTIC_DEVIATION = 10.0
 """Pixels: the deviation of the displacements, as the paper has it (section 3.1)."""
 
@@ -128,8 +125,8 @@ def border_weights(
 ) -> NDArray[np.float32]:
     """Return ``w0 exp(-(d1 + d2)^2 / (2 sigma^2))`` at each pixel (equation 2, without its weight of classes).
 
-    ``d1`` and ``d2`` are the distances in pixels to the nearest and the second nearest object, 0 inside one; beyond
-    ``REACH`` the weight is 0.
+    ``d1`` and ``d2`` are the distances in pixels to the nearest and the second nearest object, 0 inside one; at
+    four ``sigma`` from an object its part is under 0.0004 and left out.
 
     Args:
         instances: (H, W), a number for each object, 0 is background.
@@ -137,7 +134,7 @@ def border_weights(
     far = 1e6
     nearest = np.full(instances.shape, far, np.float32)
     second = nearest.copy()
-    reach = math.ceil(REACH)
+    reach = math.ceil(4 * sigma)
     for number, box in enumerate(ndimage.find_objects(instances), 1):
         if box is None:
             continue
