@@ -102,7 +102,7 @@ def run_instances(arguments: argparse.Namespace) -> None:
         arguments.out,
         recipe,
         InstanceFolder(root, "val") if (root / "val.txt").exists() else None,
-        None if arguments.start in (None, "scratch") else Path(arguments.start),
+        arguments.start,
     )
     if scores is not None:
         print(scores.summary)

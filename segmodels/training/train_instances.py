@@ -21,6 +21,7 @@ from ..checkpoints.files import load_state, read_state, save_state
 from ..inference.segmenter import Segmenter
 from ..kernels.precision import memory_format, training_precision
 from ..models.base import SegmentationNetwork
+from ..models.pretrained import start_from
 from ..models.registry import Card
 from .instance_scores import InstanceScores, score_instances
 from .instances import InstanceFolder, Sample, Varied, draw, how_often
@@ -88,7 +89,7 @@ def train_instances(
     out: Path,
     recipe: InstanceRecipe,
     validation: InstanceFolder | None = None,
-    start: Path | None = None,
+    start: str | Path | None = None,
 ) -> InstanceScores | None:
     """Train the network of ``card`` on numbered objects and write the averaged weights to ``out``.
 
@@ -100,7 +101,8 @@ def train_instances(
         out: a ``.safetensors`` file, half precision; written every few minutes and at the end.
         recipe: the settings.
         validation: scored at the end, if given.
-        start: weights of the same network to start from; random ones if None.
+        start: a file of weights of the same network and classes, ``"zoo"`` or ``"imagenet"`` (see ``start_from``); random
+            weights if None or ``"scratch"``.
 
     Returns:
         The scores on ``validation``.
@@ -114,9 +116,7 @@ def train_instances(
     card = replace(card, class_list=folder.class_list, microscopy=True)
     torch.manual_seed(recipe.seed)
     network = card.builder(len(card.classes))
-    if start is not None:
-        load_state(network, read_state(start))
-    began_from = start.name if start else "random weights"
+    began_from = _begin(network, card, start)
     record = card.metadata(began_from, {folder.name: len(folder)})
     results_folder(out).mkdir(parents=True, exist_ok=True)
     began = written = time.monotonic()
@@ -147,6 +147,17 @@ def train_instances(
     if validation is None:
         return None
     return score_instances(Segmenter(averaged, card, "cpu", "float32"), validation)
+
+
+def _begin(network: SegmentationNetwork, card: Card, start: str | Path | None) -> str:
+    """Give the network its starting weights, and say which."""
+    if start in (None, "scratch"):
+        return "random weights"
+    if start in ("zoo", "imagenet"):
+        return start_from(network, card, start)
+    file = Path(cast("str | Path", start))
+    load_state(network, read_state(file))
+    return file.name
 
 
 def _steps(

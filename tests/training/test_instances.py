@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from segmodels.training.instances import (
     read_instances,
 )
 from segmodels.training.train_instances import InstanceRecipe, rate_factor, weighted_cross_entropy
+from tools.weights import cells
 
 
 def squares() -> NDArray[np.int32]:
@@ -241,3 +243,28 @@ def test_networks_without_objects_say_so(folder: Path, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main(["evaluate", str(folder), "--model", "unet_mobilenetv2"])
     assert "does not tell objects apart" in capsys.readouterr().err
+
+
+def test_a_row_of_the_table_is_made_by_one_command(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "rows"
+    rows = ["no-skips", "no-weights"]
+    settings = ["--set", "epochs=1", "--set", "crop=32", "--set", "batch=3"]
+    monkeypatch.setattr(sys, "argv", ["cells", str(folder), str(out), *rows, *settings, "--table"])
+    cells.main()
+    printed = capsys.readouterr().out
+    assert "| without skips | 0." in printed
+    report = json.loads((out / "no-weights.json").read_text())
+    assert report["recipe"]["border_weight"] == 0
+    assert f"| {report['scores']['foreground_iou']:.3f} |" in printed
+
+
+def test_without_skips_only_the_deepest_features_count() -> None:
+    network = cells.without_skips(3).eval()
+    features = network.encode(torch.rand(1, 3, 64, 64))
+    changed = [torch.randn_like(features[0]), *features[1:]]
+    deeper = [*features[:-1], torch.randn_like(features[-1])]
+    with torch.inference_mode():
+        assert torch.equal(network.decode(features), network.decode(changed))
+        assert not torch.equal(network.decode(features), network.decode(deeper))
