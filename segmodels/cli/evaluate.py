@@ -107,7 +107,7 @@ def run_instances(arguments: argparse.Namespace) -> None:
 
     folder = InstanceFolder(arguments.data, arguments.split)
     resolve_model(arguments)
-    segmenter, settings = loaded(arguments)
+    segmenter, settings = load_segmenter(arguments)
     if folder.class_list.names != segmenter.card.classes:
         raise ValueError(f"{arguments.model} does not tell objects apart, as {folder.root} asks: unet_nuclei does")
     scores = score_instances(lambda photo: segmenter(photo, *settings), folder)
