@@ -13,12 +13,13 @@ from ..batch.coco import classes_of, with_coco
 from ..batch.job import INSTANCES, PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
+from ..batch.stack import segment_stack
 from ..checkpoints.files import read_weights
 from ..crf.parameters import chosen_crf
 from ..inference.instances import has_instances
 from ..inference.photo import AXES
 from ..models import registry
-from .options import add_crf, add_model, checked_settings, resolve_model
+from .options import add_crf, add_model, checked_settings, load_segmenter, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -52,6 +53,9 @@ def add(commands: "Commands") -> None:
         command.add_argument(
             f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
         )
+    command.add_argument(
+        "--stack", action="store_true", help="count cells in every picture of TIFF stacks: a stack of labels, and a table"
+    )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     add_crf(command)
     add_model(command)
@@ -82,6 +86,9 @@ def pictures_for(model: str, weights: str | None, chosen: tuple[str, ...] | None
 def run(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
     resolve_model(arguments)
+    if arguments.stack:
+        run_stacks(arguments)
+        return
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(
@@ -106,6 +113,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.coco:
         outcomes = with_coco(outcomes, classes_of(arguments.model, weights), arguments.coco)
     _tell(outcomes, len(photos), arguments.json)
+
+
+def run_stacks(arguments: argparse.Namespace) -> None:
+    """Count cells in every picture of every stack."""
+    segmenter, _ = load_segmenter(arguments)
+    for path in photos_in(arguments.photos):
+        with tqdm(desc=path.name, unit="picture", disable=None) as bar:
+            done = segment_stack(segmenter, path, arguments.out, bar.update)
+        report = {"file": str(path), "model": arguments.model, "counts": done.counts, "outputs": done.outputs}
+        print(json.dumps(report) if arguments.json else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures")
 
 
 def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:

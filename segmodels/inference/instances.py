@@ -148,7 +148,7 @@ def label_components(mask: NDArray[np.bool_], smallest: int = SMALLEST) -> NDArr
 
     labels = np.empty(mask.shape, dtype=np.int32)
     count = ndimage.label(mask, output=labels)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes = np.sum([np.bincount(strip.ravel(), minlength=count + 1) for strip in _strips(labels)], axis=0)
     kept = sizes >= smallest
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
@@ -208,14 +208,28 @@ def write_labels(file: Path, labels: NDArray[np.int32], info: PngInfo | None = N
         tifffile.imwrite(file, values, compression="zlib", metadata={"axes": "YX"})
 
 
+COLUMNS = ("number", "x", "y", "area", "perimeter", "circularity")
+
+
 def write_table(file: Path, instances: Instances) -> None:
     """Write a row an object: number, x, y, area, perimeter (pixels) and circularity."""
     with file.open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out)
-        rows.writerow(["number", "x", "y", "area", "perimeter", "circularity"])
-        for row in instances.table:
-            lengths = (f"{value:.2f}" for value in (row.x, row.y))
-            rows.writerow([row.number, *lengths, row.area, f"{row.perimeter:.2f}", f"{row.circularity:.4f}"])
+        rows.writerow(COLUMNS)
+        rows.writerows(table_rows(instances))
+
+
+def table_rows(instances: Instances) -> Iterator[tuple[str, ...]]:
+    """Return the table as text, a row an object in the order of ``COLUMNS``."""
+    for row in instances.table:
+        yield (
+            str(row.number),
+            f"{row.x:.2f}",
+            f"{row.y:.2f}",
+            str(row.area),
+            f"{row.perimeter:.2f}",
+            f"{row.circularity:.4f}",
+        )
 
 
 def write_rois(file: Path, instances: Instances) -> None:
