@@ -10,7 +10,7 @@ from PIL import Image
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.settings import check_integer
 
-from ..figures import PANEL, figure, panel, photograph, svg
+from ..components.figures import PANEL, figure, panel, photograph, svg
 from .lesson import Lesson, See, slider
 
 NUCLEI = EXAMPLES / "nuclei.png"

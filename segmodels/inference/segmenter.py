@@ -27,8 +27,8 @@ from .label_map import argmax_classes, label_map, mean_confidence
 from .photo import as_photo
 from .result import Features, Segmentation
 from .settings import check_settings
-from .sizes import network_input_size, resize_photo
-from .tiles import LARGEST_WHOLE, TILE, Pixels, Progress, segment_tiles
+from .sizes import LARGEST_WHOLE, network_input_size, resize_photo
+from .tiles import TILE, Pixels, Progress, segment_tiles
 
 Photo = Image.Image | NDArray[np.uint8]
 """A PIL image or an (H, W, 3) array."""

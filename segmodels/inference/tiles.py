@@ -22,9 +22,6 @@ pixels of 572, 92 less on each side (figure 1); 96 is the next multiple of 16, s
 TILE = 512
 """Pixels of a tile's side, without what lies around it."""
 
-LARGEST_WHOLE = 1024
-"""Pixels of the longer side up to which a picture is no tile of its own, but seen at once."""
-
 Progress = Callable[[int, int], None]
 """Told how many tiles are done, and of how many."""
 
