@@ -178,7 +178,7 @@ class Segmenter:
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
         small = resize_photo(image, self.input_size(image.size, working_size))
-        pixels = self._to_device(self._normalised(small))
+        pixels = self._as_seen(small, image)
         with self.exclusive(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
             maps = network.encode(pixels)
@@ -192,10 +192,13 @@ class Segmenter:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
-        pixels = resize_photo(image, self.input_size(image.size, working_size))
+        return self._as_seen(resize_photo(image, self.input_size(image.size, working_size)), image)
+
+    def _as_seen(self, small: Tensor, photo: Image.Image) -> Tensor:
+        """(H, W, 3) pixels of a photo at the size at which it is seen, as the network takes them."""
         if self.card.microscopy:
-            pixels = stretch_contrast(pixels, contrast_range(np.asarray(image)))
-        return self._to_device(self._normalised(pixels))
+            small = stretch_contrast(small, contrast_range(np.asarray(photo)))
+        return self._to_device(self._normalised(small))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
