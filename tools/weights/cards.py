@@ -146,7 +146,7 @@ def training(card: registry.Card) -> dict[str, Any]:
     if start.startswith("ImageNet"):
         origin = "ImageNet weights of the backbone"
     photos = f"{sum(log['data'].values()):,} {DATA_SETS[card.class_list].photos}"
-    crops = sum(entry["history"][-1]["step"] * entry["recipe"]["batch"] for entry in logs)
+    crops = sum(entry.get("steps", entry["history"][-1]["step"]) * entry["recipe"]["batch"] for entry in logs)
     return {
         "summary": f"{photos}, {crops:,} crops in all, from {origin}",
         "data": log["data"],
