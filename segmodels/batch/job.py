@@ -211,7 +211,9 @@ def check_free_beside(files: dict[str, Path], beside: Iterable[Path]) -> None:
     """Raise ForeignFileError for the first file ``beside`` the labels of objects that is there while those labels are not."""
     for file in beside:
         if os.path.lexists(file) and read_record(files[INSTANCES]) is None:
-            raise ForeignFileError(f"{file} is there already and was not made here, so it is left alone: choose another folder")
+            raise ForeignFileError(
+                f"{file} is there already and was not made here, so it is left alone: choose another folder"
+            )
 
 
 def delete_partial(out: Path) -> None:

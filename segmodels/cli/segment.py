@@ -54,7 +54,9 @@ def add(commands: "Commands") -> None:
             f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
         )
     command.add_argument(
-        "--stack", action="store_true", help="count cells in every picture of TIFF stacks: a stack of labels, and a table"
+        "--stack",
+        action="store_true",
+        help="count cells in every picture of TIFF stacks: a stack of labels, and a table",
     )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     add_crf(command)
@@ -122,7 +124,11 @@ def run_stacks(arguments: argparse.Namespace) -> None:
         with tqdm(desc=path.name, unit="picture", disable=None) as bar:
             done = segment_stack(segmenter, path, arguments.out, bar.update)
         report = {"file": str(path), "model": arguments.model, "counts": done.counts, "outputs": done.outputs}
-        print(json.dumps(report) if arguments.json else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures")
+        print(
+            json.dumps(report)
+            if arguments.json
+            else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures"
+        )
 
 
 def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
