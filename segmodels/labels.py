@@ -167,6 +167,13 @@ CAMVID = ClassList(
 )
 """CamVid's street scenes: the customary eleven classes, none of which is a background, in their order and colours."""
 
+NUCLEI = ClassList(
+    ("background", "nucleus", "line between nuclei"),
+    ((0, 0, 0), (0, 158, 115), (230, 159, 0)),
+)
+"""Cells under the microscope: the line parts nuclei that touch, so that they can be counted. Two of Okabe and Ito's colours,
+which eyes without one kind of cones tell apart."""
+
 _DISPLAY_PALETTES = {
     VOC.colours: DISPLAY_PALETTE,
     CAMVID.colours: display_palette("56afff c57b94 ffff5c 867acd c5c6e5 21911e ebc90b 7d5571 5333f2 ff2e17 2fffb2"),

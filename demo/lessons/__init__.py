@@ -1,4 +1,4 @@
-"""The lessons: a guided walk, eight steps through the article and three beyond it, one file a lesson.
+"""The lessons: a guided walk, eight steps through the article and four beyond it, one file a lesson.
 
 A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
 """
@@ -22,6 +22,7 @@ from . import (
     resampling,
     separable,
     skips,
+    touching_cells,
     train_one,
     unet_path,
 )
@@ -39,6 +40,7 @@ LESSONS: tuple[Lesson, ...] = (
     from_scratch.LESSON,
     geometry.LESSON,
     train_one.LESSON,
+    touching_cells.LESSON,
 )
 """In the order of the walk."""
 

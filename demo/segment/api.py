@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from segmodels.inference.pictures import overlay
 from segmodels.models import registry
 from segmodels.models.registry import DEFAULT_MODEL
 
@@ -46,7 +45,7 @@ def segment_api() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 files = [Path(folder) / "labels.png", Path(folder) / "overlay.jpg"]
                 write_labels(path, result, files[0])
-                overlay(cache.photo(path).image, result.labels, classes=result.class_list).save(files[1], quality=90)
+                result.overlay(cache.photo(path).image).save(files[1], quality=90)
                 cached = [
                     str(part.move_resource_to_block_cache(file))
                     for part, file in zip((labels, drawn), files, strict=True)

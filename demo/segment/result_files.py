@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segmodels import Segmentation
-from segmodels.inference.pictures import figure, label_image, overlay
+from segmodels.inference.pictures import figure, label_image
 
 from ..server import cache, timeouts
 from ..server.inference import segment_photo
@@ -18,7 +18,7 @@ def write_labels(path: str, result: Segmentation, file: Path) -> None:
 
 
 def _write_overlay(path: str, result: Segmentation, file: Path) -> None:
-    overlay(cache.photo(path).image, result.labels, classes=result.class_list).save(file, compress_level=1)
+    result.overlay(cache.photo(path).image).save(file, compress_level=1)
 
 
 def _write_figure(path: str, result: Segmentation, file: Path) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from segmodels import Card, Segmentation
+from segmodels.inference.instances import has_instances
 from segmodels.insight.cost import Cost
 from segmodels.labels import VOC
 
@@ -28,11 +29,19 @@ def what_ran(card: Card, result: Segmentation, cost: Cost, remembered: bool) -> 
         "segment/ran.html",
         card=card,
         result=result,
-        weights=_weights(card),
+        weights={**_counted(result), **_weights(card)},
         cost=f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.1f} G multiply-accumulates at {width} × {height}",
         time=f"{backbone}, decoder {times['decode']:.0f} ms, label map {times['resize']:.0f} ms, in {result.precision}",
         settings=_settings(result),
     )
+
+
+def _counted(result: Segmentation) -> dict[str, str]:
+    """Return how many objects there are, where they are told apart; how large only where no pixel was scaled."""
+    if not has_instances(result.class_list):
+        return {}
+    own_size = result.labels.shape[::-1] == result.working_size
+    return {"Count": result.instances.sentence if own_size else f"{len(result.instances):,} nuclei"}
 
 
 def _weights(card: Card) -> dict[str, str]:

@@ -22,15 +22,19 @@ from PIL.PngImagePlugin import PngInfo
 
 from .. import __version__
 from ..crf.parameters import CRF
+from ..inference.instances import instance_files
 from ..inference.loading import load, resolve_name
 from ..inference.photo import Photo
-from ..inference.pictures import figure, label_image, overlay
+from ..inference.pictures import figure, label_image
 from ..inference.result import Segmentation
 from ..inference.segmenter import Segmenter
 from ..models import registry
 
 PICTURES = ("overlay", "figure", "labels")
-"""What can be written of a photo; the label map comes last."""
+"""What is written of a photo; the label map comes last."""
+
+INSTANCES = "instances"
+"""What can be written too where objects are told apart: their labels, table and outlines."""
 
 RECORD = "segmodels"
 """The text chunk of a PNG that says how it was made."""
@@ -74,11 +78,17 @@ class Job:
 
     def files(self, path: Path) -> dict[str, Path]:
         """Where the pictures of the photo at ``path`` go."""
-        return {name: self.out / f"{path.stem}_{name}.png" for name in PICTURES if name in self.pictures}
+        return {name: self.out / f"{path.stem}_{name}.png" for name in (INSTANCES, *PICTURES) if name in self.pictures}
+
+    def beside(self, path: Path) -> dict[str, Path]:
+        """Where the other files of the objects in the photo at ``path`` go."""
+        files = instance_files(self.out, path.stem) if INSTANCES in self.pictures else {}
+        return {kind: file for kind, file in files.items() if kind != INSTANCES}
 
     def with_path(self, report: Report, path: Path) -> Report:
         """A report of the photo with the names of files as this job has them."""
-        return {**report, "file": str(path), "outputs": {name: str(file) for name, file in self.files(path).items()}}
+        files = {**self.files(path), **self.beside(path)}
+        return {**report, "file": str(path), "outputs": {name: str(file) for name, file in files.items()}}
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,8 @@ class PhotoWriter:
             return None
         with suppress(OSError):
             records = [read_record(file) for file in self.job.files(path).values()]
+            if not all(file.is_file() for file in self.job.beside(path).values()):
+                return None
             identity = self.identity(path)
             if all(record is not None and record["identity"] == identity for record in records):
                 return self.job.with_path(records[0]["report"], path) if records[0] else None
@@ -140,11 +152,14 @@ class PhotoWriter:
         report = self.job.with_path(result.report(), path)
         report["notes"] += photo.notes
         record = json.dumps({"identity": identity, "report": report})
-        files = self.job.files(path)
+        files, beside = self.job.files(path), self.job.beside(path)
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=self.job.out) as waiting:
             for name in files:
                 _save(name, Path(waiting, name), photo, result, record, self.job.grey)
             check_free(files.values())
+            check_free_beside(files, beside.values())
+            for kind, file in beside.items():
+                instance_files(Path(waiting), INSTANCES)[kind].replace(file)
             for name, file in files.items():
                 Path(waiting, name).replace(file)
         return report
@@ -158,11 +173,12 @@ def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str
             image = Image.fromarray(result.labels) if grey else label_image(result.labels, result.class_list)
             image.save(file, "PNG", pnginfo=info)
         case "overlay":  # a quarter of the time, a third more bytes
-            overlay(photo.image, result.labels, classes=result.class_list).save(
-                file, "PNG", pnginfo=info, compress_level=1
-            )
+            result.overlay(photo.image).save(file, "PNG", pnginfo=info, compress_level=1)
         case "figure":
             figure(photo.image, result.labels, result.class_list).savefig(file, format="png", metadata={RECORD: record})
+        case "instances":
+            written = result.instances.save(file.parent, INSTANCES, info)
+            written[INSTANCES].replace(file)
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
@@ -179,13 +195,22 @@ def read_record(file: Path) -> dict[str, Any] | None:
 
 def is_result(file: Path) -> bool:
     """Whether a file is a picture that was made here."""
-    return file.stem.endswith(tuple(f"_{name}" for name in PICTURES)) and read_record(file) is not None
+    return file.stem.endswith(tuple(f"_{name}" for name in (INSTANCES, *PICTURES))) and read_record(file) is not None
 
 
 def check_free(files: Iterable[Path]) -> None:
     """Raise ForeignFileError for the first of ``files`` that is there, and not a picture that was made here."""
     for file in files:
         if os.path.lexists(file) and read_record(file) is None:
+            raise ForeignFileError(
+                f"{file} is there already and was not made here, so it is left alone: choose another folder"
+            )
+
+
+def check_free_beside(files: dict[str, Path], beside: Iterable[Path]) -> None:
+    """Raise ForeignFileError for the first file ``beside`` the labels of objects that is there while those labels are not."""
+    for file in beside:
+        if os.path.lexists(file) and read_record(files[INSTANCES]) is None:
             raise ForeignFileError(
                 f"{file} is there already and was not made here, so it is left alone: choose another folder"
             )

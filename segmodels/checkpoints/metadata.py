@@ -42,6 +42,8 @@ class Metadata:
     ``segmodels.inference.reading.display_range``. There is one so far, and files without a word of it are read by it."""
     score_strides: tuple[int, ...] | None = None
     """For layers that were fitted to strokes: the strides of the network's features that they score."""
+    microscopy: bool = False
+    """Whether they are for pictures from microscopes, as on a card."""
 
     @property
     def origin(self) -> str:
@@ -99,6 +101,7 @@ def _check(record: Metadata) -> None:
         "output_stride": int,
         "working_size": int,
         "short_side": int | None,
+        "microscopy": bool,
     }
     for name, kind in kinds.items():
         if not isinstance(getattr(record, name), kind):

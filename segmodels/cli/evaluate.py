@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """The command's options."""
     command = commands.add_parser("evaluate", help="score a network on a folder of photos and label maps")
-    command.add_argument("data", type=Path, metavar="DATA", help="a folder with images/, labels/ and <split>.txt")
+    command.add_argument(
+        "data", type=Path, metavar="DATA", help="a folder with images/, labels/ (or instances/) and <split>.txt"
+    )
     command.add_argument("--split", default="val", help="which list of the folder (default: val)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw the scores near true edges, as PNG")
@@ -35,8 +37,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Score a network, and what the CRF makes of it."""
     from ..training.data import SegmentationFolder
     from ..training.evaluate import evaluate_all
+    from ..training.instances import is_instance_folder
     from ..training.results import write_edge_plot
 
+    if is_instance_folder(arguments.data):
+        run_instances(arguments)
+        return
     folder = SegmentationFolder(arguments.data, arguments.split)
     resolve_model(arguments)
     segmenter, (rate, stride, size) = load_segmenter(arguments)
@@ -92,6 +98,24 @@ def _report(found: "Evaluation", classes: Sequence[str]) -> dict[str, Any]:
         "notes": found.scores.notes(classes),
         "edges": found.edges.report(),
     }
+
+
+def run_instances(arguments: argparse.Namespace) -> None:
+    """Score how well a network tells objects apart."""
+    from ..training.instance_scores import score_instances
+    from ..training.instances import InstanceFolder
+
+    folder = InstanceFolder(arguments.data, arguments.split)
+    resolve_model(arguments)
+    segmenter, settings = load_segmenter(arguments)
+    if folder.class_list.names != segmenter.card.classes:
+        raise ValueError(f"{arguments.model} does not tell objects apart, as {folder.root} asks: unet_nuclei does")
+    scores = score_instances(lambda photo: segmenter(photo, *settings), folder)
+    if arguments.json:
+        report = {"model": arguments.model, "data": folder.name, "split": arguments.split, "images": len(folder)}
+        print(json.dumps(report | scores.measures()))
+    else:
+        print(scores.summary)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ..batch.coco import classes_of, with_coco
-from ..batch.job import PICTURES, Job, Outcome, delete_partial
+from ..batch.job import INSTANCES, PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
+from ..batch.stack import segment_stack
+from ..checkpoints.files import read_weights
 from ..crf.parameters import chosen_crf
+from ..inference.instances import has_instances
 from ..inference.photo import AXES
-from .options import add_crf, add_model, checked_settings, resolve_model
+from ..models import registry
+from .options import add_crf, add_model, checked_settings, load_segmenter, resolve_model
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -35,9 +39,9 @@ def add(commands: "Commands") -> None:
     command.add_argument(
         "--pictures",
         type=pictures,
-        default=PICTURES,
         metavar="NAMES",
-        help="which to write, such as labels,overlay (default: labels, overlay and figure)",
+        help="which to write, such as labels,overlay (default: labels, overlay and figure; of cells, instances too: labels, "
+        "table and outlines of each)",
     )
     command.add_argument(
         "--grey",
@@ -49,6 +53,11 @@ def add(commands: "Commands") -> None:
         command.add_argument(
             f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
         )
+    command.add_argument(
+        "--stack",
+        action="store_true",
+        help="count cells in every picture of TIFF stacks: a stack of labels, and a table",
+    )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     add_crf(command)
     add_model(command)
@@ -58,14 +67,30 @@ def add(commands: "Commands") -> None:
 def pictures(text: str) -> tuple[str, ...]:
     """Names of pictures with commas between them, for argparse."""
     names = tuple(name.strip() for name in text.split(","))
-    if not set(names) <= set(PICTURES):
-        raise argparse.ArgumentTypeError(f"the pictures are labels, overlay and figure, not {text!r}")
+    if not set(names) <= {*PICTURES, INSTANCES}:
+        raise argparse.ArgumentTypeError(f"the pictures are labels, overlay, figure and instances, not {text!r}")
     return names
+
+
+def pictures_for(model: str, weights: str | None, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return what is written: what was chosen, or else all that the network's answer can be shown as.
+
+    Raises:
+        ValueError: if objects were chosen and the network tells none apart.
+    """
+    record = read_weights(Path(weights))[1] if weights else None
+    counts = has_instances(record.class_list if record else registry.card(model).class_list)
+    if chosen and INSTANCES in chosen and not counts:
+        raise ValueError(f"{model} does not tell objects apart, so there are no instances to write")
+    return chosen or ((*PICTURES, INSTANCES) if counts else PICTURES)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Segment photos; those that cannot be read are named at the end."""
     resolve_model(arguments)
+    if arguments.stack:
+        run_stacks(arguments)
+        return
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(
@@ -75,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
         *checked_settings(arguments),
         precision=arguments.precision,
         device=arguments.device,
-        pictures=arguments.pictures,
+        pictures=pictures_for(arguments.model, weights, arguments.pictures),
         force=arguments.force,
         grey=arguments.grey,
         crf=chosen_crf(arguments.crf),
@@ -90,6 +115,20 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.coco:
         outcomes = with_coco(outcomes, classes_of(arguments.model, weights), arguments.coco)
     _tell(outcomes, len(photos), arguments.json)
+
+
+def run_stacks(arguments: argparse.Namespace) -> None:
+    """Count cells in every picture of every stack."""
+    segmenter, _ = load_segmenter(arguments)
+    for path in photos_in(arguments.photos):
+        with tqdm(desc=path.name, unit="picture", disable=None) as bar:
+            done = segment_stack(segmenter, path, arguments.out, bar.update)
+        report = {"file": str(path), "model": arguments.model, "counts": done.counts, "outputs": done.outputs}
+        print(
+            json.dumps(report)
+            if arguments.json
+            else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures"
+        )
 
 
 def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
@@ -109,5 +148,7 @@ def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
 
 def _sentence(report: dict[str, Any]) -> str:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in report["classes"].items())
+    if "instances" in report:
+        shares = f"{report['instances']['count']} nuclei, {shares}"
     lines = [f"{report['file']}: {shares} ({report['milliseconds']['total']:.0f} ms)", *report["notes"]]
     return "\n  ".join(lines)

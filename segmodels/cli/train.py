@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..models import registry
 from ..training.recipe import Recipe
+from ..training.train_instances import InstanceRecipe
 from .options import positive
 
 if TYPE_CHECKING:
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """The command's options."""
     defaults = ", ".join(f"{name}={value}" for name, value in asdict(Recipe()).items())
-    recipe = f"The recipe that --set changes: {defaults}. There, 0 as a rate or stride is the card's."
+    objects = ", ".join(f"{name}={value}" for name, value in asdict(InstanceRecipe()).items())
+    recipe = (
+        f"The recipe that --set changes: {defaults}. There, 0 as a rate or stride is the card's. "
+        f"For numbered objects: {objects}."
+    )
     command = commands.add_parser("train", help="train a network", epilog=recipe)
     command.add_argument(
         "data",
         nargs="+",
         type=Path,
         metavar="DATA",
-        help="folders with images/, labels/, train.txt, and classes.txt unless the classes are Pascal VOC's",
+        help="folders with images/, labels/, train.txt, and classes.txt unless the classes are Pascal VOC's; or one with "
+        "images/, instances/ (a number for each object, such as a cell) and train.txt",
     )
     command.add_argument(
         "--model",
@@ -54,9 +60,13 @@ def add(commands: "Commands") -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train a network."""
     from ..training.data import SegmentationFolder
+    from ..training.instances import is_instance_folder
     from ..training.start import to_train
     from ..training.train import train
 
+    if is_instance_folder(arguments.data[0]):
+        run_instances(arguments)
+        return
     recipe = Recipe.of([f"epochs={arguments.epochs}"] * bool(arguments.epochs) + arguments.set)
     folders = [SegmentationFolder(root, "train") for root in arguments.data]
     validated = [root for root in arguments.data if (root / "val.txt").exists()]
@@ -72,3 +82,27 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         weights=weights,
     )
+
+
+def run_instances(arguments: argparse.Namespace) -> None:
+    """Train a network on a folder of numbered objects."""
+    from ..models import registry
+    from ..training.instances import InstanceFolder
+    from ..training.train_instances import train_instances
+
+    if len(arguments.data) > 1:
+        raise ValueError("of folders with numbered objects, one can be trained on: put the pictures together")
+    if arguments.resume:
+        raise ValueError("on numbered objects a run cannot go on: give the weights so far as --start")
+    recipe = InstanceRecipe.of([f"epochs={arguments.epochs}"] * bool(arguments.epochs) + arguments.set)
+    root = arguments.data[0]
+    scores = train_instances(
+        registry.card(arguments.model),
+        InstanceFolder(root, "train", recipe.pictures or None),
+        arguments.out,
+        recipe,
+        InstanceFolder(root, "val") if (root / "val.txt").exists() else None,
+        arguments.start,
+    )
+    if scores is not None:
+        print(scores.summary)

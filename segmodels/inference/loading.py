@@ -141,6 +141,7 @@ def card_with_metadata(card: Card, record: Metadata) -> Card:
         std=record.std,
         working_size=record.working_size,
         short_side=record.short_side,
+        microscopy=record.microscopy,
         origin=record.origin,
     )
 

@@ -42,6 +42,13 @@ def overlay(
     return Image.composite(colours.convert("RGB"), photo, strength)
 
 
+def outlined(picture: Image.Image, outlines: NDArray[np.bool_]) -> Image.Image:
+    """Return an RGB picture with the pixels of ``outlines``, (H, W), in white."""
+    pixels = np.array(picture)
+    pixels[outlines] = 255
+    return Image.fromarray(pixels)
+
+
 def bounded(photo: Image.Image, labels: NDArray[np.uint8], side: int) -> tuple[Image.Image, NDArray[np.uint8]]:
     """Photo and label map, made smaller if their longer side is over ``side`` pixels; no label is mixed."""
     if max(photo.size) <= side:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from ..crf.mean_field import SampledPhoto
 from ..crf.parameters import CRF
 from ..kernels.fused import ProductCache
 from ..labels import ClassList
+from .instances import Instances, find_instances, has_instances
 from .label_map import Size
 from .photo import as_photo
-from .pictures import figure, label_image, overlay
+from .pictures import figure, label_image, outlined, overlay
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,15 @@ class Segmentation:
                 left -= count
         object.__setattr__(self, "shares", dict(sorted(shares.items(), key=lambda item: -item[1])))
 
+    @cached_property
+    def instances(self) -> Instances:
+        """The single objects, where the network was trained to part them: ``unet_nuclei``, and weights of one's own.
+
+        Raises:
+            ValueError: if the network's classes make no objects.
+        """
+        return find_instances(self.labels, self.class_list)
+
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Where the class called ``name`` was found, (H, W).
 
@@ -136,10 +147,13 @@ class Segmentation:
     def overlay(self, photo: Image.Image | NDArray[np.uint8], opacity: float = 0.6) -> Image.Image:
         """``photo``, the one that was segmented, with every class but the background in its colour.
 
+        Where objects are told apart, each has an outline.
+
         Raises:
             ValueError: if the photo has another size than the label map.
         """
-        return overlay(self._own(photo), self.labels, opacity, self.class_list)
+        coloured = overlay(self._own(photo), self.labels, opacity, self.class_list)
+        return outlined(coloured, self.instances.outlines) if has_instances(self.class_list) else coloured
 
     def save(
         self, folder: str | Path, photo: Image.Image | NDArray[np.uint8] | None = None, name: str | None = None
@@ -147,11 +161,12 @@ class Segmentation:
         """Write ``<name>_labels.png``, a palette image of the photo's size, and ``<name>_report.json`` into ``folder``.
 
         With the photo that was segmented there are also ``<name>_overlay.png`` and ``<name>_figure.png``, photo and label
-        map side by side. ``name`` is that of the photo's file, where it was opened from one, else ``photo``. The folder is
+        map side by side. Where objects are told apart, their labels, table and outlines are written too
+        (``Instances.save``). ``name`` is that of the photo's file, where it was opened from one, else ``photo``. The folder is
         made if it is missing; files of these names are written over.
 
         Returns:
-            The files, by ``labels``, ``report``, ``overlay``, ``figure``.
+            The files, by ``labels``, ``report``, ``overlay``, ``figure``, and those of objects as ``Instances.save`` says.
 
         Raises:
             ValueError: if the photo has another size than the label map.
@@ -166,6 +181,8 @@ class Segmentation:
             files |= {kind: Path(folder) / f"{stem}_{kind}.png" for kind in ("overlay", "figure")}
             self.overlay(own).save(files["overlay"])
             figure(own, self.labels, self.class_list).savefig(files["figure"])
+        if has_instances(self.class_list):
+            files |= self.instances.save(folder, stem)
         report = self.report(outputs={kind: str(file) for kind, file in files.items()})
         files["report"].write_text(json.dumps(report, indent=2), encoding="utf-8")
         return files
@@ -196,4 +213,10 @@ class Segmentation:
             "milliseconds": {name: round(value, 1) for name, value in self.milliseconds.items()},
             "notes": list(self.notes),
             "outputs": outputs or {},
+            **self._objects(),
         }
+
+    def _objects(self) -> dict[str, Any]:
+        if not has_instances(self.class_list):
+            return {}
+        return {"instances": {"count": len(self.instances), "median_area": self.instances.median_area}}

@@ -21,12 +21,14 @@ from ..models.ablation import disabled_parts
 from ..models.base import SegmentationNetwork, configure
 from ..models.registry import Card
 from . import certainty
+from .contrast import contrast_range, stretch_contrast
 from .crf_label_map import CRFAnswer
 from .label_map import argmax_classes, label_map, mean_confidence
 from .photo import as_photo
 from .result import Features, Segmentation
 from .settings import check_settings
-from .sizes import network_input_size, resize_photo
+from .sizes import LARGEST_WHOLE, network_input_size, resize_photo
+from .tiles import TILE, Pixels, Progress, segment_tiles
 
 Photo = Image.Image | NDArray[np.uint8]
 """A PIL image or an (H, W, 3) array."""
@@ -119,8 +121,52 @@ class Segmenter:
             images = [as_photo(each) for each in photo]
             return [self(each, atrous_rate, output_stride, working_size, probabilities, crf) for each in images]
         image = as_photo(cast("Photo", photo))
+        large = self.card.microscopy and working_size is None and max(image.size) > LARGEST_WHOLE
+        if large and not probabilities and crf is None:
+            return self.in_tiles(np.asarray(image))
         features = self.encode(image, output_stride, working_size)
         return self.decode(features, atrous_rate, None, probabilities, crf, image)
+
+    def in_tiles(self, picture: Pixels, tile: int = TILE, progress: Progress | None = None) -> Segmentation:
+        """Segment a picture from a microscope at its own size, however large, in overlapping tiles.
+
+        A call does so by itself where the picture is larger than 1024 pixels. Away from its borders the answer is the same
+        as that of the whole picture at once; beyond the borders, tiles see the picture mirrored.
+
+        Args:
+            picture: (H, W) grey or (H, W, 3) RGB of any type of numbers; it may be a memory map.
+            tile: the side of the tiles in pixels, a multiple of 16.
+            progress: called after each tile with the number that are done and the number of all.
+
+        Raises:
+            ValueError: for a network that is not for pictures from microscopes, or a picture or tile of another kind.
+        """
+        if not self.card.microscopy:
+            raise ValueError(f"{self.card.name} sees a photo as a whole: only networks for microscopy work in tiles")
+        started = time.perf_counter()
+        tiled = segment_tiles(self._logits_of_pixels, picture, tile, progress)
+        milliseconds = 1000 * (time.perf_counter() - started)
+        sure = {
+            name: value for name, value in zip(self.card.classes, tiled.confidence, strict=True) if value is not None
+        }
+        return Segmentation(
+            labels=tiled.labels,
+            class_list=self.card.class_list,
+            model=self.card.name,
+            atrous_rate=None,
+            output_stride=None,
+            working_size=tiled.labels.shape[::-1],
+            precision=self.precision,
+            milliseconds={"encode": milliseconds, "decode": 0.0, "resize": 0.0, "total": milliseconds},
+            confidence=dict(sorted(sure.items(), key=lambda item: -item[1])),
+        )
+
+    def _logits_of_pixels(self, pixels: Tensor) -> Tensor:
+        """(C, H, W) logits of (H, W, 3) pixels, as they are."""
+        x = self._to_device(self._normalised(pixels))
+        with self.exclusive() as network, torch.inference_mode():
+            logits: Tensor = network(x)[0].float().cpu()
+        return logits
 
     def encode(
         self,
@@ -132,7 +178,7 @@ class Segmenter:
         stride = check_settings(self.card, None, output_stride, working_size).output_stride
         image = as_photo(photo)
         small = resize_photo(image, self.input_size(image.size, working_size))
-        pixels = self._to_device(self._normalised(small))
+        pixels = self._as_seen(small, image)
         with self.exclusive(output_stride=output_stride) as network, torch.inference_mode():
             started = time.perf_counter()
             maps = network.encode(pixels)
@@ -146,7 +192,13 @@ class Segmenter:
         """A photo as the network takes it: (1, 3, H, W), resized and normalised. Arguments and errors as in a call."""
         check_settings(self.card, working_size=working_size)
         image = as_photo(photo)
-        return self._to_device(self._normalised(resize_photo(image, self.input_size(image.size, working_size))))
+        return self._as_seen(resize_photo(image, self.input_size(image.size, working_size)), image)
+
+    def _as_seen(self, small: Tensor, photo: Image.Image) -> Tensor:
+        """(H, W, 3) pixels of a photo at the size at which it is seen, as the network takes them."""
+        if self.card.microscopy:
+            small = stretch_contrast(small, contrast_range(np.asarray(photo)))
+        return self._to_device(self._normalised(small))
 
     def input_size(self, size: tuple[int, int], working_size: int | None = None) -> tuple[int, int]:
         """The (width, height) at which the network sees a photo of ``size`` (width, height)."""
@@ -280,7 +332,7 @@ class Segmenter:
         """(H, W, 3) pixels as the (1, 3, H, W) input of the network."""
         height, width, _ = pixels.shape
         # Row by row: torch is slow at arithmetic with something as short as three numbers.
-        rows = pixels.reshape(height, width * 3).float()
+        rows = pixels.reshape(height, width * 3).to(torch.float32, copy=True)
         rows.sub_(torch.tensor(self.card.mean * width))
         rows.div_(torch.tensor(self.card.std * width))
         return rows.view(1, height, width, 3).permute(0, 3, 1, 2)

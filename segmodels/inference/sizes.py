@@ -15,11 +15,17 @@ REDUCING_GAP = 2.0
 CORNER_STRIDE = 16
 """With ``align_corners`` sides are a multiple of this plus 1, so that at this stride the last cell lies on the last pixel."""
 
+LARGEST_WHOLE = 1024
+"""Pixels of the longer side up to which a picture from a microscope is seen at once. A larger one is seen in tiles; where
+that cannot be, as on the page, it is made smaller."""
+
 
 def network_input_size(
     card: Card, align_corners: bool, size: tuple[int, int], working_size: int | None = None
 ) -> tuple[int, int]:
     """The (width, height) at which the network of ``card`` sees a photo of ``size``, as on the card if no size is given."""
+    if working_size is None and card.microscopy:
+        return fit_working_size(size, min(max(size), LARGEST_WHOLE))
     if working_size is None and card.short_side:
         return fit_short_side(size, card.short_side)
     return fit_working_size(size, working_size or card.working_size, align_corners)

@@ -45,4 +45,6 @@ def network_cost(name: str) -> Cost:
 
 def counted_at(name: str) -> tuple[int, int]:
     """The (width, height) at which the network called ``name`` sees a landscape 4:3 photo."""
-    return network_input_size(registry.card(name), registry.build_meta(name).align_corners, (4, 3))
+    card = registry.card(name)
+    size = card.working_size if card.microscopy else None  # which else goes by the picture
+    return network_input_size(card, registry.build_meta(name).align_corners, (4, 3), size)

@@ -18,7 +18,7 @@ from ..checkpoints import paths
 from ..checkpoints.download import FetchError, Progress, cached_file
 from ..checkpoints.metadata import Metadata
 from ..files import display_path
-from ..labels import CAMVID, VOC, ClassList
+from ..labels import CAMVID, NUCLEI, VOC, ClassList
 from . import torchvision as published
 from .base import SegmentationNetwork
 from .deeplab import (
@@ -62,6 +62,8 @@ class Card:
     """The longer side at which the network sees a photo by default, a 4:3 one if ``short_side`` is set."""
     short_side: int | None = None
     """Where set, the shorter side of a photo is this by default, whatever its shape."""
+    microscopy: bool = False
+    """Whether it is for pictures from microscopes: seen at their own size, large ones in tiles, their contrast stretched."""
     published: bool = False
     """Whether torchvision publishes weights for it."""
     classifier: str | None = None
@@ -107,6 +109,7 @@ class Card:
             data=data,
             backbone=backbone,
             score_strides=score_strides,
+            microscopy=self.microscopy,
         )
 
     def weights_file(self, progress: Progress | None = None) -> Path:
@@ -303,6 +306,15 @@ _CARDS = (
         partial(unet, width=24),
         output_stride=16,
         working_size=256,
+    ),
+    Card(
+        "unet_nuclei",
+        "Cells (U-Net)",
+        "The paper's U-Net at 12 to 192 maps, from random weights, for BBBC038's pictures of cell nuclei (CC0).",
+        partial(unet, width=12),
+        output_stride=16,
+        class_list=NUCLEI,
+        microscopy=True,
     ),
     Card(
         "unet_resnet18",

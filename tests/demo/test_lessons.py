@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import nn
 
 import segmodels
@@ -27,6 +28,7 @@ from demo.lessons import (
     resampling,
     separable,
     skips,
+    touching_cells,
     train_one,
     unet_path,
 )
@@ -68,6 +70,7 @@ CHANGES = (
     Change(9, "The photo is seen", "both at 256 pixels", "otherwise than at its own 513 × 337"),
     Change(10, "Enlarged", "corner to corner", "the dot ends up exactly where it was"),
     Change(11, "Strides", "4", "of the boxes around them taken for the rocket"),
+    Change(12, "w₀", 0, "0.0% of the pixels weigh twice as much as others, or more; the largest weight is 1.0"),
 )
 """One for each lesson: the answers to some of their questions."""
 
@@ -560,3 +563,21 @@ def test_deep_features_know_the_rocket_fine_ones_its_edges_and_random_ones_less(
     for strides, trained in (("32", deep), ("32 + 4", both)):
         assert train_one.outcome(strides, train_one.RANDOM).tip < trained.tip
     assert train_one.outcome("32", train_one.RANDOM).towers > 3 * deep.towers
+
+
+def test_the_weights_of_touching_cells_are_those_of_the_paper() -> None:
+    with Image.open(EXAMPLES / "nuclei_instances.png") as picture:
+        numbers = np.array(picture)
+    distances = [ndimage.distance_transform_edt(numbers != number) for number in range(1, int(numbers.max()) + 1)]
+    nearest, second = np.sort(distances, axis=0)[:2]
+    for w0, sigma in ((10, 5), (20, 2)):
+        weights = 1 + w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
+        heavy = f"{(weights >= 2).mean():.1%} of the pixels weigh twice"
+        assert heavy in caption(drawn(12, **{"w₀": w0, "σ (pixels)": sigma}))
+
+
+def test_every_pixel_of_the_line_lies_near_two_cells() -> None:
+    numbers = touching_cells.nuclei()[1]
+    for row, column in zip(*np.nonzero(touching_cells.classes() == 2), strict=True):
+        near = numbers[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+        assert len(set(near[near > 0].tolist())) > 1

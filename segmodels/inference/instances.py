@@ -1,0 +1,263 @@
+"""From a class map to single objects: touching cells are parted by the line that the network draws between them."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..labels import ClassList
+
+INSIDE = "nucleus"
+LINE = "line between nuclei"
+"""The classes that make instances: an object's inside, and the pixels along which two objects touch."""
+
+GROWTH = 3
+"""Pixels by which an object grows back over the line. In training the line takes one pixel of each object."""
+
+SMALLEST = 16
+"""Pixels; what is smaller is no object."""
+
+STRIP = 1024
+"""Rows that are grown at once, so that memory stays small on a picture of any size."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object. Positions and lengths are in pixels; the middle of the first pixel lies at (0, 0)."""
+
+    number: int
+    """Its value in the label picture."""
+    x: float
+    y: float
+    """Its centre of mass."""
+    area: int
+    perimeter: float
+    circularity: float
+    """``4 pi area / perimeter^2``: 1 for a disc, less for anything longer or more ragged; at most 1, as in ImageJ."""
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects in one picture."""
+
+    labels: NDArray[np.int32]
+    """(H, W): 0 is background, 1 to n the number of the object."""
+    table: tuple[Instance, ...]
+    """One row an object, by number."""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def median_area(self) -> float:
+        """The area of the object in the middle, in pixels; 0 if there is none."""
+        return float(np.median([row.area for row in self.table])) if self.table else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """How many there are and how large, such as ``118 nuclei, median 312 px``."""
+        if not self.table:
+            return "no nuclei"
+        return f"{len(self):,} {'nucleus' if len(self) == 1 else 'nuclei'}, median {self.median_area:,.0f} px"
+
+    @property
+    def outlines(self) -> NDArray[np.bool_]:
+        """(H, W): the pixels of objects that have another object or the background beside them."""
+        padded = np.pad(self.labels, 1, mode="edge")
+        middle = padded[1:-1, 1:-1]
+        beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        different = np.zeros(middle.shape, dtype=bool)
+        for other in beside:
+            different |= other != middle
+        return different & (middle > 0)
+
+    def save(self, folder: str | Path, name: str, info: PngInfo | None = None) -> dict[str, Path]:
+        """Write the objects as files that other programs read.
+
+        Args:
+            folder: made if it is missing; files of these names are written over.
+            name: how the names of the files begin.
+            info: text to put into the PNG.
+
+        Returns:
+            The files, by ``instances`` and ``tiff`` (labels, a PNG and a TIFF of 16 bits), ``csv`` (the table) and ``rois``
+            (for ImageJ's ROI manager).
+
+        Raises:
+            ValueError: if there are more objects than a 16-bit picture has values.
+            OSError: if a file cannot be written.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files = instance_files(Path(folder), name)
+        write_labels(files["tiff"], self.labels)
+        write_labels(files["instances"], self.labels, info)
+        write_table(files["csv"], self)
+        write_rois(files["rois"], self)
+        return files
+
+
+ENDINGS = {
+    "instances": "_instances.png",
+    "tiff": "_instances.tif",
+    "csv": "_instances.csv",
+    "rois": "_rois.zip",
+}
+
+
+def instance_files(folder: Path, name: str) -> dict[str, Path]:
+    """Return the files that ``Instances.save`` writes."""
+    return {kind: folder / f"{name}{ending}" for kind, ending in ENDINGS.items()}
+
+
+def find_instances(class_map: NDArray[np.uint8], class_list: ClassList) -> Instances:
+    """Return the objects in a class map: connected insides, grown back over the line between them.
+
+    Args:
+        class_map: (H, W), an index into ``class_list``.
+        class_list: one with the classes ``nucleus`` and ``line between nuclei``.
+
+    Raises:
+        ValueError: if the class list has no such classes.
+    """
+    if not has_instances(class_list):
+        raise ValueError(
+            f"objects are counted where the classes are {INSIDE} and {LINE}; here they are {', '.join(class_list.names)}"
+        )
+    inside, line = class_list.names.index(INSIDE), class_list.names.index(LINE)
+    labels = label_components(class_map == inside)
+    grow(labels, class_map == line)
+    return Instances(labels, tuple(_measured(labels)))
+
+
+def has_instances(class_list: ClassList) -> bool:
+    """Return whether objects can be counted in class maps of ``class_list``."""
+    return {INSIDE, LINE} <= set(class_list.names)
+
+
+def label_components(mask: NDArray[np.bool_], smallest: int = SMALLEST) -> NDArray[np.int32]:
+    """Return (H, W) numbers of the connected parts of ``mask``, without those under ``smallest`` pixels.
+
+    Pixels are connected by their sides, not by their corners.
+    """
+    from scipy import ndimage  # here and below: it would take a while for those who never count objects
+
+    labels = np.empty(mask.shape, dtype=np.int32)
+    count = ndimage.label(mask, output=labels)
+    sizes = np.sum([np.bincount(strip.ravel(), minlength=count + 1) for strip in _strips(labels)], axis=0)
+    kept = sizes >= smallest
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    for strip in _strips(labels):
+        strip[...] = numbers[strip]
+    return labels
+
+
+def grow(labels: NDArray[np.int32], over: NDArray[np.bool_], distance: int = GROWTH) -> None:
+    """Give each pixel of ``over`` to the nearest object within ``distance`` pixels, in place."""
+    from skimage.segmentation import expand_labels
+
+    height = len(labels)
+    before = labels[:0].copy()  # the rows above the strip, as they were
+    for top in range(0, height, STRIP):
+        bottom = min(top + STRIP, height)
+        seen = np.concatenate([before, labels[top : min(bottom + distance, height)]])
+        above = len(before)
+        grown = expand_labels(seen, distance)[above : above + bottom - top]
+        before = labels[max(bottom - distance, 0) : bottom].copy()
+        part = labels[top:bottom]
+        free = over[top:bottom] & (part == 0)
+        part[free] = grown[free]
+
+
+def _strips(labels: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+    return (labels[top : top + STRIP] for top in range(0, len(labels), STRIP))
+
+
+def _measured(labels: NDArray[np.int32]) -> Iterator[Instance]:
+    from skimage.measure import regionprops
+
+    for region in regionprops(labels):
+        y, x = region.centroid
+        perimeter = float(region.perimeter)
+        circularity = min(4 * np.pi * region.area / perimeter**2, 1.0) if perimeter else 1.0
+        yield Instance(int(region.label), float(x), float(y), int(region.area), perimeter, float(circularity))
+
+
+def write_labels(file: Path, labels: NDArray[np.int32], info: PngInfo | None = None) -> None:
+    """Write (H, W) numbers of objects as a 16-bit picture, a TIFF or a PNG by the file's name; a PNG with ``info``.
+
+    Raises:
+        ValueError: if there are more objects than a 16-bit picture has values.
+    """
+    import tifffile
+
+    most = int(labels.max(initial=0))
+    if most > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"a 16-bit picture has 65,535 numbers, and there are {most:,} objects: cut the picture in parts"
+        )
+    values = labels.astype(np.uint16)
+    if file.suffix == ".png":
+        Image.fromarray(values).save(file, pnginfo=info)
+    else:
+        tifffile.imwrite(file, values, compression="zlib", metadata={"axes": "YX"})
+
+
+COLUMNS = ("number", "x", "y", "area", "perimeter", "circularity")
+
+
+def write_table(file: Path, instances: Instances) -> None:
+    """Write a row an object: number, x, y, area, perimeter (pixels) and circularity."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out)
+        rows.writerow(COLUMNS)
+        rows.writerows(table_rows(instances))
+
+
+def table_rows(instances: Instances) -> Iterator[tuple[str, ...]]:
+    """Return the table as text, a row an object in the order of ``COLUMNS``."""
+    for row in instances.table:
+        yield (
+            str(row.number),
+            f"{row.x:.2f}",
+            f"{row.y:.2f}",
+            str(row.area),
+            f"{row.perimeter:.2f}",
+            f"{row.circularity:.4f}",
+        )
+
+
+def write_rois(file: Path, instances: Instances) -> None:
+    """Write the outlines for ImageJ's ROI manager, a polygon an object, named by its number."""
+    import roifile
+    from scipy import ndimage
+
+    file.unlink(missing_ok=True)
+    boxes = ndimage.find_objects(instances.labels)
+    rois = [
+        roifile.ImagejRoi.frompoints(polygon(instances.labels[box] == row.number, box), name=f"{row.number:05d}")
+        for row in instances.table
+        if (box := boxes[row.number - 1]) is not None
+    ]
+    roifile.roiwrite(file, rois)
+
+
+def polygon(mask: NDArray[np.bool_], box: tuple[slice, slice]) -> NDArray[np.float32]:
+    """Return the outline of one object as (N, 2) points x, y, by ImageJ's rule: the first pixel's corner is (0, 0).
+
+    Args:
+        mask: the object, within ``box``.
+        box: where that lies in the picture, rows and columns.
+    """
+    from skimage.measure import find_contours
+
+    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
+    outline = max(contours, key=len)[:-1]  # the last point is the first again
+    corner = np.array([box[0].start, box[1].start]) - 1 + 0.5  # off the padding, and half a pixel to the corner
+    points: NDArray[np.float32] = (outline + corner)[:, ::-1].astype(np.float32)
+    return points

@@ -1,0 +1,84 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from torch import Tensor, nn
+
+from segmodels.batch.job import ForeignFileError
+from segmodels.batch.stack import segment_stack
+from segmodels.inference.photo import open_stack
+from segmodels.inference.segmenter import Segmenter
+from segmodels.models import registry
+from segmodels.models.base import SegmentationNetwork
+
+
+class Same(nn.Module):
+    """A backbone that hands the pixels on."""
+
+    output_stride = 16
+    align_corners = False
+    out_channels = (3,)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x]
+
+
+class Bright(nn.Module):
+    """A decoder for which bright pixels are nuclei."""
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        grey = features[0].mean(1, keepdim=True)
+        return torch.cat([-grey, grey, torch.full_like(grey, -9)], 1)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    """Finds what is bright."""
+    return Segmenter(SegmentationNetwork(Same(), Bright()), registry.card("unet_nuclei"), "cpu", "float32")
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    """A time-lapse of 2 by a focus series of 3, 12 bits of 16: in each picture one bright square more."""
+    values = np.random.default_rng(1).integers(100, 300, (2, 3, 48, 96)).astype(np.uint16)
+    for place in range(6):
+        for square in range(place + 1):
+            values[place // 3, place % 3, 10 : 16 + place, 4 + 14 * square : 12 + 14 * square] = 3000 + 10 * place
+    tifffile.imwrite(tmp_path / "series.tif", values, imagej=True, metadata={"axes": "TZYX"})
+    return tmp_path / "series.tif"
+
+
+def test_a_stack_in_is_a_stack_of_labels_out(segmenter: Segmenter, series: Path, tmp_path: Path) -> None:
+    calls: list[None] = []
+    report = segment_stack(segmenter, series, tmp_path / "out", lambda: calls.append(None))
+    with tifffile.TiffFile(report.outputs["tiff"]) as tiff:
+        assert tiff.is_imagej
+        assert tiff.series[0].axes == "TZYX"
+        labels = tiff.asarray()
+    assert (labels.shape, labels.dtype, len(calls)) == ((2, 3, 48, 96), np.uint16, 6)
+    assert report.counts == [int(one.max()) for one in labels.reshape(6, 48, 96)]
+    with open_stack(series) as stack:
+        alone = segmenter(stack.read(t=2, z=3).image).instances.labels
+    assert report.counts == [1, 2, 3, 4, 5, 6]
+    assert np.array_equal(labels[1, 2], alone)
+
+
+def test_the_table_says_in_which_picture_each_row_is(segmenter: Segmenter, series: Path, tmp_path: Path) -> None:
+    report = segment_stack(segmenter, series, tmp_path / "out")
+    labels = tifffile.imread(report.outputs["tiff"])
+    with Path(report.outputs["csv"]).open(encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    assert len(rows) == sum(report.counts)
+    for row in rows:
+        picture = labels[int(row["t"]) - 1, int(row["z"]) - 1]
+        assert int(row["area"]) == (picture == int(row["number"])).sum()
+
+
+def test_files_that_are_there_are_left_alone(segmenter: Segmenter, series: Path, tmp_path: Path) -> None:
+    (tmp_path / "series_instances.csv").write_text("mine")
+    with pytest.raises(ForeignFileError, match=r"series_instances\.csv is there already"):
+        segment_stack(segmenter, series, tmp_path)
+    assert (tmp_path / "series_instances.csv").read_text() == "mine"
