@@ -629,7 +629,7 @@ def noise(size: tuple[int, int] = (320, 240)) -> Image.Image:
         (b"\0\0\0\x18ftypmif3\0\0\0\0mif3", "HEIF"),
         (bytes(128) + b"DICM" + bytes(64), "DICOM"),
         (b"\x5c\x01\0\0" + bytes(340) + b"n+1\0", "NIfTI"),
-        (gzip.compress(b"\x5c\x01\0\0" + bytes(340) + b"n+1\0" + bytes(5000)), "NIfTI"),
+        (gzip.compress(b"\x5c\x01\0\0" + bytes(340) + b"n+1\0" + bytes(5000), mtime=0), "NIfTI"),
         (b"ZISRAWFILE" + bytes(64), "CZI"),
         (b"\xda\xce\xbe\x0a" + bytes(64), "ND2"),
         (b"\x70\0\0\0\x10\0\0\0\x2a" + bytes(64), "LIF"),
