@@ -61,7 +61,7 @@ def segment_stack(
         axes = dict(stack.axes)
         places = list(stack.places())
         for place in places:
-            found.append(segmenter(stack.read(**place).image).instances)
+            found.append(segmenter(stack.read(None, **place).image).instances)
             if progress:
                 progress()
     _write_stack(files["tiff"], [one.labels for one in found], axes)

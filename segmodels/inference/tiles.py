@@ -61,7 +61,7 @@ def segment_tiles(
     height, width = picture.shape[:2]
     labels = np.empty((height, width), dtype=np.uint8)
     limits = contrast_range(picture)
-    counts: NDArray[np.int64] = np.zeros(0, np.int64)
+    counts: NDArray[np.float64] = np.zeros(0)
     sums: NDArray[np.float64] = np.zeros(0)
     places = list(_places(height, width, tile))
     for done, (top, left) in enumerate(places, 1):
@@ -71,8 +71,8 @@ def segment_tiles(
         part = labels[top : top + tile, left : left + tile]
         kept = logits[:, OVERLAP : OVERLAP + part.shape[0], OVERLAP : OVERLAP + part.shape[1]]
         part[...] = argmax_classes(kept).numpy()
-        found = np.bincount(part.ravel(), minlength=len(kept))
-        sure: NDArray[np.float64] = np.bincount(part.ravel(), kept.softmax(0).amax(0).numpy().ravel(), len(kept))
+        found = np.bincount(part.ravel(), minlength=len(kept)).astype(np.float64)
+        sure = np.bincount(part.ravel(), kept.softmax(0).amax(0).numpy().ravel(), len(kept)).astype(np.float64)
         counts, sums = (found, sure) if done == 1 else (counts + found, sums + sure)
         if progress:
             progress(done, len(places))

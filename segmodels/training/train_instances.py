@@ -151,11 +151,11 @@ def train_instances(
 
 def _begin(network: SegmentationNetwork, card: Card, start: str | Path | None) -> str:
     """Give the network its starting weights, and say which."""
-    if start in (None, "scratch"):
+    if start is None or start == "scratch":
         return "random weights"
     if start in ("zoo", "imagenet"):
         return start_from(network, card, start)
-    file = Path(cast("str | Path", start))
+    file = Path(start)
     load_state(network, read_state(file))
     return file.name
 

@@ -82,7 +82,8 @@ def test_the_table_measures_a_disc_and_a_bar() -> None:
     assert (disc_row.x, disc_row.y) == pytest.approx((25, 30))
     assert disc_row.area == (classes[:50] == 1).sum() == pytest.approx(np.pi * 14**2, rel=0.05)
     assert disc_row.circularity > 0.85
-    assert (bar.x, bar.y, bar.area) == (pytest.approx(49.5), pytest.approx(61.5), 320)
+    assert (bar.x, bar.y) == pytest.approx((49.5, 61.5))
+    assert bar.area == 320
     assert bar.circularity == pytest.approx(4 * np.pi * 320 / (2 * (79 + 3)) ** 2, rel=0.01)
 
 
@@ -118,9 +119,10 @@ def test_files_are_read_back_by_other_programs(tmp_path: Path) -> None:
         pytest.approx(centre, abs=0.01) for centre in centres
     ]
     rois = roifile.roiread(files["rois"])
+    assert isinstance(rois, list)
     assert [roi.name for roi in rois] == ["00001", "00002"]
     for number, roi in enumerate(rois, 1):
-        outline = roi.coordinates() - 0.5  # from ImageJ's corners to the middles of pixels
+        outline = np.asarray(roi.coordinates()) - 0.5  # from ImageJ's corners to the middles of pixels
         assert np.array_equal(polygon2mask(found.labels.shape, outline[:, ::-1]), found.labels == number)
 
 
@@ -143,4 +145,5 @@ def test_classes_without_objects_are_refused() -> None:
 
 def test_nothing_is_nothing() -> None:
     nothing = Instances(np.zeros((4, 4), np.int32), ())
-    assert (len(nothing), nothing.median_area, nothing.outlines.any()) == (0, 0.0, False)
+    assert (len(nothing), nothing.median_area) == (0, 0.0)
+    assert not nothing.outlines.any()

@@ -1,10 +1,11 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segmodels.inference.contrast import contrast_range, stretch_contrast
 from segmodels.inference.segmenter import Segmenter
@@ -19,7 +20,7 @@ def segmenter() -> Segmenter:
     card = registry.card("unet_nuclei")
     network = card.builder(len(card.classes))
     with torch.no_grad():
-        network.decoder.classifier.weight.normal_()
+        cast(nn.Conv2d, network.decoder.classifier).weight.normal_()
     return Segmenter(network, card, "cpu", "float32")
 
 
