@@ -55,6 +55,7 @@ JOBS = {
             ["-m", "ruff", "check", "."],
             ["-m", "ruff", "format", "--check", "."],
             ["-m", "mypy"],
+            ["-m", "tools.repository.check_scripts"],
             ["-m", "pytest", "-q", *PROCESSES],
         ],
     ),
