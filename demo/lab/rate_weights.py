@@ -19,8 +19,8 @@ ID = "weights"
 TITLE = "Weights that fit"
 
 ABOUT = (
-    "Weights moved to another rate meet features they never met in training. These decoders were trained alike on DeepLab v3's "
-    "frozen backbone, each at its rate: does that bring back what moving loses?"
+    "Weights moved to another rate meet features they never met in training. These decoders began with DeepLab v3's own "
+    "and went on learning, each at its rate: does that bring back what moving loses?"
 )
 TAUGHT = registry.card(rates.NETWORK).title
 KINDS = (

@@ -212,17 +212,19 @@ class Segmenter:
         probabilities: bool = False,
         crf: CRF | bool | None = None,
         photo: Photo | None = None,
+        disabled: Collection[str] = (),
     ) -> Segmentation:
         """Run the decoder on features from ``encode``. Arguments and errors as in a call.
 
         ``size`` is the (width, height) of the label map, the photo's own if None. ``photo`` is the photo again, for edges of
-        its own pixels by the CRF; without it they are those of the photo at the working size.
+        its own pixels by the CRF; without it they are those of the photo at the working size. ``disabled`` names the
+        ``parts`` of the network to switch off: FCN without "score 8" is FCN-16s, without "score 16" too it is FCN-32s.
 
         Raises:
             ValueError: also for features of another backbone, or at an output stride that the decoder cannot have.
         """
         rate, crf = self._rate(features, atrous_rate), chosen_crf(crf)
-        logits, milliseconds = self._scores(features, rate)
+        logits, milliseconds = self._scores(features, rate, disabled)
         started = time.perf_counter()
         size = size or features.photo_size
         answer = None
@@ -246,7 +248,7 @@ class Segmenter:
             precision=self.precision,
             milliseconds=times | {"total": sum(times.values())},
             confidence=confidence,
-            notes=self._notes(rate, features.output_stride),
+            notes=(*self._notes(rate, features.output_stride), *(f"Without {part}." for part in disabled)),
             probabilities=self._probabilities(logits, features, answer) if probabilities else None,
             crf=crf,
         )

@@ -14,7 +14,7 @@ from ..labels import VOC_CLASSES
 from .backbones import VGG16, MobileNetV2
 from .base import SegmentationNetwork
 from .heads import ASPP
-from .layers import BilinearUpsampling, upsample_like
+from .layers import BilinearUpsampling, ConvBNReLU, upsample_like
 
 
 class FCNDecoder(nn.Module):
@@ -23,7 +23,8 @@ class FCNDecoder(nn.Module):
     ``strides`` are those of the predictions from coarse to fine, each half of the one before: (32, 16, 8) is FCN-8s,
     (32, 16) FCN-16s, (32,) FCN-32s without a skip. ``in_channels`` are all the backbone's, from fine to coarse, and
     ``levels`` the indices of the features at ``strides``, from coarse to fine. ``head`` is what the classifier had between
-    its last features and its scores, as convolutions; it gives ``head_channels`` maps.
+    its last features and its scores, as convolutions; it gives ``head_channels`` maps. A skip's scores are a 1x1
+    convolution of its feature as in the paper. With ``skip_width`` a 3x3 convolution of so many maps stands before it.
 
     The output is (N, num_classes, H / stride, W / stride), rounded up, at the last of ``strides``; the fixed
     interpolation to the photo's size is the network's.
@@ -41,6 +42,7 @@ class FCNDecoder(nn.Module):
         strides: Sequence[int] = (32, 16, 8),
         levels: Sequence[int] = (-1, -2, -3),
         align_corners: bool = False,
+        skip_width: int | None = None,
     ) -> None:
         super().__init__()
         if len(levels) != len(strides) or any(coarse != 2 * fine for coarse, fine in pairwise(strides)):
@@ -51,7 +53,7 @@ class FCNDecoder(nn.Module):
         self.score = nn.Conv2d(head_channels, num_classes, 1)
         self.skip_scores = nn.ModuleDict(
             {
-                str(stride): nn.Conv2d(in_channels[level], num_classes, 1)
+                str(stride): skip_scores(in_channels[level], num_classes, skip_width)
                 for stride, level in zip(strides[1:], levels[1:], strict=True)
             }
         )
@@ -74,6 +76,19 @@ class FCNDecoder(nn.Module):
         return self.all_strides(features)[self.strides[-1]]
 
 
+def skip_scores(in_channels: int, num_classes: int, width: int | None = None) -> nn.Module:
+    """Return the layers that score one skip: (N, in_channels, h, w) -> (N, num_classes, h, w).
+
+    Args:
+        in_channels: channels of the feature map.
+        num_classes: number of scores.
+        width: maps of a 3x3 convolution before the 1x1 one; without it there is only the 1x1 convolution (section 4.2).
+    """
+    if width is None:
+        return nn.Conv2d(in_channels, num_classes, 1)
+    return nn.Sequential(*ConvBNReLU(in_channels, width, 3), nn.Conv2d(width, num_classes, 1))
+
+
 class FCN(SegmentationNetwork):
     """A network with an FCN decoder: all its predictions are trained."""
 
@@ -85,24 +100,26 @@ class FCN(SegmentationNetwork):
 
 
 def fcn_mobilenetv2(num_classes: int = len(VOC_CLASSES)) -> FCN:
-    """FCN on MobileNet v2: (N, 3, H, W) -> (N, num_classes, H, W), with predictions at strides 16, 8 and 4.
+    """FCN-8s on MobileNet v2: (N, 3, H, W) -> (N, num_classes, H, W), with predictions at strides 32, 16 and 8.
 
-    The backbone keeps its deepest map at stride 16, as in the other networks of the compact zoo, so the skips are one
-    step finer than in the paper. The head is that of DeepLab on MobileNet v2, a 1x1 convolution beside image pooling.
+    The head is that of DeepLab on MobileNet v2, a 1x1 convolution beside image pooling, here at stride 32. A block of
+    MobileNet v2 ends without a ReLU, so a 3x3 convolution with one stands before the scores of each skip.
     """
-    backbone = MobileNetV2(output_stride=16)
+    backbone = MobileNetV2(output_stride=32)
     head = ASPP(backbone.out_channels[-1], HEAD_WIDTH, (), dropout=0.1)
     decoder = FCNDecoder(
         backbone.out_channels,
         head,
         HEAD_WIDTH,
         num_classes,
-        (16, 8, 4),
-        levels=(-1, 2, 1),
         align_corners=backbone.align_corners,
+        skip_width=SKIP_WIDTH,
     )
     return FCN(backbone, decoder)
 
+
+SKIP_WIDTH = 64
+"""The maps between a feature of MobileNet v2 and the scores of its skip."""
 
 HEAD_WIDTH = 256
 """The maps of the head on MobileNet v2 (section 6.3 of its paper: those of DeepLab v3)."""

@@ -25,6 +25,7 @@ from .deeplab import (
     deeplabv3_mobilenetv2,
     deeplabv3_mobilenetv2_google,
     deeplabv3plus_mobilenetv2,
+    deeplabv3plus_mobilenetv2_separable,
     deeplabv3plus_xception65,
 )
 from .fcn import fcn8s_vgg16, fcn16s_vgg16, fcn32s_vgg16, fcn_mobilenetv2
@@ -219,16 +220,16 @@ _CARDS = (
     Card(
         "fcn_mobilenetv2",
         "FCN",
-        "Scores every cell of three feature maps with 1x1 convolutions and adds them from coarse to fine.",
+        "Scores the cells of three feature maps, at strides 32, 16 and 8, and adds them from coarse to fine.",
         fcn_mobilenetv2,
-        **MOBILENET,
+        **MOBILENET | {"output_stride": 32},
     ),
     Card(
         "unet_mobilenetv2",
         "U-Net",
-        "Climbs back to stride 4 step by step and at each step is handed the features it had on the way down.",
+        "Climbs from stride 32 back to stride 2, and at each step gets the features it had on the way down.",
         unet_mobilenetv2,
-        **MOBILENET,
+        **MOBILENET | {"output_stride": 32},
     ),
     Card(
         "deeplabv3_mobilenetv2",
@@ -242,7 +243,7 @@ _CARDS = (
     Card(
         "deeplabv3plus_mobilenetv2",
         "DeepLab v3+",
-        "DeepLab v3 with separable convolutions, and a decoder that sharpens the edges with features at stride 4.",
+        "The pyramid of DeepLab v3, and a decoder that places the edges with features at stride 4.",
         deeplabv3plus_mobilenetv2,
         atrous_rate=6,
         chooses_stride=True,
@@ -251,7 +252,7 @@ _CARDS = (
     Card(
         "deeplabv3_mobilenetv2_google",
         "DeepLab v3 by Google",
-        "The published DeepLab v3 on MobileNet v2 from which the compact zoo began: no atrous branches, no skip.",
+        "The published DeepLab v3 on MobileNet v2 that taught the compact zoo: no atrous branches, no skip.",
         deeplabv3_mobilenetv2_google,
         chooses_stride=True,
         **MOBILENET,
@@ -260,7 +261,7 @@ _CARDS = (
         "deeplabv3plus_mobilenetv2_streets",
         "Streets (DeepLab v3+)",
         "DeepLab v3+ trained on CamVid's street scenes: eleven classes from sky to bicyclist, and no background. CC BY-NC 4.0.",
-        deeplabv3plus_mobilenetv2,
+        deeplabv3plus_mobilenetv2_separable,
         atrous_rate=6,
         chooses_stride=True,
         class_list=CAMVID,

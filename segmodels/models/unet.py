@@ -15,7 +15,7 @@ from .backbones import MobileNetV2, ResNet18, check_fixed_stride
 from .base import SegmentationNetwork
 from .fcn import HEAD_WIDTH
 from .heads import ASPP
-from .layers import crop_centre, crop_like, upsample_like
+from .layers import crop_centre, crop_like, resize_logits, upsample_like
 
 Padding = Literal["same", "valid"]
 """``"valid"``: each 3x3 convolution loses a border of one pixel, as in the paper. ``"same"``: the size stays."""
@@ -121,7 +121,8 @@ class UNetDecoder(nn.Module):
     take the features called ``levels`` as skips, all but the deepest if None. ``bottom`` works on the deepest one, where
     the contracting path turns; it gives ``bottom_channels`` maps. ``norm_skips`` puts a batch norm before each skip: where a backbone's features are not normalised, they are many
     times larger than what comes up from below, and drown it. ``side_outputs`` lets every block but the last predict too
-    (``all_steps``), so that training reaches the deep ones.
+    (``all_steps``), so that training reaches the deep ones. ``coarse_scores`` also scores what ``bottom`` gives; every
+    prediction is then what the path adds to these scores, interpolated.
     """
 
     def __init__(
@@ -137,14 +138,17 @@ class UNetDecoder(nn.Module):
         bottom: nn.Module | None = None,
         bottom_channels: int | None = None,
         align_corners: bool = False,
+        coarse_scores: bool = False,
     ) -> None:
         super().__init__()
+        self.align_corners = align_corners
         self.levels = tuple(range(len(in_channels) - 2, -1, -1) if levels is None else levels)
         skips = [in_channels[level] for level in self.levels]
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in skips) if norm_skips else None
         self.bottom = nn.Identity() if bottom is None else bottom
         self.blocks = nn.ModuleList()
         below = bottom_channels or in_channels[-1]
+        self.score = nn.Conv2d(below, num_classes, 1) if coarse_scores else None
         for skip, width in zip(skips, widths, strict=True):
             self.blocks.append(UpBlock(below, skip, width, padding, batch_norm, align_corners))
             below = width
@@ -153,26 +157,34 @@ class UNetDecoder(nn.Module):
         self.sides = nn.ModuleList(sides)
 
     def steps(self, features: list[Tensor]) -> list[Tensor]:
-        """What each block gives, from coarse to fine."""
+        """What ``bottom`` gives, and then each block, from coarse to fine."""
         skips = [features[level] for level in self.levels]
         if self.norms is not None:
             skips = [norm(skip) for norm, skip in zip(self.norms, skips, strict=True)]
-        x: Tensor = self.bottom(features[-1])
-        outputs = []
+        outputs: list[Tensor] = [self.bottom(features[-1])]
         for block, skip in zip(self.blocks, skips, strict=True):
-            x = block(x, skip)
-            outputs.append(x)
+            outputs.append(block(outputs[-1], skip))
         return outputs
 
     def all_steps(self, features: list[Tensor]) -> list[Tensor]:
         """A prediction a block, from coarse to fine, the network's own last."""
-        *coarse, finest = self.steps(features)
-        sides: list[Tensor] = [side(x) for side, x in zip(self.sides, coarse, strict=True)]
-        return [*sides, self.classifier(finest)]
+        bottom, *outputs = self.steps(features)
+        return [self.predict(head, x, bottom) for head, x in zip(self.heads(), outputs, strict=True)]
+
+    def heads(self) -> list[nn.Module]:
+        """The 1x1 convolutions that predict, from coarse to fine."""
+        return [*self.sides, self.classifier]
+
+    def predict(self, head: nn.Module, x: Tensor, bottom: Tensor) -> Tensor:
+        """Return what ``head`` makes of a block's output ``x``, added to the scores of ``bottom`` if there are any."""
+        logits: Tensor = head(x)
+        if self.score is None:
+            return logits
+        return logits + resize_logits(self.score(bottom), (x.shape[-2], x.shape[-1]), self.align_corners)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        logits: Tensor = self.classifier(self.steps(features)[-1])
-        return logits
+        bottom, *_, finest = self.steps(features)
+        return self.predict(self.classifier, finest, bottom)
 
 
 class UNet(SegmentationNetwork):
@@ -225,21 +237,22 @@ def unet(
 
 
 def unet_mobilenetv2(num_classes: int = len(VOC_CLASSES)) -> SupervisedUNet:
-    """U-Net whose contracting path is MobileNet v2 at output stride 16; any input size. Logits come at stride 4.
+    """U-Net whose contracting path is MobileNet v2 at output stride 32; any input size. Logits come at stride 2.
 
-    Where the path turns stands the head of DeepLab on MobileNet v2, a 1x1 convolution beside image pooling.
+    The head of DeepLab on MobileNet v2, a 1x1 convolution beside image pooling, stands where the path turns, and its
+    scores say what is there. The path up, with skips at strides 16, 8, 4 and 2, corrects them.
     """
-    backbone = MobileNetV2(output_stride=16)
+    backbone = MobileNetV2(output_stride=32)
     decoder = UNetDecoder(
         backbone.out_channels,
-        (96, 64),
+        (128, 64, 32, 16),
         num_classes,
         norm_skips=True,
         side_outputs=True,
-        levels=(2, 1),
         bottom=ASPP(backbone.out_channels[-1], HEAD_WIDTH, (), dropout=0.1),
         bottom_channels=HEAD_WIDTH,
         align_corners=backbone.align_corners,
+        coarse_scores=True,
     )
     return SupervisedUNet(backbone, decoder)
 

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -199,12 +200,29 @@ def training_transform(crop: int, smallest_window: float) -> Callable[[Tensor, T
     """
     return v2.Compose(
         [
-            v2.RandomResizedCrop(crop, scale=(smallest_window, 1.0), ratio=(0.7, 1.43), antialias=True),
+            RandomResizedCrop(crop, scale=(smallest_window, 1.0), ratio=(0.7, 1.43), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4),
             v2.RandomGrayscale(0.05),
         ]
     )
+
+
+class RandomResizedCrop(v2.RandomResizedCrop):  # type: ignore[misc]
+    """torchvision's, with label maps that lie exactly on their photos.
+
+    A photo's pixel is resized about its middle. torchvision takes a label at the corner of the pixel instead
+    ("nearest"), which moves the label map by half a pixel of the crop.
+    """
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Return ``inpt`` cropped and resized, as torchvision's method does."""
+        if not isinstance(inpt, tv_tensors.Mask):
+            return super().transform(inpt, params)
+        top, left, height, width = (params[name] for name in ("top", "left", "height", "width"))
+        window = inpt.as_subclass(Tensor)[None, None, top : top + height, left : left + width]
+        resized = nn.functional.interpolate(window, self.size, mode="nearest-exact")
+        return tv_tensors.wrap(resized[0, 0], like=inpt)
 
 
 class TrainingCrops(Dataset[tuple[Tensor, Tensor]]):

@@ -15,12 +15,13 @@ def segmentation_loss(
 ) -> Tensor:
     """How wrong (N, C, h, w) logits are for (N, H, W) labels: cross entropy, plus ``lovasz_weight`` times the Lovász loss.
 
-    Both look at cells, each with the label of the pixel it lies at on the ``grid``; void is ignored. Cross entropy takes cells at the
-    logits' own stride, at most 4; the Lovász loss, which sorts them, at stride 4.
+    Both compare the label of every few pixels with the logits at that pixel; void is ignored. Cross entropy takes as many
+    pixels as there are logits, or one in 4 along each side where the logits are coarser. The Lovász loss sorts pixels, so
+    it takes one in 4 always.
     """
     stride = min(round(labels.shape[-1] / logits.shape[-1]), LABEL_STRIDE)
     cells = cells_at(labels, stride, align_corners)
-    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]), align_corners)
+    fine = at_labels(logits, cells, stride, align_corners)
     summed = nn.functional.cross_entropy(fine, cells, ignore_index=VOID, label_smoothing=smoothing, reduction="sum")
     loss = summed / (cells != VOID).sum().clamp(min=1)  # a batch may be void everywhere
     if lovasz_weight:
@@ -31,43 +32,31 @@ def segmentation_loss(
                 step = LABEL_STRIDE // stride
                 coarse = fine[..., ::step, ::step]
             else:
-                coarse = nn.functional.interpolate(fine, coarse_cells.shape[-2:], mode="bilinear")
+                coarse = at_labels(logits, coarse_cells, LABEL_STRIDE, align_corners)
         loss = loss + lovasz_weight * lovasz_softmax(coarse.softmax(1), coarse_cells)
     return loss
 
 
+def at_labels(logits: Tensor, cells: Tensor, stride: int, align_corners: bool = False) -> Tensor:
+    """Return (N, C, h, w) logits interpolated to where ``cells_at`` takes the (N, H, W) labels ``cells``: (N, C, H, W).
+
+    On a grid of corners a cell lies on a pixel. On one of centres the middle of an even number of pixels lies between
+    two, and the label is that of the one behind it: half a pixel further down and to the right.
+    """
+    fine = resize_logits(logits, (cells.shape[-2], cells.shape[-1]), align_corners)
+    if align_corners or stride % 2:
+        return fine
+    share = 0.5 / stride
+    below = torch.cat([fine[..., 1:, :], fine[..., -1:, :]], dim=-2)
+    fine = torch.lerp(fine, below, share)
+    beside = torch.cat([fine[..., 1:], fine[..., -1:]], dim=-1)
+    return torch.lerp(fine, beside, share)
+
+
 def cells_at(labels: Tensor, stride: int, align_corners: bool = False) -> Tensor:
-    """(N, H, W) labels sampled where the cells of a map of ``stride`` lie."""
+    """(N, H, W) labels sampled where the cells of a map of ``stride`` lie, or the pixel behind (``at_labels``)."""
     first = stride // 2 if not align_corners else 0
     return labels[:, first::stride, first::stride].long()
-
-
-def trusted_labels(labels: Tensor, teacher: Tensor) -> Tensor:
-    """(N, H, W) labels, void where the teacher's (N, C, h, w) logits see no such class, not even in a neighbouring cell.
-
-    What is left says where the edges run and not what is there: of that the teacher has seen more photos than we have.
-    """
-    classes = teacher.shape[1]
-    seen = nn.functional.one_hot(teacher.argmax(1), classes).movedim(-1, 1).float()
-    near = nn.functional.max_pool2d(seen, 3, stride=1, padding=1)
-    fine = nn.functional.interpolate(near, labels.shape[-2:], mode="nearest-exact")
-    known = labels.long().clamp(max=classes - 1)
-    trusted = fine.gather(1, known[:, None])[:, 0] > 0
-    return torch.where(trusted, labels, VOID)
-
-
-def distillation_loss(logits: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
-    """The Kullback-Leibler divergence of (N, C, h, w) logits from the ``teacher``'s (N, C, H, W), a mean over its cells,
-    each counting as much as ``weight``, (N, H, W), says.
-
-    With ``align_corners``, where every cell of the coarser map is one of the finer: they are compared there, so
-    the borders between the teacher's cells are left to the labels (Hinton et al. 2015: arXiv 1503.02531, section 2).
-    """
-    step = -(-logits.shape[-1] // teacher.shape[-1])
-    student = logits[..., ::step, ::step].log_softmax(1)
-    divergence = nn.functional.kl_div(student, teacher.log_softmax(1), reduction="none", log_target=True)
-    cells = divergence.sum(1)
-    return cells.mean() if weight is None else (weight * cells).sum() / weight.sum()
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:

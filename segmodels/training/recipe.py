@@ -41,8 +41,6 @@ class Recipe:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
     lovasz_weight: float = 0.5
-    teacher_weight: float = 0.0  # of the divergence from a teacher's scores, where there is a teacher
-    trusted: int = 0  # 1 to count a label only where the teacher sees its class nearby
     ema_decay: float = 0.998
     warmup: int = 200  # steps; in a short run a fifth of them
     poly_power: float = 0.9

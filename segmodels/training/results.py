@@ -89,13 +89,15 @@ def write_predictions(out: Path, label: Callable[[Image.Image], NDArray[np.uint8
 
 
 def plot(history: Sequence[dict[str, float]], title: str) -> Figure:
-    """Loss and validation scores over the steps of a run."""
+    """Loss and, where there are any, validation scores over the steps of a run."""
     drawing = Figure(figsize=(8, 4), layout="constrained")
     FigureCanvasAgg(drawing)
     left = drawing.subplots()
     steps = [row["step"] for row in history]
     left.plot(steps, [row["loss"] for row in history], "o-", color="tab:grey", label="training loss")
     left.set(title=title, xlabel="step", ylabel="training loss")
+    if "pixel_accuracy" not in history[-1]:
+        return drawing
     right = left.twinx()
     score = ("miou7", "mIoU-7") if any("miou7" in row for row in history) else ("miou", "mIoU")
     for name, label in (score, ("pixel_accuracy", "pixel accuracy")):

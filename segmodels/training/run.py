@@ -16,7 +16,7 @@ from ..models.base import SegmentationNetwork
 from ..models.heads import ASPP
 from ..models.pretrained import PRETRAINED
 from .data import Batches, SegmentationFolder, TrainingCrops, class_presence, fingerprint, sampling_weights
-from .loss import distillation_loss, segmentation_loss, trusted_labels
+from .loss import segmentation_loss
 from .process_group import Team
 from .recipe import Recipe
 
@@ -86,7 +86,6 @@ class Run:
         num_classes: int,
         normalise: Callable[[Tensor], Tensor],
         team: Team,
-        teacher: SegmentationNetwork | None = None,
     ) -> None:
         if recipe.batch % team.size:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {team.size} processes")
@@ -96,7 +95,6 @@ class Run:
             )
         layout = memory_format(team.device)
         self.network = network.to(team.device, memory_format=layout)  # type: ignore[call-overload]
-        self.teacher = teacher and teacher.to(team.device, memory_format=layout)  # type: ignore[call-overload]
         self.recipe = recipe
         self.normalise = normalise
         self.team = team
@@ -136,16 +134,9 @@ class Run:
         labels = labels.to(device)
         smoothing, lovasz_weight = self.recipe.label_smoothing, self.recipe.lovasz_weight
         align_corners = self.network.align_corners
-        if self.teacher is not None:
-            with torch.no_grad():
-                taught = self.teacher.decode(self.teacher.encode(x))
-            labels = trusted_labels(labels, taught) if self.recipe.trusted else labels
         losses = [
             segmentation_loss(logits.float(), labels, smoothing, lovasz_weight, align_corners) for logits in outputs
         ]
-        if self.teacher is not None:
-            divergences = [distillation_loss(logits.float(), taught) for logits in outputs]
-            losses = [loss + self.recipe.teacher_weight * far for loss, far in zip(losses, divergences, strict=True)]
         self.optimizer.zero_grad()
         torch.stack(losses).mean().backward()
         self.optimizer.step()

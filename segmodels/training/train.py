@@ -1,6 +1,6 @@
 """Train one network: one recipe for all of them, and what ``segmodels train`` runs.
 
-The compact zoo, whose networks learn together, was made by ``tools.weights.train_zoo``, ``tools.weights.average`` and ``tools.weights.train_atrous``.
+The decoders of the compact zoo were made by ``tools.weights.train_zoo`` (``segmodels.training.decoders``).
 
 A run is a function of its arguments: the crops of step n are the same whether the run was stopped before or not, and
 ``--resume`` goes on from the last checkpoint as if nothing had happened.

@@ -347,9 +347,9 @@ def test_the_effective_field_leaves_the_network_alone_and_works_in_inference_mod
 @pytest.mark.parametrize(
     ("build", "disabled", "height"),
     [
-        (fcn_mobilenetv2, ["image pooling"], 1003),
-        (unet_mobilenetv2, ["image pooling"], 1203),
-        (unet_mobilenetv2, ["image pooling", "skip 8"], 1203),
+        (fcn_mobilenetv2, ["image pooling"], 1203),
+        (unet_mobilenetv2, ["image pooling"], 1603),
+        (unet_mobilenetv2, ["image pooling", "skip 8"], 1603),
         (unet_resnet18, [], 1203),
         (deeplabv3_mobilenetv2, ["image pooling", "rate 2r", "rate 3r"], 1500),
         (deeplabv3plus_mobilenetv2, ["image pooling", "rate r", "rate 2r", "rate 3r"], 1003),

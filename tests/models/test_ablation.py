@@ -34,8 +34,8 @@ DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 BRANCHES = ["1x1", "rate r", "rate 2r", "rate 3r", "image pooling"]
 HEAD = ["1x1", "image pooling"]
 """An ASPP without atrous branches, as MobileNet v2's paper has it (section 6.3)."""
-SKIPS = ["skip 8", "skip 4"]
-SCORES = ["score 8", "score 4"]
+SKIPS = ["skip 16", "skip 8", "skip 4", "skip 2"]
+SCORES = ["score 16", "score 8"]
 
 
 def network(name: str) -> SegmentationNetwork:
@@ -64,12 +64,12 @@ def deafened(built: SegmentationNetwork, part: str) -> SegmentationNetwork:
         project: Any = aspp.project[0]
         project.weight[:, start : start + widths[place]] = 0
     elif part == "low-level path":
-        decoder.refine[0][0][0].weight[256:] = 0
+        decoder.refine[0][0][0].weight[-decoder.LOW_LEVEL_WIDTH :] = 0
     elif part in SKIPS:
         block = decoder.blocks[SKIPS.index(part)]
         block.convs[0][0].weight[:, block.up.out_channels :] = 0
     else:
-        score = decoder.skip_scores[part.removeprefix("score ")]
+        score = decoder.skip_scores[part.removeprefix("score ")][-1]
         nn.init.zeros_(score.weight)
         nn.init.zeros_(score.bias)
     return deaf
@@ -146,7 +146,7 @@ def test_an_unknown_part_is_refused_and_nothing_stays_off() -> None:
     built = network("unet_mobilenetv2")
     seen = features(built)
     before = built.decode(seen)
-    with pytest.raises(ValueError, match="no part called 'rate r' here; there are: 1x1, image pooling, skip 8"):  # noqa: SIM117
+    with pytest.raises(ValueError, match="no part called 'rate r' here; there are: 1x1, image pooling, skip 16"):  # noqa: SIM117
         with disabled_parts(built, ["skip 8", "rate r"]):
             pass
     assert torch.equal(built.decode(seen), before)

@@ -165,7 +165,7 @@ def test_the_compact_unet_predicts_at_every_step() -> None:
     with torch.no_grad():
         features = network.encode(torch.randn(1, 3, 65, 96))
         steps = network.side_logits(features)
-        assert [tuple(logits.shape[1:]) for logits in steps] == [(5, 9, 12), (5, 17, 24)]
+        assert [tuple(logits.shape[1:]) for logits in steps] == [(5, 5, 6), (5, 9, 12), (5, 17, 24), (5, 33, 48)]
         assert torch.equal(steps[-1], network.decode(features))
 
 

@@ -36,15 +36,6 @@ def test_help_is_printed_and_nothing_is_done(
     assert not list(tmp_path.iterdir())
 
 
-def test_photos_that_two_runs_took_are_counted_once() -> None:
-    command = "python -m tools.weights.train_zoo voc out --unlabelled teacher"
-    runs = [
-        {"command": f"{command} --every 7 --set epochs=2", "data": {"voc": 30, "teacher": 4}},  # 0, 7, 14, 21
-        {"command": command, "data": {"voc": 30, "teacher": 8}},  # every third: 0, 3, 6, ..., 21
-    ]
-    assert cards.photos_of(runs) == {"voc": 30, "teacher": 10}
-
-
 @pytest.mark.parametrize("name", registry.COMPACT)
 def test_the_cards_are_what_the_tool_makes_of_the_log(name: str) -> None:
     measured = registry.card(name).measured

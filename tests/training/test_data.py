@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from torchvision import tv_tensors
 
 from segmodels.inference.photo import as_photo, read_photo
 from segmodels.training.data import (
     Batches,
+    RandomResizedCrop,
     SegmentationFolder,
     TrainingCrops,
     class_presence,
@@ -117,6 +119,19 @@ def test_a_crop_keeps_photo_and_labels_together(data_folder: Path) -> None:
         if coloured.any():  # a crop may be grey altogether, or turned grey
             inside = labels != 255
             assert ((labels == 1) == coloured)[inside].float().mean() > 0.9
+
+
+def test_a_crop_lays_labels_on_the_photo_to_a_fraction_of_a_pixel() -> None:
+    size, crop = 96, 385
+    ramp = torch.arange(size, dtype=torch.uint8)
+    params = {"top": 11, "left": 7, "height": 40, "width": 56}
+    resize = RandomResizedCrop(crop, antialias=True)
+    for axis in (0, 1):
+        picture = ramp[:, None].expand(size, size) if axis == 0 else ramp[None].expand(size, size)
+        photo = resize.transform(tv_tensors.Image(picture.expand(3, size, size) * 2), params)[0].float() / 2
+        labels = resize.transform(tv_tensors.Mask(picture), params).float()
+        inner = slice(10, -10)  # at the border a photo's first pixel is repeated
+        assert abs((photo - labels)[inner, inner].mean().item()) < 0.02
 
 
 def test_a_crop_is_a_function_of_its_address(data_folder: Path) -> None:

@@ -48,14 +48,27 @@ def random_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "classifier_file", unreachable)
 
 
-def test_loss_of_coarse_logits_is_that_of_cells_at_stride_4() -> None:
+def test_loss_of_coarse_logits_is_that_of_every_fourth_pixel() -> None:
+    """At the corners of the cells the pixels' own interpolated logits are known: torch's to the full size."""
     logits = torch.randn(2, 3, 4, 4)
     labels = torch.randint(3, (2, 16, 16), dtype=torch.uint8)
     labels[:, :4] = 255
-    centres = labels[:, 2::4, 2::4].long()
-    scored = centres != 255
-    expected = -logits.log_softmax(1).gather(1, centres.clamp(max=2)[:, None])[:, 0][scored].mean()
+    pixels = torch.nn.functional.interpolate(logits, (16, 16), mode="bilinear")
+    taken, fine = labels[:, 2:14:4, 2:14:4].long(), pixels[..., 2:14:4, 2:14:4]
+    scored = taken != 255
+    expected = -fine.log_softmax(1).gather(1, taken.clamp(max=2)[:, None])[:, 0][scored].mean()
+    labels[:, 14:] = 255
+    labels[:, :, 14:] = 255
     assert segmentation_loss(logits, labels, 0.0, 0.0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_straight_edge_costs_the_same_on_either_side() -> None:
+    """Logits that are symmetric about an edge between two pixels fit it, and its mirror image, equally well."""
+    logits = torch.linspace(-3, 3, 8)[None, None, None].expand(1, 1, 8, 8)
+    logits = torch.cat([-logits, logits], dim=1)
+    labels = (torch.arange(32) >= 16).to(torch.uint8).expand(1, 32, 32)
+    mirrored = segmentation_loss(logits.flip(-1), labels.flip(-1).contiguous(), 0.0, 0.0)
+    assert segmentation_loss(logits, labels, 0.0, 0.0).item() == pytest.approx(mirrored.item(), abs=2e-3)
 
 
 def test_lovasz_loss_of_sure_predictions_is_one_minus_iou() -> None:

@@ -9,8 +9,6 @@ not, and the card says so.
 import argparse
 import hashlib
 import json
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,6 @@ from segmodels.training.instances import InstanceFolder, is_instance_folder
 from segmodels.training.metrics import SCORED_CLASSES
 from segmodels.training.recipe import Recipe
 from segmodels.training.train_instances import InstanceRecipe
-
-from .train_zoo import options_of
 
 ROOT = Path(__file__).resolve().parents[2]
 README, ZOO = ROOT / "README.md", ROOT / "docs" / "zoo.md"
@@ -78,6 +74,11 @@ PUBLISHED = {
     "note": "These are the 8-bit weights of quantisation-aware training, multiplied by their scales.",
 }
 """What is known of the network that was not trained here."""
+BACKBONE_NOTE = (
+    "All four networks of the compact zoo have the backbone of the public network, unchanged; only the decoders were "
+    "trained, by one recipe, each from another seed."
+)
+"""What the cards of the compact networks say of their training."""
 OF_HELD_OUT = "of the same recipe without these photos, which the bundled weights have learned from too"
 """Whose scores those are that were not measured of the bundled weights."""
 
@@ -135,7 +136,7 @@ def training(card: registry.Card) -> dict[str, Any]:
     if card.name.endswith("_google"):
         return PUBLISHED
     if card.name in registry.COMPACT:
-        return trained_together(card.name)
+        return decoder_training(card.name)
     log = json.loads((registry.WEIGHTS / f"{card.name}.log.json").read_text(encoding="utf-8"))
     logs = [log]
     while logs[0]["start"].endswith(".safetensors"):
@@ -159,40 +160,22 @@ def training(card: registry.Card) -> dict[str, Any]:
     }
 
 
-def trained_together(name: str) -> dict[str, Any]:
-    """What the log of the compact zoo's runs says of one of its networks."""
-    log = json.loads((registry.WEIGHTS / "compact.log.json").read_text(encoding="utf-8"))
-    crops = sum(run["steps"] * run["recipe"]["batch"] for run in log["runs"])
-    data = photos_of(log["runs"])
-    handed_over = log["handed_over"] if name in log["handed_over"]["networks"] else None
-    if handed_over:
-        crops += handed_over["crops"]
-        data |= handed_over["data"]
+def decoder_training(name: str) -> dict[str, Any]:
+    """Return what the log of a decoder of the compact zoo says."""
+    log = json.loads((registry.WEIGHTS / f"{name}.log.json").read_text(encoding="utf-8"))
+    crops = log.get("crops", log["steps"] * log["recipe"]["batch"])
+    photos = f"{sum(log['data'].values()):,} {DATA_SETS[VOC].photos}"
     return {
-        "summary": f"{sum(data.values()):,} {DATA_SETS[VOC].photos}, {crops:,} crops in all, from Google's published DeepLab v3",
-        "data": data,
+        "summary": f"{photos}, each seen {crops / sum(log['data'].values()):.1f} times, taught by Google's published "
+        "DeepLab v3, whose backbone it has",
+        "data": log["data"],
         "crops": crops,
-        "start": log["runs"][0]["start"],
-        "commands": [
-            *(run["command"] for run in log["runs"]),
-            log["command"],
-            *([handed_over["command"]] if handed_over else []),
-        ],
-        "note": log["note"],
-        "recipe": log["runs"][-1]["recipe"],
+        "start": log["start"],
+        "commands": [log["command"]],
+        "note": " ".join([BACKBONE_NOTE, *([log["note"]] if "note" in log else [])]),
+        "recipe": log["recipe"],
+        **({"losses": log["losses"]} if "losses" in log else {}),
     }
-
-
-def photos_of(runs: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """How many photos of each folder runs of ``tools.weights.train_zoo`` took together: of one without labels, each every so many."""
-    taken: dict[str, set[int]] = {}
-    for run in runs:
-        options = options_of(shlex.split(run["command"].partition("tools.weights.train_zoo")[2]))
-        steps = {folder.name: options.every for folder in options.unlabelled}
-        for name, count in run["data"].items():
-            step = steps.get(name, 1)
-            taken.setdefault(name, set()).update(range(0, count * step, step))
-    return {name: len(photos) for name, photos in taken.items()}
 
 
 def command(log: dict[str, Any]) -> str:
@@ -200,7 +183,7 @@ def command(log: dict[str, Any]) -> str:
     start = f" --start {log['start']}" if log["start"].endswith(".safetensors") else ""
     out = log["out"]
     usual = InstanceRecipe() if "elastic" in log["recipe"] else Recipe()
-    changed = {name: value for name, value in log["recipe"].items() if value != getattr(usual, name)}
+    changed = {name: value for name, value in log["recipe"].items() if value != getattr(usual, name, value)}
     settings = "".join(f" --set {name}={value}" for name, value in changed.items())
     return f"python -m segmodels train {' '.join(log['data'])} --model {log['model']} --out {out}{start}{settings}"
 
@@ -213,7 +196,8 @@ def markdown(card: registry.Card, measured: dict[str, Any]) -> str:
         for name, value in scores["iou"].items()
     )
     recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in trained.get("recipe", {}).items())
-    plot = f"![Loss and validation scores over the run]({card.name}.png)" if "history" in trained else ""
+    plotted = {"history": "Loss and validation scores", "losses": "Loss"}
+    plot = "".join(f"![{what} over the run]({card.name}.png)" for key, what in plotted.items() if key in trained)
     crops = f": {trained['crops']:,} crops" if "crops" in trained else ""
     commands = "\n".join(trained["commands"])
     data = ", ".join(name if count is None else f"{name} {count:,} photos" for name, count in trained["data"].items())

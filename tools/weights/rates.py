@@ -25,7 +25,7 @@ from segmodels.training.metrics import Scores, confusion_matrix
 
 from .cards import DATA_SETS
 
-MOVED = ((1, 16), (2, 16), (3, 16), (4, 16), (6, 16), (9, 16), (12, 16), (18, 16), (3, 8), (6, 8), (12, 8), (24, 8))
+MOVED = ((1, 16), (2, 16), (3, 16), (4, 16), (6, 16), (9, 16), (12, 16), (18, 16), (24, 16), (12, 8))
 """The settings at which the decoder trained at rate 6 and stride 16 is run."""
 
 Setting = tuple[int, int]
@@ -93,7 +93,7 @@ def _file(rate: int, stride: int) -> dict[str, Any]:
         "bytes": file.stat().st_size,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "data": log["data"],
-        "crops": log["history"][-1]["step"] * log["recipe"]["batch"],
+        "crops": log["steps"] * log["recipe"]["batch"],
         "recipe": log["recipe"],
         "command": log["command"],
     }
@@ -116,15 +116,16 @@ def markdown(measured: dict[str, Any]) -> str:
         f"| `{entry['file']}` | {entry['bytes'] / 1e6:.1f} MB | `{entry['sha256']}` |"
         for entry in measured["files"].values()
     )
-    first = next(iter(measured["files"].values()))
+    fitted_files = [entry for name, entry in measured["files"].items() if name != f"{rate}/{stride}"]
+    first = fitted_files[0]
     data = ", ".join(f"{name} {count:,}" for name, count in first["data"].items())
     recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in first["recipe"].items())
-    commands = "\n".join(entry["command"] for entry in measured["files"].values())
+    commands = "\n".join(dict.fromkeys(entry["command"] for entry in fitted_files))
     return f"""# DeepLab v3's decoder at other atrous rates
 
-The ASPP of `{measured["network"]}` and all that follows it, trained from random weights on the frozen backbone of the bundled
-network, once at each of these settings, all alike. Moved, the decoder trained at rate {rate} and stride {stride} is run at
-another setting with the weights it has; fitted, the decoder was trained at the setting it is run at.
+The decoder of `{measured["network"]}` was trained at rate {rate} and output stride {stride}. *Moved* is that decoder, run at another
+setting with the weights it has. *Fitted* decoders began with it and then went on learning, each at its own setting, all by one
+recipe on the same frozen backbone.
 
 mIoU-7 on {measured["data"]} ({measured["images"]} photos, working size {registry.card(rates.NETWORK).working_size}, float32):
 
@@ -136,8 +137,8 @@ mIoU-7 on {measured["data"]} ({measured["images"]} photos, working size {registr
 |---|---|---|
 {files}
 
-Each holds a decoder alone, in half precision. Trained on {data} photos, {first["crops"]:,} crops each, with these settings
-(the first file's): {recipe}. Made by
+All but the network's own hold a decoder alone, in half precision. Trained on {data} photos, {first["crops"]:,} crops, with these
+settings (the first fitted one's): {recipe}. Made by
 
 ```
 {commands}
@@ -161,8 +162,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="val")
+    parser.add_argument("--every", type=int, default=1, help="of the photos, take one in so many")
     arguments = parser.parse_args()
-    measured = facts(SegmentationFolder(arguments.data, arguments.split), arguments.split)
+    folder = SegmentationFolder(arguments.data, arguments.split)
+    folder.stems = folder.stems[:: arguments.every]
+    measured = facts(folder, arguments.split)
     rates.FACTS.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     text = markdown(measured)
     rates.FACTS.with_suffix(".md").write_text(text, encoding="utf-8")
