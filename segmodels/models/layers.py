@@ -186,12 +186,24 @@ def resize_logits(logits: Tensor, size: tuple[int, int], align_corners: bool = F
     """
     if not align_corners:
         return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    if not torch.compiler.is_exporting():
+        return _resize_aligned(logits, size)
     repeated = torch.cat([logits, logits[..., -1:, :]], dim=-2)
     repeated = torch.cat([repeated, repeated[..., -1:]], dim=-1)
     # As far as the repeated cells, and then cut: no size decides what is done, so that one exported graph serves all sizes.
     reached = [factor_between(n, pixels) * n + 1 for n, pixels in zip(logits.shape[-2:], size, strict=True)]
     fine = nn.functional.interpolate(repeated, size=reached, mode="bilinear", align_corners=True)
     return fine[..., : size[0], : size[1]]
+
+
+def _resize_aligned(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize as ``resize_logits`` does with ``align_corners``, as far as the last cell; what is beyond repeats the edge."""
+    reached = [factor_between(n, pixels) * (n - 1) + 1 for n, pixels in zip(logits.shape[-2:], size, strict=True)]
+    if logits.shape[-2:] == (1, 1):
+        return logits.expand(*logits.shape[:-2], *size)
+    fine = nn.functional.interpolate(logits, size=reached, mode="bilinear", align_corners=True)
+    bottom, right = size[0] - reached[0], size[1] - reached[1]
+    return nn.functional.pad(fine, (0, right, 0, bottom), mode="replicate") if bottom or right else fine
 
 
 def factor_between(cells: int, pixels: int) -> int:

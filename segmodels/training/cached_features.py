@@ -5,7 +5,7 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -127,7 +127,8 @@ def cache_features(
         seed: decides which photos are mirrored.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows, channels = [], []
+    rows: list[dict[str, Any]] = []
+    channels: list[int] = []
     with path.with_suffix(".features").open("wb") as file:
         for stem, photo, labels, mirrored in tqdm(_photos(folder, seed), total=len(folder), desc=folder.name):
             size = snapped_size(photo.size, longer_side)

@@ -309,7 +309,7 @@ class Draws:
         source, index = self.photos[chosen]
         alike = source.by_size[source.entries[index].size]
         weights = self.weights[[self.first[id(source)] + other for other in alike]]
-        return source, [index, *self.random.choices(alike, weights, k=self.recipe.batch - 1)]
+        return source, [index, *self.random.choices(alike, weights.tolist(), k=self.recipe.batch - 1)]
 
     def window(self, size: tuple[int, int]) -> Window:
         """Return a window of the recipe's size somewhere in a map of ``size`` (rows, columns) at stride 16."""

@@ -25,7 +25,6 @@ from ..models.pretrained import start_from
 from ..models.registry import Card
 from .instance_scores import InstanceScores, score_instances
 from .instances import InstanceFolder, Sample, Varied, draw, how_often
-from .results import results_folder, write_curve, write_log
 from .start import normaliser
 
 WRITE_SECONDS = 300
@@ -111,6 +110,9 @@ def train_instances(
         ValueError: if ``out`` is no ``.safetensors`` file, or a picture cannot be read.
         OSError: if the weights cannot be written.
     """
+
+    from .results import results_folder, write_curve, write_log  # loads matplotlib: half a second
+
     if out.suffix != ".safetensors":
         raise ValueError(f"the weights are written as .safetensors, so --out cannot be {out.name}")
     card = replace(card, class_list=folder.class_list, microscopy=True)

@@ -110,7 +110,7 @@ def test_segment_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "8, 16 or 32" in fails(
         capsys, "segment", CAT, "--model", "deeplabv3_mobilenetv2", "--output-stride", "7", *to
     )
-    assert "--model" in fails(capsys, "segment", CAT, *to)
+    assert "--out" in fails(capsys, "segment", CAT)
     assert "two photos are called cat" in fails(capsys, "segment", CAT, CAT, "--model", "fcn_mobilenetv2", *to)
     assert "paint" in fails(capsys, "paint")
 

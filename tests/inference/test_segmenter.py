@@ -19,6 +19,7 @@ from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.label_map import label_map, mean_confidence
 from segmodels.inference.sizes import resize_photo
 from segmodels.models import registry
+from segmodels.models.fcn import FCNDecoder
 
 DEEPLABS = ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 
@@ -269,6 +270,7 @@ def test_fcn_without_its_finer_scores_is_fcn_16s_and_32s(cat: Image.Image) -> No
     fcn = segmodels.load("fcn_mobilenetv2", precision="float32")
     features = fcn.encode(cat)
     with fcn.exclusive() as network, torch.inference_mode():
+        assert isinstance(network.decoder, FCNDecoder)
         predictions = network.decoder.all_strides(fcn.feature_maps(features))
     for stride, disabled in ((8, ()), (16, ("score 8",)), (32, ("score 16", "score 8"))):
         result = fcn.decode(features, disabled=disabled)

@@ -241,7 +241,7 @@ def test_a_processor_without_avx512_segments_in_either_precision() -> None:
     """oneDNN is told so by an environment variable that it reads once: in a process of its own."""
     script = """
 import numpy as np, torch, segmodels
-from segmodels import zoo
+from segmodels.models import registry
 photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
 assert segmodels.load(registry.DEFAULT_MODEL, device="cpu").precision == "float32"
 labels = [segmodels.load(registry.DEFAULT_MODEL, device="cpu", precision=precision)(photo, rate).labels
