@@ -101,7 +101,7 @@ def test_a_decoder_on_another_device_than_its_features_would_be_noticed(monkeypa
 def test_the_fitted_decoders_and_the_gradient_run_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     with card_in_the_machine(monkeypatch) as mode:
         monkeypatch.setattr(segmodels.inference.segmenter, "best_device", lambda: CUDA)
-        segmenter = rates.load_fitted(12, 8, "float32")
+        segmenter = rates.load_fitted(12, 16, "float32")
         assert segmenter.device == CUDA
         with mode:
             assert segmenter.logits(segmenter.encode(PHOTO, working_size=128), 12).device.type == "cpu"
