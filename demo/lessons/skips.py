@@ -25,7 +25,7 @@ NEAR = 8
 
 
 def predictions(photo: str) -> dict[int, Tensor]:
-    """The logits of FCN-16s, 8s and 4s of the photo at this path: stride -> (classes, h, w)."""
+    """The logits of FCN-32s, 16s and 8s of the photo at this path: stride -> (classes, h, w)."""
     segmenter = cache.segmenter(MODEL)
     maps = segmenter.feature_maps(cache.features(photo, MODEL, None))
     with segmenter.exclusive() as network, torch.inference_mode():

@@ -252,7 +252,7 @@ def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
     features = cache.features(CAT, skips.MODEL, None)
     width, height = features.working_size
     assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
-        stride: (-(-height // stride), -(-width // stride)) for stride in (16, 8, 4)
+        stride: (-(-height // stride), -(-width // stride)) for stride in (32, 16, 8)
     }
     labels = label_map(found[4], (300, 451), aligned_size=features.aligned_size)
     assert (labels == cache.segmenter(skips.MODEL)(cat).labels).mean() > 0.999
