@@ -72,8 +72,8 @@ def _picture(result: Segmentation) -> str:
     training = card.measured["training"]
     found = contents(result.labels, result.classes)
     drawn = photo_overlay.picture(f"The photo segmented by {card.title}: {found}", photo_overlay.layer(result.labels))
-    crop, runs = training["recipe"]["crop"], len(training["commands"])
-    crops = f"crops of {crop} × {crop} pixels" if runs == 1 else f"{runs} runs, the last in crops of {crop} × {crop}"
+    crop = training["recipe"].get("crop")
+    crops = f"crops of {crop} × {crop} pixels" if crop else "whole photos on a frozen backbone"
     note = f"{card.name} finds {found}. Started from {_start(training['start'])}; {crops}."
     return panel(escape(card.title), drawn, escape(note))
 

@@ -61,7 +61,7 @@ class Change:
 CHANGES = (
     Change(1, "Side of the photo (pixels)", 352, "the classifier fails, the convolution gives scores of 5 × 5 × 21"),
     Change(2, "Convolution", "transposed", "(5 − 1)·2 − 2·1 + 3 = 9"),
-    Change(3, "Zoom", 3, "4s finds cat"),
+    Change(3, "Zoom", 3, "8s finds cat"),
     Change(4, "Side of the tile", 588, "labels for 404 × 404"),
     Change(5, "Height of the map", 3, "256 maps of 17 × 3 = 13,056 numbers in, 256 × 21 = 5,376 out"),
     Change(6, "Atrous rate", 32, "Over all positions 11% of the taps land on the map"),
@@ -252,9 +252,9 @@ def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
     features = cache.features(CAT, skips.MODEL, None)
     width, height = features.working_size
     assert {stride: tuple(logits.shape[1:]) for stride, logits in found.items()} == {
-        stride: (-(-height // stride), -(-width // stride)) for stride in (16, 8, 4)
+        stride: (-(-height // stride), -(-width // stride)) for stride in (32, 16, 8)
     }
-    labels = label_map(found[4], (300, 451), aligned_size=features.aligned_size)
+    labels = label_map(found[8], (300, 451), aligned_size=features.aligned_size)
     assert (labels == cache.segmenter(skips.MODEL)(cat).labels).mean() > 0.999
 
 
@@ -262,8 +262,8 @@ def test_how_many_pixels_differ_and_where_is_counted() -> None:
     corners = cache.features(CAT, skips.MODEL, None).aligned_size
     maps = {n: label_map(logits, (300, 451), aligned_size=corners) for n, logits in skips.predictions(CAT).items()}
     notes = "".join(drawn(3).itertext())
-    for stride in (16, 8):
-        assert f"{np.mean(maps[stride] != maps[4]):.1%} of the pixels differ" in notes
+    for stride in (32, 16):
+        assert f"{np.mean(maps[stride] != maps[8]):.1%} of the pixels differ" in notes
 
 
 def test_near_an_edge_by_brute_force() -> None:

@@ -100,12 +100,12 @@ def test_links_go_to_anatomy_and_the_lab_and_back(lessons: Page) -> None:
 
 def test_another_photo_is_looked_at(lessons: Page) -> None:
     lesson = open_lesson(lessons, 3)
-    expect(lesson.locator("figcaption")).to_contain_text("4s finds cat")
+    expect(lesson.locator("figcaption")).to_contain_text("8s finds cat")
     lesson.get_by_role("button", name="Another photo").click()
     lessons.locator("#examples [data-example=rider]").click()
     expect(lessons.locator("#pictures .legend")).to_contain_text("person", timeout=SLOW)
     lessons.get_by_role("tab", name="Lessons").click()
-    expect(lesson.locator("figcaption")).to_contain_text(re.compile("4s finds .*person"), timeout=SLOW)
+    expect(lesson.locator("figcaption")).to_contain_text(re.compile("8s finds .*person"), timeout=SLOW)
 
 
 def test_a_figure_is_saved_as_it_looks(browser: Browser, url: str, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
     side = 32 * (int(largest) // 32 + 3) + (network.align_corners)
     spans = []
     with disabled_parts(network, disabled):
-        for row in range(side // 2 - 8, side // 2 + 9):
+        for row in range(side // 2 - 16, side // 2 + 17):
             first, last = seen(network, strip(side, width=33), row)
             assert 0 < first < last < side - 1
             spans.append(last - first + 1)

@@ -198,10 +198,10 @@ def test_an_fcn_s_own_predictions_are_those_of_its_decoder_built_for_that_stride
     features = segmenter.encode(astronaut)
     path, card = str(EXAMPLES / "astronaut.jpg"), registry.card("fcn_mobilenetv2")
     found = page.fcn_predictions(path, card, (512, 512))
-    assert list(found) == ["FCN-16s", "FCN-8s"]
+    assert list(found) == ["FCN-32s", "FCN-16s"]
     with segmenter.exclusive() as network:
         decoder: Any = network.decoder
-    for strides in ((16, 8), (16,)):
+    for strides in ((32, 16), (32,)):
         decoder.strides, decoder.levels = strides, decoder.levels[: len(strides)]
         assert (segmenter.decode(features).labels == found[f"FCN-{strides[-1]}s"]).mean() > 0.999
     assert page.fcn_predictions(path, registry.card("unet_mobilenetv2"), (512, 512)) == {}
@@ -223,7 +223,7 @@ def test_the_page_says_what_is_zero_and_what_changes() -> None:
     said = "".join(shown(page.show, {"path": CAT}, "unet_mobilenetv2", only_pooling, None).values())
     assert "the head's 1x1 convolution" in unescape(said)  # there is no ASPP
     overview = page.show_each(CAT, "fcn_mobilenetv2", None)
-    assert all(name in overview for name in ("without scores at stride 8", "FCN-16s", "FCN-8s"))
+    assert all(name in overview for name in ("without scores at stride 8", "FCN-32s", "FCN-16s"))
 
 
 def save_labels(file: Path, labels: np.ndarray, mode: str = "P") -> dict[str, str]:
