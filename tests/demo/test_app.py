@@ -86,7 +86,7 @@ def test_the_report_is_the_command_lines(client: Client, tmp_path: Path, capsys:
 
 
 def test_a_saved_report_names_the_photo_and_what_was_done_to_it(tmp_path: Path) -> None:
-    grey = np.asarray(Image.open(CAT).convert("L")).astype(np.uint16) * 257
+    grey = np.asarray(Image.open(CAT).convert("L")).astype(np.uint16) * 16  # as a 12-bit camera writes it
     Image.fromarray(grey).save(tmp_path / "grey.png")
     path = str(tmp_path / "grey.png")
     _write_report(path, segment_photo(path, "fcn_mobilenetv2", None, None), tmp_path / "report.json")

@@ -241,7 +241,7 @@ socket.socket.connect_ex = watched(socket.socket.connect_ex, lambda args: args[1
 socket.getaddrinfo = watched(socket.getaddrinfo, lambda args: args[0])
 
 from demo import build, launch_options
-from tests.visitor import Visitor
+from tools.stress.visitor import Visitor
 from pathlib import Path
 
 page = build()
@@ -288,7 +288,7 @@ def test_what_is_switched_off(visitor: Visitor, route: str) -> None:
 
 
 def test_the_queue_cannot_be_passed_by(visitor: Visitor) -> None:
-    for route in ("run/segment", "api/segment", "run/show"):
+    for route in ("run/segment", "api/segment"):
         answer = visitor.http.post(f"/gradio_api/{route}", json={"data": [None, MODEL, None, None, None]})
         assert answer.status_code == 404
 
