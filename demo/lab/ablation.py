@@ -14,6 +14,7 @@ from PIL import Image
 
 from segmodels import Features
 from segmodels.inference.label_map import label_map
+from segmodels.inference.settings import quoted
 from segmodels.label_files import read_label_map
 from segmodels.labels import VOID
 from segmodels.models import registry
@@ -210,7 +211,7 @@ def _off(card: Card, on: Any) -> list[str]:
     """
     names = list(_parts(card))
     if not isinstance(on, list) or not all(isinstance(name, str) for name in on):
-        raise ValueError(f"the parts that are on must be a list of names, not {str(on)[:40]!r}")
+        raise ValueError(f"the parts that are on must be a list of names, not {quoted(on)}")
     if on and not set(on) & set(names):
         return []
     return [name for name in names if name not in on]

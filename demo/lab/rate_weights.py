@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from segmodels import Segmentation
+from segmodels.inference.settings import quoted
 from segmodels.models import registry
 from segmodels.training import rates
 
@@ -48,7 +49,7 @@ def show(path: str, setting: Any, kind: Any) -> str:
     """Return the photo under both decoders' label maps, and the scores of all settings."""
     pairs = {f"{rate}/{stride}": (rate, stride) for rate, stride in rates.FITTED}
     if setting not in pairs or kind not in (value for _, value in KINDS):
-        raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {str(setting)[:40]!r}")
+        raise ValueError(f"there are decoders for {', '.join(pairs)}, not for {quoted(setting)}")
     return _page(path, *pairs[setting], kind)
 
 

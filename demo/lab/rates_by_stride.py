@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from segmodels import Card, Segmentation
+from segmodels.inference.settings import quoted
 from segmodels.insight.receptive_field import share_of_taps_inside
 from segmodels.models import registry
 
@@ -121,7 +122,7 @@ def _checked(path: str, model: Any) -> Image.Image:
         ValueError: with a sentence, if it is no photo, or ``model`` no network that the grid is for.
     """
     if model not in (name for _, name in networks()):
-        raise ValueError(f"there is no network with an ASPP, its weights at hand, called {str(model)[:60]!r}")
+        raise ValueError(f"there is no network with an ASPP, its weights at hand, called {quoted(model)}")
     photo = cache.display(path).photo.copy()
     photo.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     return photo

@@ -15,6 +15,7 @@ from segmodels import fit_head
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.certainty import margin, probabilities
 from segmodels.inference.result import Features
+from segmodels.inference.settings import quoted
 from segmodels.labels import ClassList, Colour
 from segmodels.models import registry
 from segmodels.models.taught import COARSEST
@@ -154,7 +155,7 @@ def checked(strides: Any, backbone: Any) -> Choice:
         ValueError: with a sentence, for one that cannot be.
     """
     if not isinstance(backbone, str) or backbone not in BACKBONES:
-        raise ValueError(f"there is no backbone called {str(backbone)[:40]!r}; choose one of {', '.join(BACKBONES)}")
+        raise ValueError(f"there is no backbone called {quoted(backbone)}; choose one of {', '.join(BACKBONES)}")
     if not isinstance(strides, list) or not all(stride in STRIDES and type(stride) is int for stride in strides):
         raise ValueError(f"the strides must be some of {', '.join(map(str, STRIDES))}")
     if not strides:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels.inference.settings import check_integer
+from segmodels.inference.settings import check_integer, quoted
 
 from ..components import photo_overlay
 from ..components.figures import Cell
@@ -114,5 +114,5 @@ def chosen(name: str, value: Any, choices: tuple[str, ...]) -> str:
         ValueError: for anything else.
     """
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {str(value)[:40]!r}")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {quoted(value)}")
     return str(value)

@@ -71,7 +71,7 @@ def check_integer(name: str, value: Any, least: int, most: int) -> int:
     """
     number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
     if not number or not least <= value <= most or value != int(value):
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {quoted(value)}")
     return int(value)
 
 
@@ -79,5 +79,11 @@ def check_choice(name: str, value: Any, choices: tuple[int, ...]) -> int:
     """A whole number out of a few. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value not in choices:
         *first, last = map(str, choices)
-        raise ValueError(f"{name} must be {', '.join(first)} or {last}, not {str(value)[:40]!r}")
+        raise ValueError(f"{name} must be {', '.join(first)} or {last}, not {quoted(value)}")
     return int(value)
+
+
+def quoted(value: Any) -> str:
+    """Return a short value as it stands, for a message, and of anything else what kind of thing it is."""
+    plain = value is None or isinstance(value, str | int | float | np.number)
+    return repr(str(value)[:40]) if plain else f"a {type(value).__name__}"

@@ -426,7 +426,7 @@ def card(name: str) -> Card:
     try:
         return CARDS[name]
     except (KeyError, TypeError):
-        near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or list_models()
+        near = difflib.get_close_matches(str(name), CARDS, n=3, cutoff=0.5) or bundled_models()
         raise ValueError(f"there is no model called {str(name)[:60]!r}; did you mean {' or '.join(near)}?") from None
 
 

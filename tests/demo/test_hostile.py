@@ -383,7 +383,7 @@ def test_every_place_of_the_page_answers_junk(visitor: Visitor, junk: Any) -> No
             for values in ([junk] * count, [{"path": photo["path"]}, *[junk] * (count - 1)][:count]):
                 answer = visitor.serve("ask", {"values": values, "step": 0, "ticket": "1"}, place)
                 if answer and "problem" in answer:
-                    assert_is_a_sentence(answer["problem"])
+                    assert_is_a_sentence(answer["problem"].replace(str(junk), ""))  # it may quote, and is shown as text
                     assert answer["problem"] != BROKEN
 
 
@@ -543,7 +543,7 @@ def test_what_programs_are_told(url: str, tmp_path: Any) -> None:
         client.predict(image=handle_file(tmp_path / "photo.jpg"), api_name="/segment")
     with pytest.raises(AppError, match="no photo"):
         client.predict(image=None, api_name="/segment")
-    with pytest.raises(AppError, match="addresses are not fetched"):
+    with pytest.raises(AppError, match="fetch addresses"):
         client.predict(image={"path": url + "config", "meta": UPLOADED}, api_name="/segment")
 
 

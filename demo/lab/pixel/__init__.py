@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from segmodels.inference.settings import quoted
 from segmodels.models import registry
 
 from ...components import computed
@@ -109,7 +110,7 @@ def show(path: str, model: Any, rate: Any, stride: Any, x: Any, y: Any, followed
 
 def _percent(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise ValueError(f"how far {name} the pixel lies must be a number from 0 to 100, not {str(value)[:40]!r}")
+        raise ValueError(f"how far {name} the pixel lies must be a number from 0 to 100, not {quoted(value)}")
     return value / 100
 
 
@@ -131,5 +132,5 @@ def _class(settings: Settings, followed: Any) -> int | None:
     if followed not in settings.card.classes:
         if any(followed in card.classes for card in registry.CARDS.values()):
             return None
-        raise ValueError(f"there is no class called {str(followed)[:40]!r}; choose one of the list")
+        raise ValueError(f"there is no class called {quoted(followed)}; choose one of the list")
     return settings.card.classes.index(followed)
