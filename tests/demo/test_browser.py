@@ -187,7 +187,7 @@ def test_each_network_can_be_chosen_and_settings_are_idle_where_there_are_none(p
             expect(slider).to_be_enabled()
         else:
             expect(slider).to_be_disabled()
-            expect(page.get_by_text("has no ASPP and one output stride")).to_be_visible()
+            expect(page.get_by_text("has no ASPP and a fixed output stride")).to_be_visible()
 
 
 def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
