@@ -19,9 +19,7 @@ from ..inference.photo import open_stack, read_photo
 from ..label_files import read_class_list, read_label_map
 from ..labels import VOC, VOID, ClassList
 from .frame import Edges, compare, said_frame
-from .pairs import LABEL_SUFFIXES, files_in, label_of, missing, photo_of
-from .pairs import PHOTO_SUFFIXES as PHOTO_SUFFIXES
-from .pairs import read_stems as read_stems
+from .pairs import LABEL_SUFFIXES, PHOTO_SUFFIXES, files_in, label_of, listed_stems, missing, photo_of
 
 
 class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
@@ -45,13 +43,9 @@ class SegmentationFolder(Dataset[tuple[Image.Image, NDArray[np.uint8]]]):
         self._photos = files_in(self.root / "images", PHOTO_SUFFIXES)
         self._labels = files_in(self.root / "labels", LABEL_SUFFIXES)
         self.class_list = folder_classes(self.root)
-        self.stems = read_stems(self.root / f"{split}.txt")
-        if not self.stems:
-            raise ValueError(f"{self.root / f'{split}.txt'} lists no photo")
-        for stem in self.stems:
-            for path in (self.photo_path(stem), self.label_path(stem)):
-                if not path.is_file():
-                    raise FileNotFoundError(f"{path} is listed in {split}.txt and missing")
+        self.stems = listed_stems(
+            self.root / f"{split}.txt", lambda stem: (self.photo_path(stem), self.label_path(stem))
+        )
 
     @property
     def name(self) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..inference.contrast import contrast_range, stretch_contrast
 from ..inference.photo import read_photo
 from ..labels import NUCLEI, ClassList
-from .data import PHOTO_SUFFIXES, read_stems
+from .pairs import PHOTO_SUFFIXES, files_in, listed_stems, photo_of
 
 BORDER_WEIGHT = 10.0
 BORDER_SIGMA = 5.0
@@ -56,13 +56,13 @@ class InstanceFolder:
                 raise FileNotFoundError(
                     f"{self.root / part} is missing: a folder of objects holds images/, instances/*.png and {split}.txt"
                 )
-        self.stems = read_stems(self.root / f"{split}.txt")[:first]
-        if not self.stems:
-            raise ValueError(f"{self.root / f'{split}.txt'} lists no picture")
-        for stem in self.stems:
-            for path in (self.photo_path(stem), self.instances_path(stem)):
-                if not path.is_file():
-                    raise FileNotFoundError(f"{path} is listed in {split}.txt and missing")
+        self._photos = files_in(self.root / "images", PHOTO_SUFFIXES)
+        self.stems = listed_stems(
+            self.root / f"{split}.txt",
+            lambda stem: (self.photo_path(stem), self.instances_path(stem)),
+            first,
+            "picture",
+        )
 
     @property
     def name(self) -> str:
@@ -71,8 +71,7 @@ class InstanceFolder:
 
     def photo_path(self, stem: str) -> Path:
         """Return where the picture is, or should be."""
-        paths = [self.root / "images" / f"{stem}{suffix}" for suffix in (*PHOTO_SUFFIXES, ".tif", ".tiff")]
-        return next((path for path in paths if path.is_file()), paths[0])
+        return photo_of(self._photos, stem, self.root)
 
     def instances_path(self, stem: str) -> Path:
         """Return where the numbers of its objects are, or should be."""

@@ -1,7 +1,7 @@
 """The files of a data folder: which photo and which label map a list means, however their names end."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..files import is_hidden
@@ -61,6 +61,31 @@ def read_stems(path: Path) -> list[str]:
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text file in UTF-8") from None
     return [_stem(line.strip(), path.parent) for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
+def listed_stems(
+    list_file: Path, files_of: Callable[[str], Iterable[Path]], first: int | None = None, name: str = "photo"
+) -> list[str]:
+    """Return the stems in a split's list, or the ``first`` of them, whose files are all there.
+
+    Args:
+        list_file: the list, ``<split>.txt``.
+        files_of: from a stem to the files that it stands for.
+        first: how many to take; all if None.
+        name: what a message calls the things that are listed.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the list is empty or no text.
+    """
+    stems = read_stems(list_file)[:first]
+    if not stems:
+        raise ValueError(f"{list_file} lists no {name}")
+    for stem in stems:
+        for path in files_of(stem):
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} is listed in {list_file.name} and missing")
+    return stems
 
 
 _ENDING = re.compile(rf"\.(?:{'|'.join(suffix[1:] for suffix in PHOTO_SUFFIXES)})(?=[\s,;]|$)", re.IGNORECASE)
