@@ -9,7 +9,7 @@ window.drawing = (() => {
   const EDGE = 256;
   const LINE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
   const SIDE = 960;  // the longer side of a label map, at most; as the server's DISPLAY_SIDE
-  let kept = {}, under = {}, told = null;  // the photo that was chosen here, the one that is drawn, and the last answer
+  let kept = {}, under = {}, told = null, marked = (/** @type {boolean} */ _on) => {};  // the photo that was chosen here, the one that is drawn, and the last answer
 
   // The address of a file that the server keeps.
   const address = file => `${window.gradio_config?.root ?? ''}/gradio_api/file=${file}`;
@@ -165,6 +165,30 @@ window.drawing = (() => {
     put(canvas, map, looked(map, table));
   }
 
+  const CHANGED = packed(255, 214, 0);  // no class of the page has this yellow
+
+  // The photo, dimmed, with what differs between two label maps of one size marked.
+  function changes(canvas, map, reference, under) {
+    const picture = under.dim.slice();
+    for (let at = 0; at < picture.length; at++)
+      if (map.labels[at] !== reference.labels[at]) picture[at] = CHANGED;
+    put(canvas, map, picture);
+  }
+
+  // What a move did, in words: how many pixels differ between two results of a photo, and the classes that changed most.
+  function difference(now, before) {
+    const {labels} = now.map;
+    let changed = 0;
+    for (let at = 0; at < labels.length; at++) changed += Number(labels[at] !== before.map.labels[at]);
+    const share = (classes, name) => classes.find(one => one.name === name)?.share ?? 0;
+    const names = new Set([...now.classes, ...before.classes].map(one => one.name));
+    const moves = [...names].map(name => ({name, from: share(before.classes, name), to: share(now.classes, name)}))
+      .filter(({from, to}) => percent(from) !== percent(to))
+      .sort((one, other) => Math.abs(other.to - other.from) - Math.abs(one.to - one.from));
+    const told = moves.slice(0, 3).map(({name, from, to}) => `${name} ${percent(from)} to ${percent(to)}`).join(', ');
+    return `${percent(changed / labels.length)} of the pixels changed from ${before.setting.name}${told && `: ${told}`}.`;
+  }
+
   const percent = share => `${(100 * share).toFixed(1)}%`;
 
   function entry(one, tag) {
@@ -199,7 +223,16 @@ window.drawing = (() => {
   function result(element) {
     const find = selector => element.querySelector(selector);
     const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
-    let shown = null, hovered = null, chosen = null, asked = 0;
+    let shown = null, hovered = null, chosen = null, asked = 0, reference = null, marking = false;
+
+    // What later answers on the same photo by the same network are compared with: the first, or the first as trained.
+    function compare(value) {
+      const {setting, photo} = value, now = {...shown, setting}, place = document.getElementById('changed');
+      const same = setting && reference?.file === photo.file && reference.setting.model === setting.model
+        && reference.map.labels.length === now.map.labels.length;
+      if (!same || setting.trained && !reference.setting.trained) reference = setting ? now : null;
+      if (place) place.textContent = same && reference !== now && setting.name !== reference.setting.name ? difference(now, reference) : '';
+    }
 
     function paint() {
       if (!shown) return;
@@ -207,7 +240,9 @@ window.drawing = (() => {
       const only = hovered ?? (classes.some(one => one.index === chosen) ? chosen : null);
       const opacity = Number(element.style.getPropertyValue('--opacity') || .5);
       segmented(canvases.segmented, map, classes, only);
-      if (under) overlays(canvases.overlays, map, classes, only, under, opacity);
+      const comparable = marking && under && reference?.map.labels.length === map.labels.length;
+      if (comparable) changes(canvases.overlays, map, reference.map, under);
+      else if (under) overlays(canvases.overlays, map, classes, only, under, opacity);
     }
 
     function words(value) {
@@ -261,6 +296,7 @@ window.drawing = (() => {
       shown = {map, classes: value.classes, file: value.photo.file, under: same};
       words(value);
       facts(value);
+      compare(value);
       if (!same) {
         const under = await photo(value.photo, map);
         if (turn !== asked) return;
@@ -318,6 +354,13 @@ window.drawing = (() => {
       paint();
     }
 
+    // Mark what changed on the overlays' picture, in place of the classes.
+    function markChanges(on) {
+      marking = on;
+      paint();
+    }
+
+    marked = markChanges;
     show(null);
     return {show, frame, again: () => show(told)};
   }
@@ -373,5 +416,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, photoInUse, keep, address, useVoc, setOpacity};
+  return {result, photoInUse, keep, address, useVoc, setOpacity, markChanges: on => marked(on)};
 })();

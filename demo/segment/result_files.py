@@ -8,6 +8,7 @@ from typing import Any
 
 from segmodels import Segmentation
 from segmodels.inference.pictures import figure, label_image
+from segmodels.models import registry
 
 from ..server import cache, timeouts
 from ..server.inference import segment_photo
@@ -62,7 +63,10 @@ DOWNLOADS: dict[str, tuple[str, Writer]] = {
 """Files at the photo's own size, made when they are asked for."""
 
 
-def write_result(write: Writer, path: str, file: Path, model: str, rate: float, stride: int) -> None:
-    result = segment_photo(path, model, rate, stride)
+def write_result(
+    write: Writer, path: str, file: Path, model: str, rate: float, stride: int, variant: str | None, crf: bool
+) -> None:
+    disabled = registry.card(model).disabled_by(variant)
+    result = segment_photo(path, model, rate, stride, crf=crf, disabled=disabled)
     timeouts.check()
     write(path, result, file)

@@ -8,6 +8,7 @@ from segmodels.insight.cost import Cost
 from segmodels.labels import VOC
 
 from ..components.templates import render
+from ..server.settings import settings_text
 
 
 def about(card: Card, note: str) -> str:
@@ -31,9 +32,14 @@ def what_ran(card: Card, result: Segmentation, cost: Cost, remembered: bool) -> 
         result=result,
         weights={**_counted(result), **_weights(card)},
         cost=f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.1f} G multiply-accumulates at {width} × {height}",
-        time=f"{backbone}, decoder {times['decode']:.0f} ms, label map {times['resize']:.0f} ms, in {result.precision}",
+        time=f"{backbone}, decoder {times['decode']:.0f} ms, {_last(times)}, in {result.precision}",
         settings=_settings(result),
     )
+
+
+def _last(times: dict[str, float]) -> str:
+    """Return how long the label map took, by the CRF where it made it."""
+    return f"CRF {times['crf']:.0f} ms" if "crf" in times else f"label map {times['resize']:.0f} ms"
 
 
 def _counted(result: Segmentation) -> dict[str, str]:
@@ -62,6 +68,15 @@ def _weights(card: Card) -> dict[str, str]:
 
 def _miou(scores: dict[str, Any]) -> str:
     return f"mIoU-7 {scores['miou7']:.3f}" if "miou7" in scores else f"mIoU {scores['miou']:.3f}"
+
+
+def setting(card: Card, result: Segmentation, variant: str) -> str:
+    """Return in a few words what a result was made with: rate, stride, what of the decoder ran, and the CRF."""
+    words = [settings_text(result.atrous_rate, result.output_stride)]
+    if len(card.variants) > 1:
+        words.append(variant if variant in dict(card.variants) else card.variants[0][0])
+    words.append("with the CRF" if result.crf else "without the CRF")
+    return ", ".join(filter(None, words))
 
 
 def _settings(result: Segmentation) -> str:

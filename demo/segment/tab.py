@@ -1,5 +1,6 @@
 """The tab for everyone: a photo in, the segmented output and one overlay per class out."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..server import cache, weight_downloads
 from ..server.inference import segment_photo
 from ..server.inference_queue import Answer
 from ..server.messages import NOT_A_QUESTION, error_message
-from ..server.settings import applicable_settings
+from ..server.settings import applicable_settings, variant_names, variant_update
 from . import result_view
 from .api import segment_api
 from .result_files import DOWNLOADS, write_result
@@ -39,38 +40,42 @@ ACTIVE = (
 def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     """Put the tab's components and events into the Blocks that are being built.
 
-    Returns the photo, which the other tabs look at too, the source, network, atrous rate and output stride, and what to
-    do when a page loads.
+    Returns the photo, which the other tabs look at too, the source, network, atrous rate, output stride, variant of the
+    decoder and CRF, and what to do when a page loads.
     """
     photo = gr.Image(str(EXAMPLES / FIRST), visible="hidden", elem_id="photo")
     pictures = viewer(show)
-    source, model, rate, stride = controls = _controls()
+    controls = _controls()
+    source, model, rate, stride, variant, crf = controls
     about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
     examples.strip(photo, "examples")
     with gr.Row():
         for part in ("table", "ran"):
             with gr.Column(min_width=300):
                 gr.HTML(f'<div id="{part}"></div>')  # filled by the viewer's script when it shows an answer
+    # The variant as text: gradio checks a radio's value against the choices that it had when the page was built.
+    chosen = gr.Textbox(visible=False)
     with gr.Row(elem_id="downloads"):
         for name, (file_name, write) in DOWNLOADS.items():
-            download_button(name, file_name, partial(write_result, write), [photo, model, rate, stride])
+            download_button(name, file_name, partial(write_result, write), [photo, model, rate, stride, chosen, crf])
     gr.HTML(render("segment/credits.html", credits=CREDITS))
 
     pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
-    _tell_changes(photo, ready, rate, stride)
+    variant.change(None, [variant], [chosen], js="name => name", api_visibility="private")
+    _tell_changes(photo, ready, controls[2:])
     source.input(
         choose_source,
         [source],
-        [model, rate, stride],
+        [model, rate, stride, variant],
         trigger_mode="always_last",
         queue=False,
         api_visibility="private",
     )
     model.change(
         prepare,
-        [model],
-        [about, rate, stride, ready],
+        [model, chosen],
+        [about, rate, stride, variant, ready],
         show_progress="full",
         show_progress_on=[about],
         api_visibility="private",
@@ -84,32 +89,44 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
 
 
 def _controls() -> list[Any]:
-    """What changes the pictures. Returns source, network, atrous rate and output stride; the others never leave the browser."""
+    """What changes the pictures. Returns source, network, rate, stride, variant and CRF; the others never leave the browser."""
+    names = variant_names(registry.card(DEFAULT_MODEL))
     with gr.Row(elem_id="controls"):
         model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model", min_width=200)
         source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source", min_width=120)
         rate = gr.Slider(*RATE_RANGE, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
         stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
+        variant = gr.Radio(names, value=names[0], label="Decoder", elem_id="variant", min_width=120)
         opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
-        voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=120)
+    with gr.Row(elem_id="switches"):
+        crf = gr.Checkbox(label="CRF edges", container=False, elem_id="crf", min_width=60)
+        marks = gr.Checkbox(label="Mark what changed", container=False, elem_id="marks", min_width=60)
+        voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=60)
+        gr.HTML('<p id="changed" role="status"></p>')  # filled by the viewer's script
     opacity.change(None, [opacity], js="value => drawing.setOpacity(value)", api_visibility="private")
     voc.change(None, [voc], js="on => drawing.useVoc(on)", api_visibility="private")
-    return [source, model, rate, stride]
+    marks.change(None, [marks], js="on => drawing.markChanges(on)", api_visibility="private")
+    return [source, model, rate, stride, variant, crf]
 
 
-def _tell_changes(photo: gr.Image, ready: gr.Textbox, rate: gr.Slider, stride: gr.Radio) -> None:
-    """Tell the browser of all that changes the pictures: it puts the questions that ``show`` answers."""
+def _tell_changes(photo: gr.Image, ready: gr.Textbox, settings: Sequence[Any]) -> None:
+    """Tell the browser of all that changes the pictures: it puts the questions that ``show`` answers.
+
+    ``settings`` are rate, stride, variant and CRF.
+    """
     gr.on(
-        [photo.change, ready.change, rate.change, stride.change],
+        [photo.change, ready.change, *(setting.change for setting in settings)],
         None,
-        [photo, ready, rate, stride],
-        js="(photo, model, rate, stride) => questions.choose({photo, model, rate, stride})",
+        [photo, ready, *settings],
+        js="(photo, model, rate, stride, variant, crf) => questions.choose({photo, model, rate, stride, variant, crf})",
         api_visibility="private",
     )
 
 
 def show(question: Any) -> Answer:
     """What the browser draws of ``{"photo": ..., "model": ..., "rate": ..., "stride": ...}``; without a photo, nothing.
+
+    The question may also have ``variant``, a name of the card's, and ``crf``, whether edges go through the CRF.
 
     Raises:
         ValueError: with a sentence, for a photo or a setting that cannot be.
@@ -118,7 +135,8 @@ def show(question: Any) -> Answer:
     try:
         upload, model, rate, stride = (question[name] for name in ("photo", "model", "rate", "stride"))
         path = None if upload is None else str(upload["path"])
-    except (LookupError, TypeError):
+        variant, crf = str(question.get("variant")), question.get("crf") is True
+    except (LookupError, TypeError, AttributeError):
         raise ValueError(NOT_A_QUESTION) from None
     if path is None:
         return None
@@ -126,17 +144,22 @@ def show(question: Any) -> Answer:
     card = registry.card(str(model))
     settings = applicable_settings(card, rate, stride)
     remembered = cache.has_features(path, card.name, settings.output_stride if card.chooses_stride else None)
-    result = segment_photo(path, card.name, rate, stride, display.photo.size)
+    result = segment_photo(path, card.name, rate, stride, display.photo.size, crf, card.disabled_by(variant))
     width, height = result.working_size
     cost = cache.cost(card.name, height, width, result.output_stride)
     return {
         **photo_overlay.answer(path, display, result),
         "table": result_view.table(result),
         "ran": result_view.what_ran(card, result, cost, remembered),
+        "setting": {
+            "model": card.name,
+            "name": result_view.setting(card, result, variant),
+            "trained": settings == applicable_settings(card, None, None) and not card.disabled_by(variant),
+        },
     }
 
 
-def choose_source(source: str) -> tuple[Any, Any, Any]:
+def choose_source(source: str) -> tuple[Any, Any, Any, Any]:
     """The networks with weights from ``source``, and the settings that those were trained with."""
     offered = choices(source)
     if not offered:
@@ -149,6 +172,7 @@ def choose_source(source: str) -> tuple[Any, Any, Any]:
         gr.update(choices=offered, value=offer.name),
         gr.update(value=offer.atrous_rate),
         gr.update(value=offer.output_stride),
+        variant_update(offer),
     )
 
 
@@ -158,7 +182,7 @@ def _to_fetch(model: str) -> float:
     return 0 if card.at_hand else card.measured["megabytes"]
 
 
-def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any, str]:
+def prepare(model: str, variant: Any = None, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any, Any, str]:
     """Fetch the weights of a network that are not at hand yet; then the sentence about it, which settings it has, its name.
 
     If they cannot be fetched, the pictures' place will say why.
@@ -169,7 +193,7 @@ def prepare(model: str, progress: gr.Progress = PROGRESS) -> tuple[str, Any, Any
         raise gr.Error(error_message(error), print_exception=False) from None
     weight_downloads.fetch_chosen(card, progress)
     rate, stride = gr.update(interactive=card.atrous_rate is not None), gr.update(interactive=card.chooses_stride)
-    return _about(model), rate, stride, model
+    return _about(model), rate, stride, variant_update(card, variant), model
 
 
 def _about(model: str) -> str:

@@ -23,6 +23,17 @@ def control_updates(card: Card) -> tuple[Any, Any]:
     return rate, _update(card.output_stride) if card.chooses_stride else gr.update(interactive=False)
 
 
+def variant_names(card: Card) -> list[str]:
+    """Return the names of the ways in which the decoder of ``card`` can run, the whole one first."""
+    return [name for name, _ in card.variants]
+
+
+def variant_update(card: Card, value: Any = None) -> Any:
+    """Return the control of the decoder's variants: at ``value`` if the network has it, idle where there is but one."""
+    names = variant_names(card)
+    return gr.update(choices=names, value=value if value in names else names[0], interactive=len(names) > 1)
+
+
 def _update(value: int) -> Any:
     return gr.update(interactive=True, value=value)
 

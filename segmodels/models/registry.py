@@ -69,6 +69,8 @@ class Card:
     """Whether torchvision publishes weights for it."""
     classifier: str | None = None
     """torchvision's classifier whose ImageNet weights training starts from."""
+    variants: tuple[tuple[str, tuple[str, ...]], ...] = (("whole", ()),)
+    """How the decoder can run, by name, with the parts (``models.ablation``) that are off; the first is the whole one."""
     network: str | None = None
     """For weights that know other classes, or are one's own: the network of the zoo that they are for."""
     file: Path | None = None
@@ -112,6 +114,10 @@ class Card:
             score_strides=score_strides,
             microscopy=self.microscopy,
         )
+
+    def disabled_by(self, variant: str | None) -> tuple[str, ...]:
+        """Return the parts that are off in the ``variant`` of that name: none in the whole network, or for another name."""
+        return dict(self.variants).get(variant or "", ())
 
     def weights_file(self, progress: Progress | None = None) -> Path:
         """Return the path of the weights, which are downloaded into torch's hub cache if they are published and not
@@ -222,6 +228,7 @@ _CARDS = (
         "FCN",
         "Scores the cells of three feature maps, at strides 32, 16 and 8, and adds them from coarse to fine.",
         fcn_mobilenetv2,
+        variants=(("FCN-8s", ()), ("FCN-16s", ("score 8",)), ("FCN-32s", ("score 16", "score 8"))),
         **MOBILENET | {"output_stride": 32},
     ),
     Card(
@@ -229,6 +236,11 @@ _CARDS = (
         "U-Net",
         "Climbs from stride 32 back to stride 2, and at each step gets the features it had on the way down.",
         unet_mobilenetv2,
+        variants=(
+            ("all skips", ()),
+            ("skips 16 and 8", ("skip 4", "skip 2")),
+            ("no skips", ("skip 16", "skip 8", "skip 4", "skip 2")),
+        ),
         **MOBILENET | {"output_stride": 32},
     ),
     Card(
@@ -238,6 +250,7 @@ _CARDS = (
         deeplabv3_mobilenetv2,
         atrous_rate=6,
         chooses_stride=True,
+        variants=(("whole", ()), ("no atrous branches", ("rate r", "rate 2r", "rate 3r"))),
         **MOBILENET,
     ),
     Card(
@@ -247,6 +260,7 @@ _CARDS = (
         deeplabv3plus_mobilenetv2,
         atrous_rate=6,
         chooses_stride=True,
+        variants=(("whole", ()), ("no low-level path", ("low-level path",))),
         **MOBILENET,
     ),
     Card(

@@ -97,7 +97,7 @@ def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
         for part in ("canvas", ".legend", ".choices", ".ways"):
             for one in page.locator(f"#pictures {part}").all():
                 assert inside(one, 1280, 720), (photo, part)
-        for control in ("model", "source", "rate", "stride", "opacity", "voc"):
+        for control in ("model", "source", "rate", "stride", "variant", "opacity", "crf", "marks", "voc", "changed"):
             assert inside(page.locator(f"#{control}"), 1280, 720), (photo, control)
         canvases = [canvas.bounding_box() for canvas in page.locator("#pictures canvas").all()]
         assert len({round(box["y"]) for box in canvases if box}) == 1
@@ -200,6 +200,30 @@ def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
     expect(page.locator("#ran")).to_contain_text("features cached")
     expect(page.locator("#ran")).to_contain_text("trained at atrous rate 6")
     assert drawn(page) != before
+
+
+def test_what_a_part_of_the_decoder_changes_is_told_and_marked(page: Page) -> None:
+    fcn = segmodels.load("fcn_mobilenetv2")
+    features = fcn.encode(Image.open(EXAMPLES / "cat.jpg"))
+    whole = fcn.decode(features).labels
+    coarse = fcn.decode(features, disabled=("score 16", "score 8")).labels
+    page.locator("#model label", has_text=re.compile(r"^\s*FCN\s*$")).click()
+    expect(page.locator("#ran")).to_contain_text("FCN")
+    expect(page.locator("#changed")).to_have_text("")
+    page.locator("#variant label", has_text="FCN-32s").click()
+    share = f"{(whole != coarse).mean():.1%}"
+    expect(page.locator("#changed")).to_contain_text(f"{share} of the pixels changed from FCN-8s, without the CRF")
+    page.locator("#marks").get_by_role("checkbox").check()
+    row, column = np.argwhere(whole != coarse)[0]
+    place = ((column + 0.5) / whole.shape[1], (row + 0.5) / whole.shape[0])
+    assert pixel(page, "overlays", *place) == [255, 214, 0, 255]
+    page.locator("#variant label", has_text="FCN-8s").click()
+    expect(page.locator("#changed")).to_have_text("")
+    page.locator("#crf").get_by_role("checkbox").check()
+    expect(page.locator("#changed")).to_contain_text("of the pixels changed from FCN-8s, without the CRF")
+    expect(page.locator("#ran")).to_contain_text("CRF")
+    page.locator("#marks").get_by_role("checkbox").uncheck()
+    page.locator("#crf").get_by_role("checkbox").uncheck()
 
 
 def test_one_question_is_on_its_way_at_a_time_and_the_newest_choice_is_shown(page: Page) -> None:

@@ -26,6 +26,16 @@ def test_a_whole_link() -> None:
     assert reading(query) == UrlState("cat", "deeplabv3_mobilenetv2", 12, 8, "lab", "compare")
 
 
+def test_a_link_to_a_part_of_the_decoder_and_to_the_crf() -> None:
+    linked = reading("model=fcn_mobilenetv2&part=FCN-32s&crf=1")
+    assert (linked.part, linked.crf, linked.ignored) == ("FCN-32s", True, ())
+    *_, variant, crf = setting_updates(linked)
+    assert (variant["value"], variant["choices"], crf["value"]) == ("FCN-32s", ["FCN-8s", "FCN-16s", "FCN-32s"], True)
+    assert setting_updates(reading("model=unet_mobilenetv2"))[4]["value"] == "all skips"
+    wrong = reading("model=unet_mobilenetv2&part=FCN-32s&crf=yes")
+    assert (wrong.part, wrong.crf, len(wrong.ignored)) == (None, None, 2)
+
+
 def test_an_empty_query_asks_for_nothing_and_foreign_names_are_left_alone() -> None:
     assert reading("__theme=dark&utm_source=mail") == UrlState()
 

@@ -13,6 +13,7 @@ from segmodels.inference.loading import card_with_metadata
 from segmodels.insight.facts import facts as facts_of
 from segmodels.labels import CAMVID, NUCLEI, VOC
 from segmodels.models import registry
+from segmodels.models.ablation import parts
 
 COMPACT = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"]
 
@@ -111,3 +112,14 @@ def test_near_names_are_near() -> None:
 def test_a_network_needs_a_class() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         segmodels.build("unet_mobilenetv2", num_classes=0)
+
+
+@pytest.mark.parametrize("name", registry.list_models())
+def test_the_variants_of_a_decoder_are_made_of_its_parts(name: str) -> None:
+    card = registry.card(name)
+    names = [variant for variant, _ in card.variants]
+    assert len(set(names)) == len(names)
+    assert card.variants[0][1] == ()
+    known = parts(registry.build_meta(name))
+    assert all(part in known for _, disabled in card.variants for part in disabled)
+    assert card.disabled_by("nothing of the kind") == card.disabled_by(None) == ()

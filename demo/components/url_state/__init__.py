@@ -24,7 +24,7 @@ from segmodels.inference.settings import check_integer, check_settings
 from segmodels.models import registry
 from segmodels.models.registry import DEFAULT_MODEL
 
-from ...server.settings import control_updates
+from ...server.settings import control_updates, variant_names, variant_update
 from ...server.uploads import Upload
 from ..examples import FIRST, PHOTOS
 from ..model_picker.choices import RATE_RANGE, choices
@@ -34,6 +34,8 @@ OWN = "own"
 OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example."
 
 
+SWITCH = ("0", "1")
+"""How a link says off and on."""
 NONE: Mapping[str, gr.Component] = {}
 
 
@@ -51,6 +53,9 @@ class UrlState:
     """The settings of the Lab's sections and of lessons, by their names in links."""
     ignored: tuple[str, ...] = ()
     """A sentence for each part of the link that cannot be had."""
+    part: str | None = None
+    """The variant of the decoder."""
+    crf: bool | None = None
 
 
 def read(
@@ -84,6 +89,8 @@ def read(
 
     look("rate", rate)
     look("stride", stride)
+    look("part", lambda value: _one_of(f"variant of {card.name}", value, variant_names(card)))
+    look("crf", lambda value: _one_of("CRF", value, SWITCH) == "1")
     look("tab", lambda value: _one_of("tab", value, places))
     look("section", lambda value: _one_of("section of that tab", value, places.get(found.get("tab", ""), ())))
     linked = UrlState(**found, ignored=tuple(ignored))
@@ -167,8 +174,8 @@ def follow(
 ) -> None:
     """Bring the page to where its address leads, then ``load``; keep the address what the page shows.
 
-    ``settings`` are the Segment tab's source, network, atrous rate and output stride; ``sections`` the tabs inside of
-    those tabs that have any.
+    ``settings`` are the Segment tab's source, network, atrous rate, output stride, variant of the decoder and CRF;
+    ``sections`` the tabs inside of those tabs that have any.
     """
     _, note = bar
     places: dict[str, Sequence[str]] = dict.fromkeys(_names(tabs), ())
@@ -232,11 +239,14 @@ def _keep_address(
     """Let the browser write the address whenever something changes; the server is not asked."""
     atrous = [card.name for card in registry.CARDS.values() if card.atrous_rate is not None]
     strided = [card.name for card in registry.CARDS.values() if card.chooses_stride]
+    whole = {card.name: variant_names(card)[0] for card in registry.CARDS.values()}
     page: list[Part] = [
         ({"name": "photo"}, photo),
         ({"name": "model"}, settings[0]),
         ({"name": "rate", "models": atrous, "moved": True}, settings[1]),
         ({"name": "stride", "models": strided, "moved": True}, settings[2]),
+        ({"name": "part", "starts": whole, "moved": True}, settings[3]),
+        ({"name": "crf", "starts": dict.fromkeys(registry.CARDS, "false"), "moved": True}, settings[4]),
     ]
     places: list[Part] = [({"name": "tab"}, _place(tabs))]
     places += [({"name": name, "inner": True}, _place(group)) for name, group in sections.items()]
@@ -329,10 +339,11 @@ def _place(tabs: gr.Tabs) -> gr.Textbox:
     return place
 
 
-def setting_updates(linked: UrlState) -> tuple[Any, Any, Any, Any]:
-    """What a link changes about source, network, atrous rate and output stride."""
-    if linked.model is None and linked.rate is None and linked.stride is None:
-        return (gr.skip(),) * 4
+def setting_updates(linked: UrlState) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """What a link changes about source, network, atrous rate, output stride, variant of the decoder and CRF."""
+    crf = gr.skip() if linked.crf is None else gr.update(value=linked.crf)
+    if linked.model is None and linked.rate is None and linked.stride is None and linked.part is None:
+        return *(gr.skip(),) * 5, crf
     card = registry.card(linked.model or DEFAULT_MODEL)
     source = "published" if card.source == "published" else "bundled"  # one's own stand with the bundled ones
     network = gr.update(value=source), gr.update(value=card.name, choices=choices(source))
@@ -341,7 +352,7 @@ def setting_updates(linked: UrlState) -> tuple[Any, Any, Any, Any]:
         rate["value"] = linked.rate
     if linked.stride is not None:
         stride["value"] = linked.stride
-    return *network, rate, stride
+    return *network, rate, stride, variant_update(card, linked.part), crf
 
 
 def sentences(linked: UrlState) -> str:

@@ -5,7 +5,7 @@ window.address = (() => {
   let parts = [], timer = 0, settled = false, going = Date.now();  // of the last load or step back: what follows from it is no step
 
   // `spec` has a part for each of `values`: {name, start, views, moved}. One that belongs to some views alone is left out
-  // in others, and where it stands at its start.
+  // in others, and where it stands at its start. `starts` has the start for each network.
   function begin(spec, values) {
     parts = spec;
     write(0, values);
@@ -25,7 +25,8 @@ window.address = (() => {
     const pairs = parts.filter(part => !part.inner && part.value !== null && part.value !== '' && part.value !== 'own')
       .filter(part => !part.views || part.views.includes(view) && String(part.value) !== String(part.start))
       .filter(part => !part.models || part.models.includes(known.model))
-      .map(part => [part.name, part.value]);
+      .filter(part => !part.starts || known.model in part.starts && String(part.value) !== part.starts[known.model])
+      .map(part => [part.name, typeof part.value === 'boolean' ? Number(part.value) : part.value]);
     if (known[known.tab]) pairs.push(['section', known[known.tab]]);
     const own = new Set([...parts.map(part => part.name), 'section']);
     const foreign = [...new URLSearchParams(location.search)].filter(([name]) => !own.has(name));

@@ -4,9 +4,9 @@ window.questions = (() => {
 
   const ask = choice => { if (asked) asked.ask(choice); else early = choice; };
 
-  // What is chosen now: {photo: a file of gradio's or null, model, rate, stride}.
-  function choose({photo, model, rate, stride}) {
-    if (model) ask({photo: photo && {path: photo.path}, model, rate, stride});
+  // What is chosen now: {photo: a file of gradio's or null, model, rate, stride, variant, crf}.
+  function choose({photo, model, ...settings}) {
+    if (model) ask({photo: photo && {path: photo.path}, model, ...settings});
   }
 
   const wanted = () => asked?.wanted ?? early;
