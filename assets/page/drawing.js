@@ -223,15 +223,21 @@ window.drawing = (() => {
   function result(element) {
     const find = selector => element.querySelector(selector);
     const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
-    let shown = null, hovered = null, chosen = null, asked = 0, reference = null, marking = false;
+    let shown = null, hovered = null, chosen = null, asked = 0, last = null, references = {}, reference = null, marking = false;
 
-    // What later answers on the same photo by the same network are compared with: the first, or the first as trained.
+    // What an answer is compared with: the one as trained with the same edges, or where it is that one, the one before it
+    // that differs in its edges alone.
     function compare(value) {
       const {setting, photo} = value, now = {...shown, setting}, place = document.getElementById('changed');
-      const same = setting && reference?.file === photo.file && reference.setting.model === setting.model
-        && reference.map.labels.length === now.map.labels.length;
-      if (!same || setting.trained && !reference.setting.trained) reference = setting ? now : null;
-      if (place) place.textContent = same && reference !== now && setting.name !== reference.setting.name ? difference(now, reference) : '';
+      const fits = other => setting && other?.file === photo.file && other.setting.model === setting.model
+        && other.map.labels.length === now.map.labels.length;
+      if (!fits(last)) references = {};
+      else if (last.setting.name === setting.name) return;
+      if (setting?.trained) references[setting.crf] = now;
+      const before = setting?.trained ? last?.setting.trained && last : references[setting?.crf] ?? references[!setting?.crf] ?? last;
+      reference = fits(before) ? before : null;
+      last = setting ? now : null;
+      if (place) place.textContent = reference ? difference(now, reference) : '';
     }
 
     function paint() {

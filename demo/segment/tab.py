@@ -99,7 +99,7 @@ def _controls() -> list[Any]:
         variant = gr.Radio(names, value=names[0], label="Decoder", elem_id="variant", min_width=120)
         opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
     with gr.Row(elem_id="switches"):
-        crf = gr.Checkbox(label="CRF edges", container=False, elem_id="crf", min_width=60)
+        crf = gr.Checkbox(True, label="CRF edges", container=False, elem_id="crf", min_width=60)
         marks = gr.Checkbox(label="Mark what changed", container=False, elem_id="marks", min_width=60)
         voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=60)
         gr.HTML('<p id="changed" role="status"></p>')  # filled by the viewer's script
@@ -155,6 +155,7 @@ def show(question: Any) -> Answer:
             "model": card.name,
             "name": result_view.setting(card, result, variant),
             "trained": settings == applicable_settings(card, None, None) and not card.disabled_by(variant),
+            "crf": crf,
         },
     }
 

@@ -209,7 +209,9 @@ def test_what_a_part_of_the_decoder_changes_is_told_and_marked(page: Page) -> No
     coarse = fcn.decode(features, disabled=("score 16", "score 8")).labels
     page.locator("#model label", has_text=re.compile(r"^\s*FCN\s*$")).click()
     expect(page.locator("#ran")).to_contain_text("FCN")
-    expect(page.locator("#changed")).to_have_text("")
+    expect(page.locator("#ran")).to_contain_text("CRF")
+    page.locator("#crf").get_by_role("checkbox").uncheck()
+    expect(page.locator("#changed")).to_contain_text("of the pixels changed from FCN-8s, with the CRF")
     page.locator("#variant label", has_text="FCN-32s").click()
     share = f"{(whole != coarse).mean():.1%}"
     expect(page.locator("#changed")).to_contain_text(f"{share} of the pixels changed from FCN-8s, without the CRF")

@@ -246,7 +246,7 @@ def _keep_address(
         ({"name": "rate", "models": atrous, "moved": True}, settings[1]),
         ({"name": "stride", "models": strided, "moved": True}, settings[2]),
         ({"name": "part", "starts": whole, "moved": True}, settings[3]),
-        ({"name": "crf", "starts": dict.fromkeys(registry.CARDS, "false"), "moved": True}, settings[4]),
+        ({"name": "crf", "starts": dict.fromkeys(registry.CARDS, "true"), "moved": True}, settings[4]),
     ]
     places: list[Part] = [({"name": "tab"}, _place(tabs))]
     places += [({"name": name, "inner": True}, _place(group)) for name, group in sections.items()]
