@@ -10,9 +10,10 @@ from ..inference.photo import Photo, PhotoError, read_photo
 from ..inference.segmenter import Segmenter
 from .job import ForeignFileError, Job, Outcome, PhotoWriter, check_free, is_result
 
-SUFFIXES = {
-    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif")
-}
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+    *(".dcm", ".nii", ".nii.gz"),
+)
 """What counts as a photo in a folder, in capitals too; hidden files do not. A file that is named is read whatever it is called."""
 
 PREFETCH = 2
@@ -35,7 +36,7 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     photos: list[Path] = []
     for path in paths:
         if path.is_dir():
-            there = (file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            there = (file for file in path.iterdir() if file.name.lower().endswith(SUFFIXES) and file.is_file())
             named = sorted(file for file in there if not file.name.startswith("."))
             found = [file for file in named if not is_result(file)]
             if not found:

@@ -24,6 +24,7 @@ from .reading.colour_space import colour_space_note
 from .reading.damage import check_promises, check_whole, pages_note
 from .reading.deep import as_image, own_range, png_values
 from .reading.formats import DECODERS, HEAD_BYTES, kind_of
+from .reading.medical import Volume, open_volume, shown
 from .reading.tiff_picture import tag_value, tiff_image
 from .reading.tiff_structure import TiffStack
 from .reading.tiff_values import check_packing, damaged, has_values, page_values
@@ -60,7 +61,7 @@ class Photo:
 
 
 class Stack:
-    """The pictures in an open file: one, or those along page, channel, z and t of a TIFF.
+    """The pictures in an open file: one, or those along page, channel, z and t of a TIFF, DICOM or NIfTI file.
 
     Attributes:
         axes: how many pictures there are along each axis that has more than one, such as ``{"channel": 2, "z": 15}``.
@@ -69,7 +70,9 @@ class Stack:
     def __init__(self, file: IO[bytes], kind: str, max_pixels: int) -> None:
         self._file, self._kind, self._max_pixels = file, kind, max_pixels
         self._tiff = TiffStack(file) if kind == "TIFF" else None
-        self.axes: dict[str, int] = self._tiff.axes if self._tiff else {}
+        self._volume = open_volume(file, kind, max_pixels)
+        holder = self._tiff or self._volume
+        self.axes: dict[str, int] = holder.axes if holder else {}
 
     def read(self, display_range: tuple[float, float] | None = None, **place: int) -> Photo:
         """Read one picture.
@@ -84,7 +87,12 @@ class Stack:
         """
         chosen = self._checked(place)
         with _explained(self._kind):
-            read = self._of_tiff(self._tiff, chosen, display_range) if self._tiff else self._of_other(display_range)
+            if self._tiff:
+                read = self._of_tiff(self._tiff, chosen, display_range)
+            elif self._volume:
+                read = self._of_volume(self._volume, chosen, display_range)
+            else:
+                read = self._of_other(display_range)
             check_size(read.image.size, self._max_pixels)
         read.image.info = {}  # an orientation or a profile left here would be applied twice
         return read
@@ -100,6 +108,8 @@ class Stack:
             if self._tiff:
                 key = self._tiff.page(chosen).keyframe
                 return (key.imagewidth, key.imagelength), TURNS.get(tag_value(key, 274, 1))
+            if self._volume:
+                return self._volume.size, None
             self._file.seek(0)
             image = DECODERS[self._kind](self._file)
             return image.size, turn_of(image)
@@ -122,6 +132,11 @@ class Stack:
             if not 1 <= number <= self.axes[name]:
                 raise PhotoError(f"There is no {name} {number}: they go from 1 to {self.axes[name]}.")
         return {name: number - 1 for name, number in place.items()}
+
+    def _of_volume(self, volume: Volume, chosen: dict[str, int], display_range: tuple[float, float] | None) -> Photo:
+        image, notes = shown(volume.read(chosen), display_range)
+        which = ", ".join(f"{name} {chosen.get(name, 0) + 1} of {length}" for name, length in volume.axes.items())
+        return Photo(image.convert("RGB"), tuple(filter(None, [which, *notes])), volume.size)
 
     def _of_other(self, display_range: tuple[float, float] | None) -> Photo:
         self._file.seek(0)

@@ -51,6 +51,9 @@ DECODERS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "HEIC": _heif,
 }
 
+VOLUMES = ("DICOM", "NIfTI")
+"""What optional packages read."""
+
 _NIFTI = rb"(\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0|(\x1c\x02\0\0|\0\0\x02\x1c)n[i+]2\0"
 
 _SIGNATURES = {
@@ -64,8 +67,8 @@ _SIGNATURES = {
     rb"....ftyp(jp2|jpx)|\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000 picture",
     rb"\xff\x0a|\0\0\0\x0cJXL ": "a JPEG XL picture",
     rb"....ftyp(mif|msf|miaf|hei|j2i|avc[is])": "a HEIF picture of a kind that cannot be read",
-    rb".{128}DICM": "a DICOM file",
-    _NIFTI: "a NIfTI file",
+    rb".{128}DICM": "DICOM",
+    _NIFTI: "NIfTI",
     rb"ZISRAW": "a CZI file of a Zeiss microscope",
     rb"\xda\xce\xbe\x0a": "an ND2 file of a Nikon microscope",
     rb"\x70\0\0\0....\x2a": "a LIF file of a Leica microscope",
@@ -104,7 +107,7 @@ def kind_of(head: bytes) -> str:
             return kind
     for signature, kind in _SIGNATURES.items():
         if re.match(signature, head.removeprefix(b"\xef\xbb\xbf"), re.DOTALL | re.IGNORECASE):
-            if kind in DECODERS:
+            if kind in DECODERS or kind in VOLUMES:
                 return kind
             raise PhotoError(f"This is {kind}, not a photo: please use {FORMATS}.")
     if all(byte >= 32 or byte in b"\t\n\f\r" for byte in head):
