@@ -14,6 +14,7 @@ from segmodels.checkpoints.paths import PAGE
 
 from .anatomy.tab import anatomy_tab
 from .components.url_state import follow, link_bar
+from .components.viewer import drop_zone
 from .lab import lab_tab
 from .lessons import Ways, lessons_tab
 from .segment.tab import segment_tab
@@ -25,6 +26,7 @@ SCRIPTS = (
     PAGE / "drawing.js",
     "computed/computed.js",
     "viewer/questions.js",
+    "viewer/zoom.js",
     "brush/brush.js",
     "viewer/photo_input.js",
     "viewer/camera.js",
@@ -32,7 +34,13 @@ SCRIPTS = (
     "gradio_fixes.js",
 )
 """The scripts of the page's head, in ``components``, in the order in which they need each other."""
-STYLES = ("style.css", "study.css", "components/computed/computed.css", "components/brush/brush.css")
+STYLES = (
+    "style.css",
+    "study.css",
+    "components/viewer/zoom.css",
+    "components/computed/computed.css",
+    "components/brush/brush.css",
+)
 TITLE = "FCN, U-Net, DeepLab: see what they see"
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
@@ -52,10 +60,11 @@ def build() -> gr.Blocks:
     with CheckedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         gr.Markdown("# FCN, U-Net and DeepLab, side by side", elem_id="introduction")
         bar = link_bar()
+        drop = drop_zone()
         ways = Ways()
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):
-                photo, settings, load = segment_tab()
+                photo, settings, load = segment_tab(drop)
             with gr.Tab("Lab", id="lab", elem_id="lab"):
                 sections = lab_tab(photo, network=settings[1])
                 ways.to_lessons("lab")

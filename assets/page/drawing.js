@@ -246,9 +246,42 @@ window.drawing = (() => {
       const only = hovered ?? (classes.some(one => one.index === chosen) ? chosen : null);
       const opacity = Number(element.style.getPropertyValue('--opacity') || .5);
       segmented(canvases.segmented, map, classes, only);
+      paintPart(only, opacity);
       const comparable = marking && under && reference?.map.labels.length === map.labels.length;
       if (comparable) changes(canvases.overlays, map, reference.map, under);
       else if (under) overlays(canvases.overlays, map, classes, only, under, opacity);
+    }
+
+    // A part of the photo at its own pixels, over the pictures; see the server's `segment/part.py`.
+    async function part({box, labels, photo}) {
+      const now = shown;
+      const [map, under] = await Promise.all([labelMap(labels), pixels(photo).then(lit)]);
+      if (shown !== now || !now) return;
+      shown.part = {map, under, box};
+      paint();
+      element.dispatchEvent(new CustomEvent('part'));
+    }
+
+    function paintPart(only, opacity) {
+      const {part, classes} = shown, found = part && !marking ? ['input', 'segmented', 'overlays'] : [];
+      const [over, coloured, mixed] = found.map(name => partCanvas(find(`.${name} .zoomed`), part.box));
+      if (!found.length) for (const old of element.querySelectorAll('canvas.part')) old.remove();
+      else {
+        put(over, part.map, part.under.bright);
+        segmented(coloured, part.map, classes, only);
+        overlays(mixed, part.map, classes, only, part.under, opacity);
+      }
+    }
+
+    // `box` is [left, top, right, bottom], as shares of the photo.
+    function partCanvas(place, [left, top, right, bottom]) {
+      const canvas = place.querySelector('canvas.part') ?? document.createElement('canvas');
+      canvas.className = 'part';
+      canvas.setAttribute('aria-hidden', 'true');
+      const [x, y, width, height] = [left, top, right - left, bottom - top].map(share => `${100 * share}%`);
+      Object.assign(canvas.style, {left: x, top: y, width, height});
+      place.append(canvas);
+      return canvas;
     }
 
     function words(value) {
@@ -314,20 +347,26 @@ window.drawing = (() => {
       element.dispatchEvent(new CustomEvent('drawn', {bubbles: true}));
     }
 
-    function tell(event) {
+    // What lies at a place of the photo, given as shares of its width and height, said beside a place of the window; or null.
+    function tell(across, down = 0, left = 0, top = 0) {
       const label = find('.under-pointer');
-      const canvas = event.target.closest?.('.segmented canvas, .overlays canvas');
-      label.hidden = !canvas || !shown;
+      label.hidden = across === null || !shown;
       if (label.hidden) return;
-      const box = canvas.getBoundingClientRect(), {map, classes} = shown;
-      const x = Math.floor((event.clientX - box.left) / box.width * map.width);
-      const y = Math.floor((event.clientY - box.top) / box.height * map.height);
+      const {map, classes} = shown;
+      const x = Math.min(Math.floor(across * map.width), map.width - 1), y = Math.min(Math.floor(down * map.height), map.height - 1);
       const one = classes.find(one => one.index === map.labels[y * map.width + x]);
       if (!one) return;
       const sure = one.confidence === null ? '' : `, mean confidence ${percent(one.confidence)}`;
       label.replaceChildren(...entry(one, 'span').childNodes, `: ${percent(one.share)} of the photo${sure}`);
-      label.style.left = `${Math.min(event.clientX + 14, innerWidth - label.offsetWidth - 8)}px`;
-      label.style.top = `${event.clientY + 16}px`;
+      label.style.left = `${Math.min(left + 14, innerWidth - label.offsetWidth - 8)}px`;
+      label.style.top = `${Math.min(top + 16, innerHeight - label.offsetHeight - 4)}px`;
+    }
+
+    function point(event) {
+      const canvas = event.target.closest?.('.picture canvas');
+      if (!canvas) return tell(null);
+      const box = canvas.getBoundingClientRect();
+      tell((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, event.clientX, event.clientY);
     }
 
     function hover(label) {
@@ -345,8 +384,8 @@ window.drawing = (() => {
       paint();
     });
     element.addEventListener('pointerover', event => hover(event.target.closest('.choices label')));
-    element.addEventListener('pointerleave', () => { hover(null); find('.under-pointer').hidden = true; });
-    for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind, tell);
+    element.addEventListener('pointerleave', event => { hover(null); if (event.pointerType !== 'touch') tell(null); });
+    for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind, point);
     document.addEventListener('recoloured', paint);
     // An answer to a frame of the camera, over the pixels of the picture that runs meanwhile.
     async function frame(answer, pixels) {
@@ -368,7 +407,7 @@ window.drawing = (() => {
 
     marked = markChanges;
     show(null);
-    return {show, frame, again: () => show(told)};
+    return {show, frame, part, tell, again: () => show(told)};
   }
 
   // <label-map>: a label map over its photo, wherever the page shows one. What it needs stands on it or on what it is in:
@@ -422,5 +461,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, photoInUse, keep, address, useVoc, setOpacity, markChanges: on => marked(on)};
+  return {result, photoInUse, keep, told: () => told, address, useVoc, setOpacity, markChanges: on => marked(on)};
 })();

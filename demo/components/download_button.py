@@ -13,22 +13,30 @@ from ..server.uploads import Upload
 
 
 def download_button(
-    name: str, file_name: str, write: Callable[..., None], inputs: Sequence[gr.Component], js: str | None = None
+    name: str,
+    file_name: str,
+    write: Callable[..., None],
+    inputs: Sequence[gr.Component],
+    js: str | None = None,
+    elem_id: str | None = None,
 ) -> None:
     """A button that makes a file and, once it is there, downloads it through a hidden link.
 
-    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings.
+    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings. The file is
+    called after the photo: ``bus_labels.png``. In place of a photo there may be a list of them: then ``write`` gets their paths.
     """
-    button = gr.Button(name, size="sm", min_width=120)
+    button = gr.Button(name, size="sm", min_width=120, elem_id=elem_id)
     link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
 
-    def make(upload: Upload, *settings: Any) -> str:
-        if upload is None:
+    def make(upload: Upload | list[Upload], *settings: Any) -> str:
+        if not upload:
             raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / file_name
-                write(upload["path"], file, *settings)
+                paths = [one["path"] for one in upload if one] if isinstance(upload, list) else upload["path"]
+                own_name = file_name if isinstance(paths, list) else f"{Path(paths).stem}_{file_name}"
+                file = Path(folder) / own_name
+                write(paths, file, *settings)
                 cached = link.move_resource_to_block_cache(file)
         except (ValueError, OSError) as error:
             raise gr.Error(error_message(error), print_exception=False) from None

@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Callable
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ def write_labels(path: str, result: Segmentation, file: Path) -> None:
 
 
 def _write_overlay(path: str, result: Segmentation, file: Path) -> None:
-    result.overlay(cache.photo(path).image).save(file, compress_level=1)
+    options = {"quality": 90} if file.suffix == ".jpg" else {"compress_level": 1}
+    result.overlay(cache.photo(path).image).save(file, **options)
 
 
 def _write_figure(path: str, result: Segmentation, file: Path) -> None:
@@ -66,7 +69,46 @@ DOWNLOADS: dict[str, tuple[str, Writer]] = {
 def write_result(
     write: Writer, path: str, file: Path, model: str, rate: float, stride: int, variant: str | None, crf: bool
 ) -> None:
+    write(path, _result(path, model, rate, stride, variant, crf), file)
+
+
+def _result(path: str, model: str, rate: float, stride: int, variant: str | None, crf: bool) -> Segmentation:
     disabled = registry.card(model).disabled_by(variant)
     result = segment_photo(path, model, rate, stride, crf=crf, disabled=disabled)
     timeouts.check()
-    write(path, result, file)
+    return result
+
+
+MOST_PHOTOS = 24
+"""In one archive, as in the page's strip of photos."""
+ARCHIVED: dict[str, Writer] = {"labels.png": write_labels, "overlay.jpg": _write_overlay, "report.json": _write_report}
+"""What an archive has of each photo."""
+
+
+def write_all(
+    paths: Sequence[str], file: Path, model: str, rate: float, stride: int, variant: str | None, crf: bool
+) -> None:
+    """Write the results of several photos into one archive, each called after its photo.
+
+    Raises:
+        ValueError: for more photos than an archive has, or one that cannot be read.
+    """
+    if len(paths) > MOST_PHOTOS:
+        raise ValueError(f"these are {len(paths)} photos, and at most {MOST_PHOTOS} go into one archive")
+    with zipfile.ZipFile(file, "w") as archive, tempfile.TemporaryDirectory() as folder:
+        for stem, path in zip(own_stems(paths), paths, strict=True):
+            with cache.decoding_once():  # one photo in memory at a time
+                result = _result(path, model, rate, stride, variant, crf)
+                for name, write in ARCHIVED.items():
+                    part = Path(folder) / name
+                    write(path, result, part)
+                    archive.write(part, f"{stem}_{name}")
+
+
+def own_stems(paths: Sequence[str]) -> list[str]:
+    """Return the files' names without their endings, numbered where several have the same."""
+    stems: list[str] = []
+    for stem in (Path(path).stem for path in paths):
+        number = sum(other == stem or other.startswith(f"{stem}-") for other in stems)
+        stems.append(f"{stem}-{number + 1}" if number else stem)
+    return stems

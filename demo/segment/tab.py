@@ -23,7 +23,8 @@ from ..server.messages import NOT_A_QUESTION, error_message
 from ..server.settings import applicable_settings, variant_names, variant_update
 from . import result_view
 from .api import segment_api
-from .result_files import DOWNLOADS, write_result
+from .part import part
+from .result_files import DOWNLOADS, write_all, write_result
 
 PROGRESS = gr.Progress()
 
@@ -37,14 +38,14 @@ ACTIVE = (
 )
 
 
-def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
-    """Put the tab's components and events into the Blocks that are being built.
+def segment_tab(drop: gr.HTML) -> tuple[gr.Image, list[Any], dict[str, Any]]:
+    """Put the tab's components and events into the Blocks that are being built. ``drop`` is the page's ``drop_zone``.
 
     Returns the photo, which the other tabs look at too, the source, network, atrous rate, output stride, variant of the
     decoder and CRF, and what to do when a page loads.
     """
     photo = gr.Image(str(EXAMPLES / FIRST), visible="hidden", elem_id="photo")
-    pictures = viewer(show)
+    viewer(answer)
     controls = _controls()
     source, model, rate, stride, variant, crf = controls
     about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
@@ -58,9 +59,18 @@ def segment_tab() -> tuple[gr.Image, list[Any], dict[str, Any]]:
     with gr.Row(elem_id="downloads"):
         for name, (file_name, write) in DOWNLOADS.items():
             download_button(name, file_name, partial(write_result, write), [photo, model, rate, stride, chosen, crf])
+        several = gr.JSON(visible=False)
+        download_button(
+            "All photos (ZIP)",
+            "results.zip",
+            write_all,
+            [several, model, rate, stride, chosen, crf],
+            js="async (_, ...settings) => [await photos.all(), ...settings]",
+            elem_id="download-all",
+        )
     gr.HTML(render("segment/credits.html", credits=CREDITS))
 
-    pictures.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
+    drop.upload(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
     ready = gr.Textbox(visible=False)  # the network that can run: its name, once its weights are here
     variant.change(None, [variant], [chosen], js="name => name", api_visibility="private")
     _tell_changes(photo, ready, controls[2:])
@@ -121,6 +131,11 @@ def _tell_changes(photo: gr.Image, ready: gr.Textbox, settings: Sequence[Any]) -
         js="(photo, model, rate, stride, variant, crf) => questions.choose({photo, model, rate, stride, variant, crf})",
         api_visibility="private",
     )
+
+
+def answer(question: Any) -> Answer:
+    """What the browser draws: of the whole photo, or of the part that it asks for."""
+    return part(question) if isinstance(question, dict) and "part" in question else show(question)
 
 
 def show(question: Any) -> Answer:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..kernels import malloc
-from . import bench, check, demo, evaluate, export, fetch, import_, listing, segment, train
+from . import bench, check, demo, evaluate, export, fetch, import_, listing, segment, sheet, train
 from .options import Parser
 
-COMMANDS = (demo, listing, fetch, segment, evaluate, import_, check, train, export, bench)
+COMMANDS = (demo, listing, fetch, segment, sheet, evaluate, import_, check, train, export, bench)
 """In the order in which the help names them."""
 
 

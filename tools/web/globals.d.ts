@@ -15,7 +15,13 @@ interface Server {
 interface Latest { ask(question: object): void; again(): void; readonly wanted: any }
 
 /** The pictures of the Segment tab; see `photo_overlay.js`. */
-interface Pictures { show(answer: any): Promise<void>; frame(answer: any, pixels: ImageData): Promise<void>; again(): Promise<void> }
+interface Pictures {
+  show(answer: any): Promise<void>;
+  frame(answer: any, pixels: ImageData): Promise<void>;
+  part(answer: any): Promise<void>;
+  tell(across: number | null, down?: number, left?: number, top?: number): void;
+  again(): Promise<void>;
+}
 
 interface Choice { photo: KeptFile | null; model: string; rate: number; stride: number }
 type Trigger = (event: string) => void;
@@ -34,6 +40,7 @@ interface PageScripts {
   drawing: {
     result(element: HTMLElement): Pictures;
     photoInUse(value?: any): void;
+    told(): any;
     keep(path: string, bitmap: Promise<ImageBitmap | null>): void;
     address(file: string): string;
     useVoc(on: boolean): void;
@@ -45,9 +52,16 @@ interface PageScripts {
     again(): void;
     begin(element: HTMLElement, server: Server, drawn: Pictures): void;
     settings(): Partial<Choice>;
+    wanted(): Choice | null;
   };
   camera(element: HTMLElement, server: Server, drawn: Pictures, take: (file: File) => void): void;
-  photoInput(element: HTMLElement, trigger: Trigger, upload: Upload): (file: File) => Promise<void>;
+  photos: {
+    begin(element: HTMLElement, trigger: Trigger, upload: Upload): void;
+    panel(element: HTMLElement): void;
+    take(...files: File[]): void;
+    all(): Promise<{path: string}[]>;
+  };
+  zoom(element: HTMLElement, server: Server, drawn: Pictures): void;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};
   /** What was chosen last, for the gradio events that ask for it. */

@@ -1,13 +1,22 @@
-// The Input panel: the one place to open, drop, paste or take a photo. What is chosen is uploaded and handed on.
-window.photoInput = (element, trigger, upload) => {
-  const picture = element.querySelector('.input .picture');
-  const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
-  const said = element.querySelector('.input [role=status]'), KEPT = 'photo';
+// Photos: opened, dropped anywhere on the page, pasted or taken. The one that is chosen is uploaded and handed on; several
+// make a strip to go through. `photos.begin` stands outside of the tabs, so this works on all of them.
+window.photos = (() => {
+  const MOST = 24, THUMB = 64, KEPT = 'photo';  // photos in the strip; pixels of one there
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
+  let page = null, list = [], chosen = null;
 
-  function keep(chosen) {
+  const panels = () => document.querySelector('#pictures .panels');
+
+  // Said where the visitor looks: in the Input panel, or over the tab that is open.
+  function say(words) {
+    const panel = /** @type {HTMLElement | null} */ (panels()?.querySelector('.input'));
+    const places = [panel?.querySelector('[role=status]'), page.element.querySelector('[role=status]')];
+    places.forEach((place, at) => { if (place) place.textContent = at === Number(!panel?.offsetParent) ? words : ''; });
+  }
+
+  function keep(photo) {
     try {
-      sessionStorage.setItem(KEPT, JSON.stringify(chosen));
+      sessionStorage.setItem(KEPT, JSON.stringify(photo));
     } catch {} // a browser may keep nothing
   }
 
@@ -21,69 +30,163 @@ window.photoInput = (element, trigger, upload) => {
 
   function hand({path, name, size}, url) {
     window.chosenPhoto = {path, url, orig_name: name, size, meta: {_type: 'gradio.FileData'}};
-    trigger('upload');
+    page.trigger('upload');
   }
 
-  async function take(file) {
-    said.textContent = 'Uploading …';
-    const bitmap = createImageBitmap(file).catch(() => null);
+  // The path of a photo on the server, to which it goes once.
+  const sent = one => {
+    one.path ??= page.upload(one.file).then(({path}) => path, error => { one.path = null; throw error; });
+    return one.path;
+  };
+
+  async function choose(one) {
+    chosen = one;
+    mark();
+    say('Uploading …');
+    const bitmap = createImageBitmap(one.file).catch(() => null);
     try {
-      const {path} = await upload(file);
+      const path = await sent(one), photo = {path, name: one.file.name, size: one.file.size};
+      if (chosen !== one) return;
       questions.choosePhoto({path});
       drawing.keep(path, bitmap);
-      const chosen = {path, name: file.name, size: file.size};
-      hand(chosen, URL.createObjectURL(file));
-      said.textContent = '';
-      keep(chosen);
+      hand(photo, URL.createObjectURL(one.file));
+      say('');
+      keep(photo);
     } catch {
-      said.textContent = 'This photo could not be uploaded.';  // why is in gradio's note
+      say('This photo could not be uploaded.');  // why is in gradio's note
     }
   }
 
-  // A photo that was chosen in this tab of the browser comes back when the page is loaded again, unless its address names
-  // an example. The server keeps it for a while.
-  element.addEventListener('drawn', async () => {
-    const chosen = example ? null : kept();
-    if (!chosen) return;
-    const url = drawing.address(chosen.path), answer = await fetch(url);
-    answer.body?.cancel();
-    if (answer.ok) return hand(chosen, url);
-    keep(null);
-    said.textContent = 'Your photo is no longer here: open it again.';
-  }, {once: true});
+  function take(...files) {
+    if (!files.length) return;
+    const added = files.slice(0, MOST).map(file => ({file, path: null}));
+    list = list.length || added.length > 1 ? [...list, ...added].slice(-MOST) : [];
+    strip();
+    choose(added[0]);
+  }
 
-  chooser.addEventListener('change', () => {
-    if (chooser.files.length) take(chooser.files[0]);
-    chooser.value = '';  // the same file may be chosen again
-  });
-  for (const kind of ['dragenter', 'dragover']) element.addEventListener(kind, event => {
-    event.preventDefault();
-    picture.classList.add('dropping');
-  });
-  for (const kind of ['dragleave', 'drop']) element.addEventListener(kind, () => picture.classList.remove('dropping'));
-  element.addEventListener('drop', event => {
-    event.preventDefault();
-    if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
-  });
-  const pasted = items => [...items ?? []].find(file => file.type.startsWith('image/'));
-  document.addEventListener('paste', event => {
-    const file = pasted(event.clipboardData?.files);
-    if (file && element.isConnected) take(file);
-  });
-  element.querySelector('.paste').addEventListener('click', async () => {
-    element.querySelector('.live').textContent = '';
-    try {
-      for (const item of await navigator.clipboard.read()) {
-        const type = item.types.find(type => type.startsWith('image/'));
-        if (type) return take(new File([await item.getType(type)], 'pasted.png', {type}));
-      }
-      said.textContent = 'There is no picture to paste: copy one first.';
-    } catch {
-      said.textContent = 'The browser does not let this page paste: press Ctrl+V, or ⌘V.';
+  // The photos as buttons above the pictures.
+  function strip() {
+    const place = panels()?.querySelector('.strip');
+    if (!place) return;
+    panels().classList.toggle('several', list.length > 0);
+    document.documentElement.classList.toggle('several-photos', list.length > 0);
+    const row = place.querySelector('.photos');
+    row.replaceChildren(...list.map(one => {
+      one.button ??= button(one);
+      return one.button;
+    }));
+    mark();
+  }
+
+  function button(one) {
+    const made = document.createElement('button'), thumb = document.createElement('canvas');
+    Object.assign(made, {type: 'button', title: one.file.name});
+    made.setAttribute('aria-label', one.file.name);
+    made.append(thumb);
+    made.addEventListener('click', () => choose(one));
+    createImageBitmap(one.file, {resizeHeight: THUMB, resizeQuality: 'medium'}).then(bitmap => {
+      [thumb.width, thumb.height] = [bitmap.width, bitmap.height];
+      thumb.getContext('2d').drawImage(bitmap, 0, 0);
+      bitmap.close();
+    }, () => thumb.replaceWith(one.file.name));  // the server may read what the browser cannot
+    return made;
+  }
+
+  function mark() {
+    for (const one of list) {
+      if (one === chosen) one.button?.setAttribute('aria-current', 'true');
+      else one.button?.removeAttribute('aria-current');
     }
-  });
-  return take;
-};
+    const at = list.indexOf(chosen), said = panels()?.querySelector('.strip small');
+    if (said) said.textContent = list.length ? `${at < 0 ? '–' : at + 1} of ${list.length}` : '';
+  }
+
+  // Another photo is shown: an example, or one that the address names.
+  async function shown(path) {
+    for (const one of [chosen, ...list]) if (one?.path && await one.path === path) {
+      chosen = one;
+      return mark();
+    }
+    chosen = null;
+    return mark();
+  }
+
+  // All photos of the strip, as the server knows them.
+  async function all() {
+    const paths = [];
+    for (const one of list) paths.push({path: await sent(one)});
+    return paths;
+  }
+
+  // `element` says what happens where no Input panel is seen.
+  function begin(element, trigger, upload) {
+    page = {element, trigger, upload};
+    const files = event => event.dataTransfer?.types.includes('Files') && !event.defaultPrevented;
+    const over = on => element.classList.toggle('dropping', on);
+    for (const kind of /** @type {const} */ (['dragenter', 'dragover'])) document.addEventListener(kind, event => {
+      over(files(event));
+      if (files(event)) event.preventDefault();
+    });
+    document.addEventListener('dragleave', event => { if (!event.relatedTarget) over(false); });
+    document.addEventListener('drop', event => {
+      over(false);
+      if (!files(event)) return;
+      event.preventDefault();
+      take(...event.dataTransfer.files);
+    });
+    document.addEventListener('paste', event => {
+      const pasted = [...event.clipboardData?.files ?? []].find(file => file.type.startsWith('image/'));
+      if (pasted) take(pasted);
+    });
+  }
+
+  // The Input panel: open and paste.
+  function panel(element) {
+    const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
+    chooser.addEventListener('change', () => {
+      take(...chooser.files);
+      chooser.value = '';  // the same file may be chosen again
+    });
+    element.querySelector('.paste').addEventListener('click', async () => {
+      element.querySelector('.live').textContent = '';
+      try {
+        for (const item of await navigator.clipboard.read()) {
+          const type = item.types.find(type => type.startsWith('image/'));
+          if (type) return take(new File([await item.getType(type)], 'pasted.png', {type}));
+        }
+        say('There is no picture to paste: copy one first.');
+      } catch {
+        say('The browser does not let this page paste: press Ctrl+V, or ⌘V.');
+      }
+    });
+    element.querySelector('.strip .all').addEventListener('click', () => {
+      /** @type {HTMLElement} */ (document.querySelector('#download-all')).click();
+    });
+    element.querySelector('.strip').addEventListener('keydown', event => {
+      const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+      const next = step && list[list.indexOf(chosen) + step];
+      if (!next) return;
+      next.button.focus();
+      choose(next);
+    });
+    element.addEventListener('drawn', () => shown(drawing.told()?.photo?.upload));
+    strip();
+    // A photo that was chosen in this tab of the browser comes back when the page is loaded again, unless its address names
+    // an example. The server keeps it for a while.
+    element.addEventListener('drawn', async () => {
+      const photo = example || chosen ? null : kept();
+      if (!photo) return;
+      const url = drawing.address(photo.path), answer = await fetch(url);
+      answer.body?.cancel();
+      if (answer.ok) return hand(photo, url);
+      keep(null);
+      say('Your photo is no longer here: open it again.');
+    }, {once: true});
+  }
+
+  return {begin, panel, take, all};
+})();
 
 // A row of example photos: a click names one, and the server hands it over.
 window.exampleStrip = (element, trigger) => element.addEventListener('click', event => {

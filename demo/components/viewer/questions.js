@@ -23,5 +23,5 @@ window.questions = (() => {
   // What a frame of the camera is segmented with.
   const settings = () => ({model: wanted()?.model, rate: wanted()?.rate, stride: wanted()?.stride});
 
-  return {choose, choosePhoto, again: () => asked?.again(), begin, settings};
+  return {choose, choosePhoto, again: () => asked?.again(), begin, settings, wanted};
 })();

@@ -1,0 +1,52 @@
+"""A contact sheet: a row for each photo, a column for each network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from ..inference.loading import load
+from ..inference.photo import PhotoError, read_photo
+from ..inference.pictures import overlay
+
+CELL = 200
+"""Pixels: the width of a picture, and the most of its height."""
+LINE = 16
+"""Pixels of a line of text."""
+
+
+def contact_sheet(photos: Sequence[Path], models: Sequence[str]) -> Image.Image:
+    """Return the photos, one a row, each followed by what the networks see in it.
+
+    Raises:
+        ValueError: for an unknown network or one without weights, and for a photo that cannot be read, which is named.
+    """
+    segmenters = [load(name) for name in models]
+    rows = [_small(path) for path in photos]
+    heights = [row.height + LINE for row in rows]
+    paper = Image.new("RGB", (CELL * (len(models) + 1), LINE + sum(heights)), "white")
+    draw = ImageDraw.Draw(paper)
+    for column, name in enumerate(["photo", *(name.replace("_mobilenetv2", "") for name in models)]):
+        draw.text((column * CELL + 4, 2), name, "black")
+    top = LINE
+    for path, small in zip(photos, rows, strict=True):
+        photo = read_photo(path).image
+        paper.paste(small, (0, top))
+        draw.text((4, top + small.height + 2), path.stem[:30], "black")
+        for column, segmenter in enumerate(segmenters, start=1):
+            result = segmenter(photo)
+            seen = overlay(photo, result.labels, classes=result.class_list)
+            paper.paste(seen.resize(small.size), (column * CELL, top))
+            shares = [f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background"]
+            draw.text((column * CELL + 4, top + small.height + 2), ", ".join(shares)[:38] or "nothing", "black")
+        top += small.height + LINE
+    return paper
+
+
+def _small(path: Path) -> Image.Image:
+    try:
+        photo = read_photo(path).image
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from None
+    photo.thumbnail((CELL, CELL))
+    return photo
