@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from segmodels.checkpoints.paths import PAGE
 
 from .anatomy.tab import anatomy_tab
+from .components.model_picker.following import follow_segment
 from .components.url_state import follow, link_bar
 from .components.viewer import drop_zone
 from .lab import lab_tab
@@ -42,6 +43,7 @@ STYLES = (
     "components/brush/brush.css",
 )
 TITLE = "FCN, U-Net, DeepLab: see what they see"
+ABOUT = "Three families of networks say what every pixel of a photo shows. Change a setting and see what follows."
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_QUEUE = 64
 """Events that may wait at once; whoever comes then is told that the queue is full."""
@@ -58,13 +60,14 @@ def build() -> gr.Blocks:
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
     with CheckedBlocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
-        gr.Markdown("# FCN, U-Net and DeepLab, side by side", elem_id="introduction")
+        gr.Markdown(f"# FCN, U-Net and DeepLab, side by side\n{ABOUT}", elem_id="introduction")
         bar = link_bar()
         drop = drop_zone()
         ways = Ways()
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Segment", id="segment"):
                 photo, settings, load = segment_tab(drop)
+                page.segment_settings = settings[1:4]
             with gr.Tab("Lab", id="lab", elem_id="lab"):
                 sections = lab_tab(photo, network=settings[1])
                 ways.to_lessons("lab")
@@ -74,6 +77,7 @@ def build() -> gr.Blocks:
                 model = anatomy_tab()
                 ways.to_lessons("anatomy")
         ways.connect(tabs, walk, sections, model)
+        follow_segment(page, *settings[1:4])
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.queue(max_size=LONGEST_QUEUE, api_open=False)
     check_gradio(page)

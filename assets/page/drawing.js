@@ -8,6 +8,7 @@
 window.drawing = (() => {
   const EDGE = 256;
   const LINE = 0xd8ffffff;  // white, not quite opaque; colours are 0xAABBGGRR, as a canvas has them in memory
+  const LEAST = .0005;  // of a photo: a class with less would be listed with 0.0 %
   const SIDE = 960;  // the longer side of a label map, at most; as the server's DISPLAY_SIDE
   let kept = {}, under = {}, told = null, marked = (/** @type {boolean} */ _on) => {};  // the photo that was chosen here, the one that is drawn, and the last answer
 
@@ -293,13 +294,14 @@ window.drawing = (() => {
       find('.input canvas').setAttribute('aria-label', `The photo, ${width} by ${height} pixels`);
       canvases.segmented.setAttribute('aria-label', `Segmented output: ${value.summary}`);
       canvases.overlays.setAttribute('aria-label', `The photo, dimmed, with each class highlighted: ${value.summary}`);
-      find('.legend').replaceChildren(...classes.map(one => {
+      const listed = classes.filter(one => one.share > LEAST);
+      find('.legend').replaceChildren(...listed.map(one => {
         const item = entry(one, 'li'), share = document.createElement('small');
         share.textContent = ` ${percent(one.share)}`;
         item.append(share);
         return item;
       }));
-      const found = classes.filter(one => !one.nothing);
+      const found = listed.filter(one => !one.nothing);
       find('.choices').hidden = !found.length;
       find('.nothing').hidden = found.length > 0;
       find('.nothing').textContent = value.nothing;
@@ -358,7 +360,7 @@ window.drawing = (() => {
       if (!one) return;
       const sure = one.confidence === null ? '' : `, mean confidence ${percent(one.confidence)}`;
       label.replaceChildren(...entry(one, 'span').childNodes, `: ${percent(one.share)} of the photo${sure}`);
-      label.style.left = `${Math.min(left + 14, innerWidth - label.offsetWidth - 8)}px`;
+      label.style.left = `${Math.max(Math.min(left + 14, innerWidth - label.offsetWidth - 8), 8)}px`;
       label.style.top = `${Math.min(top + 16, innerHeight - label.offsetHeight - 4)}px`;
     }
 

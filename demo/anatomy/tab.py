@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from segmodels.inference.settings import check_integer
 from segmodels.inference.sizes import fit_working_size
@@ -17,6 +18,7 @@ from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
 from ..components import computed
+from ..components.model_picker.following import settings_beside
 from ..events import AT_ONCE
 from ..server import timeouts
 from ..server.settings import applicable_settings, control_updates
@@ -73,7 +75,8 @@ def anatomy_tab() -> gr.Dropdown:
             with gr.Column(min_width=TABLE_WIDTH):
                 computed.target(part)
     computed.target("anatomy-layers")
-    model.change(adapt_settings, [model], [about, rate, stride], **AT_ONCE)
+    beside = settings_beside(Context.root_block)
+    model.change(adapt_settings, [model, *beside], [about, rate, stride], **AT_ONCE)
     return model
 
 
@@ -107,13 +110,16 @@ def _about(model: str) -> str:
     return f"<p>{escape(card.summary)}</p>{untrained}<p class='setting-note'>{escape(note)}</p>"
 
 
-def adapt_settings(model: str) -> tuple[Any, Any, Any]:
-    """The sentences about a network, and its settings: those it was trained with, idle where it has none."""
+def adapt_settings(model: str, chosen: Any = None, rate: Any = None, stride: Any = None) -> tuple[Any, Any, Any]:
+    """The sentences about a network, and its settings: those it was trained with, idle where it has none.
+
+    ``chosen``, ``rate`` and ``stride`` are the Segment tab's: they stay where the network is the same.
+    """
     try:
         card = registry.card(model)
     except ValueError:
         return gr.skip(), gr.skip(), gr.skip()  # what stands in place of the diagram says it
-    return _about(model), *control_updates(card)
+    return _about(model), *control_updates(card, chosen, rate, stride)
 
 
 def show(model: Any, width: Any, height: Any, rate: Any, stride: Any, *, step: int) -> dict[str, Any]:

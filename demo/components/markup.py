@@ -20,17 +20,35 @@ def problem(sentence: str) -> str:
     return f'<div class="panels empty" role="alert"><p class="problem">{escape(sentence)}</p></div>'
 
 
+READABLE = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "TV monitor"}
+
+
+def readable(name: str) -> str:
+    """A class's name as people write it: ``potted plant``."""
+    return READABLE.get(name, name.replace("_", " "))
+
+
+LEAST_SHARE = 0.0005
+"""Of a photo: what has less would stand there with 0.0 %, and has no place in legends and tables."""
+
+
+def seen(result: Segmentation) -> dict[str, float]:
+    """Return the share of the photo of each class that is large enough to be listed, by readable names."""
+    return {readable(name): share for name, share in result.shares.items() if share > LEAST_SHARE}
+
+
 def legend(result: Segmentation) -> str:
     """The classes found, each with its colour and its share, as list items."""
     return "".join(
-        f"<li>{swatch(result.classes.index(name), result.class_list)}{escape(name)} <small>{share:.1%}</small></li>"
+        f"<li>{swatch(result.classes.index(name), result.class_list)}{escape(readable(name))} <small>{share:.1%}</small></li>"
         for name, share in result.shares.items()
+        if share > LEAST_SHARE
     )
 
 
 def summary(result: Segmentation) -> str:
     """The classes found and their shares, as words for who cannot see the picture."""
-    return ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items())
+    return ", ".join(f"{name} {share:.0%}" for name, share in seen(result).items())
 
 
 VOC_NOTHING = (
@@ -47,11 +65,11 @@ def nothing(classes: ClassList) -> str:
         return VOC_NOTHING
     if classes.background is None:
         return ""
-    taught = [name for index, name in enumerate(classes.names) if index != classes.background]
+    taught = [readable(name) for index, name in enumerate(classes.names) if index != classes.background]
     more = " and more" if len(taught) > NAMED else ""
     return (
         f"The network found nothing here: it was taught {', '.join(taught[:NAMED])}{more}, "
-        f"and took all of this photo for {classes.names[classes.background]}."
+        f"and took all of this photo for {readable(classes.names[classes.background])}."
     )
 
 

@@ -34,3 +34,5 @@ def _swatch(classes: ClassList, name: str) -> Markup:
 
 _ENVIRONMENT.globals["swatch"] = _swatch
 _ENVIRONMENT.filters["percent"] = lambda share, digits=1: "–" if share is None else f"{share:.{digits}%}"
+_ENVIRONMENT.filters["readable"] = markup.readable
+_ENVIRONMENT.globals["least"] = markup.LEAST_SHARE

@@ -109,6 +109,6 @@ def own_stems(paths: Sequence[str]) -> list[str]:
     """Return the files' names without their endings, numbered where several have the same."""
     stems: list[str] = []
     for stem in (Path(path).stem for path in paths):
-        number = sum(other == stem or other.startswith(f"{stem}-") for other in stems)
-        stems.append(f"{stem}-{number + 1}" if number else stem)
+        numbered = (f"{stem}-{number}" for number in range(2, len(paths) + 2))
+        stems.append(stem if stem not in stems else next(name for name in numbered if name not in stems))
     return stems

@@ -36,6 +36,7 @@ class CheckedBlocks(gr.Blocks):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.inference_queue = InferenceQueue()
+        self.segment_settings: list[gr.Component] = []
         super().__init__(*args, **kwargs)
 
     async def preprocess_data(

@@ -17,10 +17,15 @@ def applicable_settings(card: Card, rate: Any, stride: Any) -> Settings:
     return check_settings(card, rate if card.atrous_rate is not None else None, stride if card.chooses_stride else None)
 
 
-def control_updates(card: Card) -> tuple[Any, Any]:
-    """The controls for rate and stride as the network of ``card`` was trained, each idle where there is none to choose."""
-    rate = gr.update(interactive=False) if card.atrous_rate is None else _update(card.atrous_rate)
-    return rate, _update(card.output_stride) if card.chooses_stride else gr.update(interactive=False)
+def control_updates(card: Card, model: Any = None, rate: Any = None, stride: Any = None) -> tuple[Any, Any]:
+    """The controls for rate and stride as the network of ``card`` was trained, each idle where there is none to choose.
+
+    Where ``model``, the Segment tab's network, is the same, they are at its ``rate`` and ``stride`` instead.
+    """
+    same = model == card.name
+    ours = gr.update(interactive=False) if card.atrous_rate is None else _update(rate if same else card.atrous_rate)
+    idle = gr.update(interactive=False)
+    return ours, _update(stride if same else card.output_stride) if card.chooses_stride else idle
 
 
 def variant_names(card: Card) -> list[str]:

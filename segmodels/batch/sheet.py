@@ -7,7 +7,6 @@ from PIL import Image, ImageDraw
 
 from ..inference.loading import load
 from ..inference.photo import PhotoError, read_photo
-from ..inference.pictures import overlay
 
 CELL = 200
 """Pixels: the width of a picture, and the most of its height."""
@@ -35,8 +34,7 @@ def contact_sheet(photos: Sequence[Path], models: Sequence[str]) -> Image.Image:
         draw.text((4, top + small.height + 2), path.stem[:30], "black")
         for column, segmenter in enumerate(segmenters, start=1):
             result = segmenter(photo)
-            seen = overlay(photo, result.labels, classes=result.class_list)
-            paper.paste(seen.resize(small.size), (column * CELL, top))
+            paper.paste(result.overlay(photo).resize(small.size), (column * CELL, top))
             shares = [f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background"]
             draw.text((column * CELL + 4, top + small.height + 2), ", ".join(shares)[:38] or "nothing", "black")
         top += small.height + LINE

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import segmodels
+from segmodels.batch.sheet import CELL, LINE
 from segmodels.cli import main
 from segmodels.crf.parameters import CRF
 from segmodels.models import registry
@@ -233,3 +234,27 @@ def test_evaluate_scores_both_side_by_side(tmp_path: Path, capsys: pytest.Captur
     assert Image.open(tmp_path / "edges.png").width > 500
     main(arguments)
     assert "within 2 pixels" in capsys.readouterr().out
+
+
+def test_a_sheet_has_a_row_for_each_photo_and_a_column_for_each_network(tmp_path: Path) -> None:
+    photos = [EXAMPLES / "cat.jpg", EXAMPLES / "dogs.jpg"]
+    main(["sheet", *map(str, photos), "--models", f"{MODEL},unet_mobilenetv2", "--out", str(tmp_path / "sheet.png")])
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape[1] == 3 * CELL
+    top = LINE
+    for photo in photos:
+        image = Image.open(photo).convert("RGB")
+        for column, model in enumerate([MODEL, "unet_mobilenetv2"], start=1):
+            seen = segmodels.load(model)(image).overlay(image)
+            small = image.copy()
+            small.thumbnail((CELL, CELL))
+            cell = sheet[top : top + small.height, column * CELL : column * CELL + small.width]
+            assert np.abs(cell.astype(int) - np.asarray(seen.resize(small.size)).astype(int)).mean() < 1
+        top += small.height + LINE
+    assert sheet.shape[0] == top
+
+
+def test_a_sheet_that_cannot_be_made_is_told_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "nothing.jpg" in fails(capsys, "sheet", str(tmp_path / "nothing.jpg"), "--out", str(tmp_path / "a.png"))
+    assert "a.nothing" in fails(capsys, "sheet", CAT, "--models", MODEL, "--out", str(tmp_path / "a.nothing"))
+    assert "nonesuch" in fails(capsys, "sheet", CAT, "--models", "nonesuch", "--out", str(tmp_path / "a.png"))

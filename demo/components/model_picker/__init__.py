@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
@@ -12,6 +13,7 @@ from segmodels.models.registry import DEFAULT_MODEL, Card
 
 from ...server import weight_downloads
 from ...server.settings import applicable_settings, control_updates, settings_text
+from .following import settings_beside
 
 PROGRESS = gr.Progress()
 
@@ -77,7 +79,7 @@ def model_picker(prefix: str, models: Sequence[str]) -> ModelPicker:
     settled = gr.Textbox(card.name, visible="hidden", container=False)
     model.change(
         adapt,
-        [model],
+        [model, *settings_beside(Context.root_block)],
         [rate, stride, settled],
         show_progress="full",
         show_progress_on=[model],
@@ -96,8 +98,12 @@ def _title(card: Card) -> str:
     return f"{card.title} (torchvision's{'' if card.at_hand else ', fetched on first use'})"
 
 
-def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
+def adapt(
+    model: Any, chosen: Any = None, rate: Any = None, stride: Any = None, progress: gr.Progress = PROGRESS
+) -> tuple[Any, Any, str]:
     """Rate and stride as the network was trained with, idle where it has none, and its name; weights are fetched.
+
+    ``chosen``, ``rate`` and ``stride`` are the Segment tab's: they stay where the network is the same.
 
     What goes wrong here is said where the section shows its result.
     """
@@ -106,7 +112,7 @@ def adapt(model: Any, progress: gr.Progress = PROGRESS) -> tuple[Any, Any, str]:
     except ValueError:
         return gr.skip(), gr.skip(), str(model)
     weight_downloads.fetch_chosen(card, progress)
-    return *control_updates(card), card.name
+    return *control_updates(card, chosen, rate, stride), card.name
 
 
 def checked_settings(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settings:

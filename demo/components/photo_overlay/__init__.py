@@ -52,7 +52,7 @@ def found(result: Segmentation) -> list[dict[str, Any]]:
     return [
         {
             "index": (index := result.classes.index(name)),
-            "name": name,
+            "name": markup.readable(name),
             "nothing": index == result.class_list.background,
             "share": round(share, 5),
             "confidence": round(result.confidence[name], 4) if name in result.confidence else None,

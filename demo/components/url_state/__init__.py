@@ -28,6 +28,7 @@ from ...server.settings import control_updates, variant_names, variant_update
 from ...server.uploads import Upload
 from ..examples import FIRST, PHOTOS
 from ..model_picker.choices import RATE_RANGE, choices
+from ..model_picker.following import FOLLOWERS
 
 OWN = "own"
 """What stands for a photo that no link can name."""
@@ -216,12 +217,21 @@ def follow(
 
 
 def _own_updates(own: Own, linked: UrlState) -> list[Any]:
-    """What a link changes about the settings of single views: all of the one that it opens, none of the others."""
+    """What a link changes about the settings of single views: all of the one that it opens, the network of the others."""
     view = "/".join(filter(None, [linked.tab, linked.section]))
     return [
-        gr.update(value=linked.own.get(name, _start(component))) if belongs == view else gr.skip()
+        gr.update(value=linked.own.get(name, _start(component)))
+        if belongs == view
+        else _followed(name, component, linked)
         for name, (belongs, component) in own.items()
     ]
+
+
+def _followed(name: str, component: Any, linked: UrlState) -> Any:
+    """A network of another view is the one that the link names, where there is that choice."""
+    prefix, _, kind = name.rpartition("-")
+    offered = kind == "model" and prefix in FOLLOWERS and linked.model in [value for _, value in component.choices]
+    return gr.update(value=linked.model) if offered else gr.skip()
 
 
 Part = tuple[dict[str, Any], Any]

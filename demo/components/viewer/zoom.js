@@ -29,8 +29,12 @@ window.zoom = (element, server, drawn) => {
     panels.classList.toggle('zoomed-in', scale > 1);
     panels.classList.toggle('map-pixels', across > 2 * width * Math.min(SIDE / Math.max(width, height), 1));
     panels.classList.toggle('photo-pixels', across > 2 * width);
+    panels.classList.add('moving');  // moved as it was drawn, and drawn sharply once it rests
     clearTimeout(resting);
-    resting = setTimeout(fetchPart, REST);
+    resting = setTimeout(() => {
+      panels.classList.remove('moving');
+      fetchPart();
+    }, REST);
   }
 
   function point(at) {

@@ -1,0 +1,31 @@
+"""The other tabs' network, rate and stride follow those that a visitor chooses on the Segment tab."""
+
+import json
+from typing import Any
+
+import gradio as gr
+
+FOLLOWERS = ("anatomy", "pixel", "certainty", "parts")
+"""How the ``elem_id`` of controls begin that follow, as far as they are there: ``pixel-model``, ``pixel-rate``."""
+
+
+def follow_segment(page: gr.Blocks, model: gr.Radio, rate: gr.Slider, stride: gr.Radio) -> None:
+    """Connect the controls of ``page`` with the Segment tab's; the browser does it by itself.
+
+    What a link asks for is left alone: it arrives as a change, and not as a visitor's input.
+    """
+    controls = {
+        component.elem_id: component for component in page.blocks.values() if getattr(component, "elem_id", None)
+    }
+    chosen = [model, rate, stride]
+    for prefix in FOLLOWERS:
+        ids = [f"{prefix}-{kind}" for kind in ("model", "rate", "stride")]
+        mine: list[Any] = [controls[name] for name in ids if name in controls]
+        names = json.dumps([name for _, name in mine[0].choices])
+        js = f"(...all) => {names}.includes(all[0]) ? all.slice(0, {len(mine)}) : all.slice(3)"
+        gr.on([one.input for one in chosen], None, [*chosen, *mine], mine, js=js, api_visibility="private")
+
+
+def settings_beside(page: Any) -> list[Any]:
+    """The Segment tab's network, rate and stride, while ``page`` is built; none on a page without that tab."""
+    return list(getattr(page, "segment_settings", ()))
