@@ -67,7 +67,7 @@ def _padding(looked: Look, border: float, unit: float) -> str:
     width, height = looked.size
     return (
         f'<rect x="{-border:g}" y="{-border:g}" width="{width + 2 * border:g}" height="{height + 2 * border:g}" fill="#262b33"/>'
-        f'<text x="0" y="{-border + 3.8 * unit:g}" font-size="{3.4 * unit:g}" fill="#cbd5e1">padding: zeros</text>'
+        f'<text x="0" y="{-border + 5.2 * unit:g}" font-size="{4.8 * unit:g}" fill="#cbd5e1">padding: zeros</text>'
     )
 
 
