@@ -418,7 +418,7 @@ window.drawing = (() => {
   // when what it needs has changed: gradio keeps elements and changes them, and what they hold; so this holds its own apart.
   class LabelMap extends HTMLElement {
     connectedCallback() {
-      if (!this.shadowRoot) this.attachShadow({mode: 'open'}).innerHTML = '<img part="photo" alt=""><canvas part="layer"></canvas>';
+      if (!this.shadowRoot) this.attachShadow({mode: 'open'}).innerHTML = '<img part="photo" alt="" draggable="false"><canvas part="layer"></canvas>';
       again(this);
     }
 

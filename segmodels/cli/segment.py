@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ..batch.job import INSTANCES, PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
 from ..batch.stack import segment_stack
+from ..batch.video import is_video, segment_video
 from ..checkpoints.files import read_weights
 from ..crf.parameters import chosen_crf
 from ..inference.instances import has_instances
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """The command's options."""
     command = commands.add_parser("segment", help="write label map, overlay and figure of photos")
-    command.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="files, and folders of photos")
+    command.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="files, and folders of photos; videos")
     command.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where the pictures go; made if missing"
     )
@@ -59,6 +61,13 @@ def add(commands: "Commands") -> None:
         help="count cells in every picture of TIFF stacks: a stack of labels, and a table",
     )
     command.add_argument("--force", action="store_true", help="also photos that are done")
+    command.add_argument(
+        "--smoothing",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="videos: how much of a frame's logits is those of the frames before, 0 to less than 1, against flicker",
+    )
     add_crf(command)
     add_model(command)
     command.set_defaults(run=run)
@@ -91,6 +100,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.stack:
         run_stacks(arguments)
         return
+    if videos := [path for path in arguments.photos if is_video(path)]:
+        run_videos(arguments, videos)
+        arguments.photos = [path for path in arguments.photos if path not in videos]
+        if not arguments.photos:
+            return
     photos = photos_in(arguments.photos)
     weights = str(arguments.weights) if arguments.weights else None
     job = Job(
@@ -129,6 +143,19 @@ def run_stacks(arguments: argparse.Namespace) -> None:
             if arguments.json
             else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures"
         )
+
+
+def run_videos(arguments: argparse.Namespace, videos: list[Path]) -> None:
+    """Segment every frame of every video."""
+    if arguments.crf:
+        raise ValueError("the CRF is for photos: leave --crf out for videos")
+    segmenter, settings = load_segmenter(arguments)
+    for path in videos:
+        with tqdm(desc=path.name, unit="frame", disable=None) as bar:
+            done = segment_video(segmenter, path, arguments.out, settings, arguments.smoothing, bar.update)
+        report = {"file": str(path), "model": arguments.model, **asdict(done)}
+        told = f"{path}: {done.frames} frames, {done.flicker:.2%} of still pixels flicker"
+        print(json.dumps(report) if arguments.json else told)
 
 
 def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
