@@ -1,6 +1,7 @@
 """The camera in Chromium, fed from a file."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -60,6 +61,38 @@ def test_out_of_sight_the_camera_stops(page: Page) -> None:
     page.wait_for_function("!document.querySelector('#pictures [data-live]')")
     page.get_by_role("tab", name="Segment", exact=True).click()
     expect(page.locator("#pictures .live")).to_contain_text("out of sight")
+
+
+def test_a_video_plays_with_its_masks_and_can_be_paused_and_scrubbed(page: Page, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    film = tmp_path / "film.webm"
+    names = ["rider"] * 20 + ["cat"] * 20
+    with av.open(str(film), "w") as target:
+        stream = target.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 640, 424, "yuv420p"
+        for name in names:
+            image = Image.open(EXAMPLES / f"{name}.jpg").convert("RGB").resize((640, 424))
+            target.mux(stream.encode(av.VideoFrame.from_image(image)))
+        target.mux(stream.encode(None))
+    page.locator("#pictures input[type=file]").set_input_files(film)
+    legend, scrub = page.locator("#pictures .legend"), page.locator("#pictures .scrub")
+    expect(legend).to_contain_text("horse")
+    expect(page.locator("#pictures .live")).to_contain_text("masks a second")
+    page.get_by_role("button", name="Pause").click()
+    scrub.fill("0.9")
+    expect(legend).to_contain_text("cat")
+    scrub.fill("0.1")
+    expect(legend).to_contain_text("horse")
+    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(scrub).to_be_hidden()
+    assert page.locator("#pictures video").get_attribute("src") is None
+
+
+def test_a_video_that_cannot_be_played_is_told_of(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    page.locator("#pictures input[type=file]").set_input_files(tmp_path / "broken.mp4")
+    expect(page.locator("#pictures .live")).to_contain_text("cannot play this video")
 
 
 @pytest.mark.parametrize(

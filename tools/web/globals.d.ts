@@ -54,11 +54,11 @@ interface PageScripts {
     settings(): Partial<Choice>;
     wanted(): Choice | null;
   };
-  camera(element: HTMLElement, server: Server, drawn: Pictures, take: (file: File) => void): void;
+  camera(element: HTMLElement, server: Server, drawn: Pictures, take: (file: File) => void): (video: File) => Promise<void>;
   photos: {
     begin(element: HTMLElement, trigger: Trigger, upload: Upload): void;
-    panel(element: HTMLElement): void;
-    take(...files: File[]): void;
+    panel(element: HTMLElement, video: (file: File) => Promise<void>): void;
+    take(...files: File[]): unknown;
     all(): Promise<{path: string}[]>;
   };
   zoom(element: HTMLElement, server: Server, drawn: Pictures): void;

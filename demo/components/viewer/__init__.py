@@ -9,15 +9,17 @@ from ...server.inference_queue import Answer, page_queue
 from . import camera
 
 TEMPLATE = """<div class="panels drawn">
-<div class="strip" role="group" aria-label="Your photos"><div class="photos"></div><small role="status"></small>
+<div class="strip" role="group" aria-label="Your photos"><div class="photos"></div><small aria-live="polite"></small>
   <button type="button" class="way all">Download all</button></div>
 <figure class="input"><figcaption>Input <small class="size"></small></figcaption>
   <button type="button" class="enlarge" aria-label="Input: full screen" title="Full screen"></button>
   <div class="picture" tabindex="0" role="group" aria-label="Input: + - 0 and arrows move all pictures"><div class="zoomed">
     <canvas role="img" aria-label="No photo yet"></canvas><video muted playsinline aria-label="The camera"></video></div>
     <div class="cursor"></div><p class="empty">Drop in a photo, or pick an example.</p></div>
-  <div class="ways"><label class="way"><input type="file" multiple accept="image/*,.heic,.heif">Open</label>
+  <div class="ways"><label class="way"><input type="file" multiple accept="image/*,video/*,.heic,.heif">Open</label>
     <button type="button" class="way paste">Paste</button><button type="button" class="way camera">Camera</button>
+    <button type="button" class="way pause">Pause</button>
+    <input type="range" class="scrub" min="0" max="1" step="any" value="0" aria-label="Place in the video">
     <button type="button" class="way snap">Take this photo</button><button type="button" class="way stop">Stop</button>
     <span role="status"></span><span class="live"></span></div></figure>
 <figure class="segmented"><figcaption>Segmented output</figcaption>
@@ -43,8 +45,7 @@ ON_LOAD = """
 const drawn = drawing.result(element);
 questions.begin(element, server, drawn);
 zoom(element, server, drawn);
-photos.panel(element);
-camera(element, server, drawn, photos.take);
+photos.panel(element, camera(element, server, drawn, photos.take));
 """
 
 DROP = """<p class="here">Drop photos anywhere</p><p role="status"></p>"""

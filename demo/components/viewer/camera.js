@@ -1,9 +1,11 @@
-// The camera in the Input panel. While it runs, its frames go to the server one at a time, small and as JPEG; the answer
-// is drawn over the picture of that moment. A frame that is answered late is followed by a new one, never by a queue.
+// The camera in the Input panel, or a video that was opened there. While it runs, its frames go to the server one at a time,
+// small and as JPEG; the answer is drawn over the frame that it is of. A frame that is answered late is followed by a new
+// one, never by a queue. Returns what plays a video.
 window.camera = (element, server, drawn, take) => {
   const SIDE = 320, UNTOUCHED = 5 * 60 * 1000, RETRY = 150;
   const find = selector => element.querySelector(selector);
   const video = find('video'), start = find('.camera'), stop = find('.stop'), snap = find('.snap'), said = find('.live');  // not read aloud: it changes with every mask
+  const scrub = /** @type {HTMLInputElement} */ (find('.scrub')), pause = find('.pause');
   const frame = document.createElement('canvas');
   let stream = null, touched = 0, run = 0;
 
@@ -11,7 +13,12 @@ window.camera = (element, server, drawn, take) => {
     run++;
     for (const track of stream?.getTracks() ?? []) track.stop();
     stream = video.srcObject = null;
-    element.removeAttribute('data-live');
+    if (video.src) {
+      URL.revokeObjectURL(video.src);
+      video.removeAttribute('src');
+      video.load();
+    }
+    for (const state of ['data-live', 'data-video']) element.removeAttribute(state);
     said.textContent = why;
     drawn.again();
   }
@@ -38,6 +45,26 @@ window.camera = (element, server, drawn, take) => {
     stream.getVideoTracks()[0].addEventListener('ended', () => end('The camera has ended.'));
     video.srcObject = stream;
     await video.play();
+    follow(number);
+  }
+
+  // A video, over and over, with its masks as fast as they come; it can be paused and scrubbed.
+  async function play(file) {
+    end();
+    const number = ++run;
+    Object.assign(video, {src: URL.createObjectURL(file), loop: true});
+    element.dataset.video = '';
+    try {
+      await video.play();
+      if (!video.videoWidth) throw new Error('sound alone');
+    } catch {
+      if (number === run) end('The browser cannot play this video: try MP4 with H.264, or `segmodels segment` on the command line.');
+      return;
+    }
+    follow(number);
+  }
+
+  function follow(number) {
     touched = Date.now();
     element.dataset.live = '';
     said.textContent = '';
@@ -46,18 +73,25 @@ window.camera = (element, server, drawn, take) => {
 
   async function loop(number) {
     const times = [];
+    let asked = -1;  // the time of the frame that was asked for last
     while (number === run) {
       if (Date.now() - touched > UNTOUCHED) return end('The camera was stopped after five minutes without a touch.');
       if (document.hidden || !element.offsetParent) return end('The camera was stopped while the page was out of sight.');
-      const began = performance.now();
+      if (video.currentTime === asked) {
+        await new Promise(resolve => setTimeout(resolve, 15));
+        continue;
+      }
+      const began = performance.now(), shown = pixels();
+      asked = video.currentTime;
       const answer = await ask();
       if (number !== run) return;
       if (answer?.late) {
+        asked = -1;
         await new Promise(resolve => setTimeout(resolve, RETRY));
         continue;
       }
       if (!answer || answer.problem) return end(answer?.problem ?? 'The server does not answer: try again later.');
-      await drawn.frame(answer, pixels());
+      await drawn.frame(answer, shown);
       const now = performance.now();
       times.push(now);
       while (times.length > 10) times.shift();
@@ -78,7 +112,6 @@ window.camera = (element, server, drawn, take) => {
   }
 
   async function ask() {
-    pixels();
     const jpeg = frame.toDataURL('image/jpeg', .8).split(',')[1];
     try {
       return await server.frame({frame: jpeg, ...questions.settings()});
@@ -88,6 +121,10 @@ window.camera = (element, server, drawn, take) => {
   }
 
   start.addEventListener('click', begin);
+  pause.addEventListener('click', () => { if (video.paused) video.play(); else video.pause(); });
+  for (const kind of ['play', 'pause']) video.addEventListener(kind, () => { pause.textContent = video.paused ? 'Play' : 'Pause'; });
+  scrub.addEventListener('input', () => { video.currentTime = Number(scrub.value) * video.duration; });
+  video.addEventListener('timeupdate', () => { if (video.duration) scrub.value = String(video.currentTime / video.duration); });
   stop.addEventListener('click', () => end());
   snap.addEventListener('click', () => {
     const photo = document.createElement('canvas');
@@ -98,4 +135,5 @@ window.camera = (element, server, drawn, take) => {
   });
   document.addEventListener('visibilitychange', () => document.hidden && stream && end('The camera was stopped while the page was out of sight.'));
   for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, () => { touched = Date.now(); });
+  return play;
 };

@@ -3,7 +3,7 @@
 window.photos = (() => {
   const MOST = 24, THUMB = 64, KEPT = 'photo';  // photos in the strip; pixels of one there
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
-  let page = null, list = [], chosen = null;
+  let page = null, play = null, list = [], chosen = null;
 
   const panels = () => document.querySelector('#pictures .panels');
 
@@ -58,6 +58,9 @@ window.photos = (() => {
   }
 
   function take(...files) {
+    const film = files.find(file => file.type.startsWith('video/'));
+    if (film && play) return play(film);
+    if (film) return say('Open the Segment tab first: a video plays there.');
     if (!files.length) return;
     const added = files.slice(0, MOST).map(file => ({file, path: null}));
     list = list.length || added.length > 1 ? [...list, ...added].slice(-MOST) : [];
@@ -141,8 +144,9 @@ window.photos = (() => {
     });
   }
 
-  // The Input panel: open and paste.
-  function panel(element) {
+  // The Input panel: open and paste; `video` plays one there.
+  function panel(element, video) {
+    play = video;
     const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
     chooser.addEventListener('change', () => {
       take(...chooser.files);
