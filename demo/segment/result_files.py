@@ -21,7 +21,7 @@ def write_labels(path: str, result: Segmentation, file: Path) -> None:
 
 
 def _write_overlay(path: str, result: Segmentation, file: Path) -> None:
-    options = {"quality": 90} if file.suffix == ".jpg" else {"compress_level": 1}
+    options: dict[str, Any] = {"quality": 90} if file.suffix == ".jpg" else {"compress_level": 1}
     result.overlay(cache.photo(path).image).save(file, **options)
 
 

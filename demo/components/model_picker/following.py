@@ -9,7 +9,7 @@ FOLLOWERS = ("anatomy", "pixel", "certainty", "parts")
 """How the ``elem_id`` of controls begin that follow, as far as they are there: ``pixel-model``, ``pixel-rate``."""
 
 
-def follow_segment(page: gr.Blocks, model: gr.Radio, rate: gr.Slider, stride: gr.Radio) -> None:
+def follow_segment(page: gr.Blocks, model: Any, rate: Any, stride: Any) -> None:
     """Connect the controls of ``page`` with the Segment tab's; the browser does it by itself.
 
     What a link asks for is left alone: it arrives as a change, and not as a visitor's input.
@@ -17,7 +17,7 @@ def follow_segment(page: gr.Blocks, model: gr.Radio, rate: gr.Slider, stride: gr
     controls = {
         component.elem_id: component for component in page.blocks.values() if getattr(component, "elem_id", None)
     }
-    chosen = [model, rate, stride]
+    chosen: list[Any] = [model, rate, stride]
     for prefix in FOLLOWERS:
         ids = [f"{prefix}-{kind}" for kind in ("model", "rate", "stride")]
         mine: list[Any] = [controls[name] for name in ids if name in controls]
