@@ -8,8 +8,10 @@ from typing import Any
 import gradio as gr
 
 from ..events import COMPUTES
-from ..server.messages import error_message
-from ..server.uploads import Upload
+from ..server.messages import WRONG_INPUTS, error_message
+
+LONGEST_STEM = 100
+"""Letters of a photo's name in that of its files: names of files are bounded."""
 
 
 def download_button(
@@ -18,25 +20,28 @@ def download_button(
     write: Callable[..., None],
     inputs: Sequence[gr.Component],
     js: str | None = None,
-    elem_id: str | None = None,
+    several: bool = False,
 ) -> None:
     """A button that makes a file and, once it is there, downloads it through a hidden link.
 
     ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings. The file is
-    called after the photo: ``bus_labels.png``. In place of a photo there may be a list of them: then ``write`` gets their paths.
+    called after the photo: ``bus_labels.png``. With ``several`` there is a list of photos, and ``write`` gets their paths.
     """
-    button = gr.Button(name, size="sm", min_width=120, elem_id=elem_id)
+    button = gr.Button(name, size="sm", min_width=120, elem_id="download-all" if several else None)
     link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
 
-    def make(upload: Upload | list[Upload], *settings: Any) -> str:
+    def make(upload: Any, *settings: Any) -> str:
         if not upload:
             raise gr.Error("There is no photo yet: drop one in first.", print_exception=False)
         try:
+            given: Any = [one["path"] for one in upload] if several else upload["path"]
+        except (TypeError, LookupError):
+            raise gr.Error(WRONG_INPUTS, print_exception=False) from None
+        own_name = file_name if several else f"{Path(given).stem[:LONGEST_STEM]}_{file_name}"
+        try:
             with tempfile.TemporaryDirectory() as folder:
-                paths = [one["path"] for one in upload if one] if isinstance(upload, list) else upload["path"]
-                own_name = file_name if isinstance(paths, list) else f"{Path(paths).stem}_{file_name}"
                 file = Path(folder) / own_name
-                write(paths, file, *settings)
+                write(given, file, *settings)
                 cached = link.move_resource_to_block_cache(file)
         except (ValueError, OSError) as error:
             raise gr.Error(error_message(error), print_exception=False) from None

@@ -66,7 +66,7 @@ def segment_tab(drop: gr.HTML) -> tuple[gr.Image, list[Any], dict[str, Any]]:
             write_all,
             [several, model, rate, stride, chosen, crf],
             js="async (_, ...settings) => [await photos.all(), ...settings]",
-            elem_id="download-all",
+            several=True,
         )
     gr.HTML(render("segment/credits.html", credits=CREDITS))
 
