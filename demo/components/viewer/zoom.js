@@ -2,12 +2,14 @@
 // keys. Where a photo has more pixels than its picture here, the part in view is asked for. A line in the output can be
 // drawn over it, left of which the photo is seen, and the pictures can fill the screen.
 window.zoom = (element, server, drawn) => {
-  const STEP = 1.5, REST = 200, MARGIN = .25, SIDE = 960;  // of a key; milliseconds without a move until a part is asked for; what a part has around the view; a label map's longer side
+  const STEP = 1.5;  // of a key
+  const REST = 200, MARGIN = .25;  // milliseconds without a move until a part is asked for; what it has around the view
+  const SIDE = 960, PART = 1280;  // pixels: a label map's longer side, and a part's, as the server has them
   const panels = /** @type {HTMLElement} */ (element.querySelector('.panels'));
   const pictures = /** @type {HTMLElement[]} */ ([...panels.querySelectorAll('.picture')]);
   const line = /** @type {HTMLInputElement} */ (panels.querySelector('.swipe')), fingers = new Map();
   let scale = 1, left = 0, top = 0;  // how many times larger, and where the view begins, as shares of the photo
-  let cursor = null, file = null, resting = 0, pressed = null, part = null;
+  let cursor = null, file = null, resting = 0, pressed = null, part = null, asked = 0;
 
   const limit = (value, least, most) => Math.min(Math.max(value, least), most);
   const most = () => Math.max(8, 4 * (drawing.told()?.photo?.size[0] ?? 0) / pictures[0].clientWidth);
@@ -54,13 +56,14 @@ window.zoom = (element, server, drawn) => {
     if (!photo || !question?.photo || element.hasAttribute('data-live')) return;
     const [width, height] = photo.size, shown = SIDE / Math.max(width, height);
     if (shown >= 1 || scale * pictures[0].clientWidth * devicePixelRatio < 1.2 * width * shown) return;
-    const across = 1 / scale, inside = part && part.key === JSON.stringify(question) && part.scale > scale / STEP
+    const across = 1 / scale, inside = part && part.key === JSON.stringify(question) 
+      && (part.scale > scale / STEP || part.size * Math.max(width, height) <= PART)
       && left >= part.x && top >= part.y && left + across <= part.x + part.size && top + across <= part.y + part.size;
     if (inside) return;
     const size = across * (1 + 2 * MARGIN), x = left - across * MARGIN, y = top - across * MARGIN;
     part = {x, y, size, scale, key: JSON.stringify(question)};
     const ends = [x, y, x + size, y + size].map(share => limit(share, 0, 1));
-    parts.ask({...question, part: ends.map((share, at) => Math.round(share * [width, height][at % 2]))});
+    parts.ask({...question, turn: ++asked, part: ends.map((share, at) => Math.round(share * [width, height][at % 2]))});
   }
 
   element.addEventListener('drawn', () => {
