@@ -190,7 +190,7 @@ class _Writer:
 
     def _begin(self, width: int, height: int) -> None:
         rate = self.video.average_rate or Fraction(25)
-        self.stream = self.target.add_stream("libx264", rate=rate, options={"crf": QUALITY})
+        self.stream = self.target.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "veryfast"})
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
         context = self.stream.codec_context
         context.time_base = self.video.time_base
