@@ -6,6 +6,7 @@ and frames of unknown colours are taken as BT.709 from 720 lines on and as BT.60
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +21,7 @@ from torch import Tensor
 from ..inference.label_map import label_map
 from ..inference.pictures import label_image, overlay
 from ..inference.segmenter import Segmenter
-from .job import ForeignFileError
+from .job import PARTIAL, ForeignFileError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -82,32 +83,49 @@ def segment_video(
     for file in files.values():
         if os.path.lexists(file):
             raise ForeignFileError(f"{file} is there already, so it is left alone: choose another folder")
-    rate, stride, size = settings
-    try:
-        with av.open(str(path)) as source:
-            if not source.streams.video:
-                raise ValueError(f"{path} holds no video")
-            files["labels"].mkdir(parents=True)
-            with av.open(str(files["overlay"]), "w") as target:
-                writer = _Writer(source, target)
-                mean: Tensor | None = None
-                before, flicker = None, _Flicker()
-                for number, (frame, image) in enumerate(writer.frames()):
-                    features = segmenter.encode(image, stride, size)
-                    mean = _smoothed(mean, segmenter.logits(features, rate), smoothing)
-                    labels = label_map(mean, image.size[::-1], None, features.aligned_size)
-                    pixels = np.asarray(image)
-                    before = flicker.add(pixels, labels, before)
-                    label_image(labels, segmenter.card.class_list).save(files["labels"] / f"{number:06d}.png")
-                    writer.write(overlay(image, labels, classes=segmenter.card.class_list), frame)
-                    if progress:
-                        progress()
-                writer.finish()
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{path} cannot be read as a video: {error.strerror}") from error
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as waiting:  # seen when they are whole
+        partial = {kind: Path(waiting) / file.name for kind, file in files.items()}
+        try:
+            frames, flicker = _segment(segmenter, path, partial, settings, smoothing, progress)
+        except av.error.FFmpegError as error:
+            raise ValueError(f"{path} cannot be read as a video: {error.strerror}") from error
+        for kind, file in files.items():
+            partial[kind].replace(file)
+    return VideoReport(frames, flicker, {kind: str(file) for kind, file in files.items()})
+
+
+def _segment(
+    segmenter: Segmenter,
+    path: Path,
+    files: dict[str, Path],
+    settings: tuple[int | None, int | None, int | None],
+    smoothing: float,
+    progress: Callable[[], object] | None,
+) -> tuple[int, float]:
+    """Write both outputs; return how many frames there are, and the flicker."""
+    av, (rate, stride, size) = _av(), settings
+    mean: Tensor | None = None
+    before, flicker = None, _Flicker()
+    classes = segmenter.card.class_list
+    files["labels"].mkdir()
+    with av.open(str(path)) as source, av.open(str(files["overlay"]), "w") as target:
+        if not source.streams.video:
+            raise ValueError(f"{path} holds no video")
+        writer = _Writer(source, target)
+        for number, (frame, image) in enumerate(writer.frames()):
+            features = segmenter.encode(image, stride, size)
+            mean = _smoothed(mean, segmenter.logits(features, rate), smoothing)
+            labels = label_map(mean, image.size[::-1], None, features.aligned_size)
+            before = flicker.add(np.asarray(image), labels, before)
+            label_image(labels, classes).save(files["labels"] / f"{number:06d}.png")
+            writer.write(overlay(image, labels, classes=classes), frame)
+            if progress:
+                progress()
+        writer.finish()
     if not writer.count:
         raise ValueError(f"{path} holds no frame that can be read")
-    return VideoReport(writer.count, flicker.share, {kind: str(file) for kind, file in files.items()})
+    return writer.count, flicker.share
 
 
 def _av() -> Any:

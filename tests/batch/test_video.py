@@ -169,6 +169,7 @@ def test_the_command_line_writes_videos_and_says_what_is_none(
             main(["segment", *arguments, "--model", MODEL, "--out", str(out)])
         assert caught.value.code == 2
         assert capsys.readouterr().err.count("\n") == 1
+    assert {found.name for found in out.iterdir()} == {"clip_overlay.mp4", "clip_labels"}
 
 
 def test_a_file_of_somebodys_own_is_left_alone(segmenter: Segmenter, cat: Image.Image, tmp_path: Path) -> None:
