@@ -64,6 +64,11 @@ function line(context, stroke) {
   context.lineWidth = Math.max(stroke.size * Math.max(width, height), 1);
   context.lineCap = context.lineJoin = 'round';
   context.beginPath();
+  if (stroke.points.length === 2) {  // a line of no length draws nothing
+    context.arc(stroke.points[0] * width, stroke.points[1] * height, context.lineWidth / 2, 0, 2 * Math.PI);
+    context.fill();
+    return;
+  }
   context.moveTo(stroke.points[0] * width, stroke.points[1] * height);
   for (let at = 0; at < stroke.points.length; at += 2) context.lineTo(stroke.points[at] * width, stroke.points[at + 1] * height);
   context.stroke();
