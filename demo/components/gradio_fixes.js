@@ -62,5 +62,5 @@
     waiting = true;
     requestAnimationFrame(() => { waiting = false; mend(); });
   };
-  new MutationObserver(soon).observe(document.documentElement, {childList: true, subtree: true});
+  new MutationObserver(soon).observe(document.documentElement, {childList: true, subtree: true, attributes: true, attributeFilter: ['name']});
 })();
