@@ -236,8 +236,10 @@ window.drawing = (() => {
           if (left[to] === label && !seen[to]) { seen[to] = 1; reached.push(to); }
       }
       if (reached.length >= left.length / SPECK) areas[label] = (areas[label] ?? 0) + 1;
-      (columns[label] ??= []).push(...reached.map(at => Math.floor(3 * (at % wide) / wide)));
-      (rows[label] ??= []).push(...reached.map(at => Math.floor(3 * Math.floor(at / wide) / high)));
+      columns[label] ??= [];
+      rows[label] ??= [];
+      columns[label].push(...reached.map(at => Math.floor(3 * (at % wide) / wide)));
+      rows[label].push(...reached.map(at => Math.floor(3 * Math.floor(at / wide) / high)));
     }
     // The thirds in which nine of ten pixels lie.
     const thirds = parts => {

@@ -120,7 +120,8 @@ window.photoInput = (element, trigger, upload) => {
       said.textContent = 'The browser does not let this page paste: press Ctrl+V, or ⌘V.';
     }
   });
-  return window.takePhoto = take;
+  window.takePhoto = take;
+  return take;
 };
 
 // A row of example photos: a click hands one on.
