@@ -94,6 +94,7 @@ def test_the_page_works_behind_nginx(browser: Browser, proxied: str) -> None:
         expect(page.locator("#pictures .legend")).to_contain_text("cat")
         upload(page, EXAMPLES / "astronaut.jpg")
         expect(page.locator("#pictures figcaption").first).to_contain_text("512 × 512")
+        page.wait_for_function("!new URLSearchParams(location.search).has('photo')")
         page.reload()  # one's own photo is fetched from the server then
         expect(page.locator("#pictures figcaption").first).to_contain_text("512 × 512")
         with page.expect_download() as download:
