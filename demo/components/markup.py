@@ -23,7 +23,7 @@ def problem(sentence: str) -> str:
 def legend(result: Segmentation) -> str:
     """The classes found, each with its colour and its share, as list items."""
     return "".join(
-        f"<li>{swatch(result.classes.index(name), result.class_list)}{escape(name)} <small>{share:.1%}</small></li>"
+        f'<li translate="no">{swatch(result.classes.index(name), result.class_list)}{escape(name)} <small>{share:.1%}</small></li>'
         for name, share in result.shares.items()
     )
 

@@ -15,7 +15,7 @@ interface Server {
 interface Latest { ask(question: object): void; again(): void; readonly wanted: any }
 
 /** The pictures of the Segment tab; see `photo_overlay.js`. */
-interface Pictures { show(answer: any): Promise<void>; frame(answer: any, pixels: ImageData): Promise<void>; again(): Promise<void> }
+interface Pictures { show(answer: any): Promise<void>; frame(answer: any, video: HTMLVideoElement): Promise<void>; again(): Promise<void> }
 
 interface Choice { photo: KeptFile | null; model: string; rate: number; stride: number }
 type Trigger = (event: string) => void;
@@ -36,6 +36,9 @@ interface PageScripts {
     photoInUse(value?: any): void;
     keep(path: string, bitmap: Promise<ImageBitmap | null>): void;
     address(file: string): string;
+    readable(): boolean;
+    labelMap(given: any): Promise<any>;
+    spoken(shown: any): string;
     useVoc(on: boolean): void;
     setOpacity(value: number): void;
   };
@@ -47,13 +50,16 @@ interface PageScripts {
     settings(): Partial<Choice>;
   };
   camera(element: HTMLElement, server: Server, drawn: Pictures, take: (file: File) => void): void;
-  photoInput(element: HTMLElement, trigger: Trigger, upload: Upload): (file: File) => Promise<void>;
+  photoInput(element: HTMLElement, trigger: Trigger, upload: Upload): (file: File) => Promise<string | undefined>;
+  photoChooser(chooser: HTMLInputElement, take: (file: File) => unknown): void;
+  takePhoto(file: File): Promise<string | undefined>;
+  lastChoice: {handed: number; begin(): number; is(turn: number): boolean};
+  sendAgain(path: string): Promise<string | undefined> | undefined;
+  photoThere(photo: KeptFile | null): Promise<KeptFile | null>;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};
   /** What was chosen last, for the gradio events that ask for it. */
   chosenPhoto: KeptFile;
-  chosenExample: string;
-  gradio_config?: {root?: string};
 }
 
 interface Window extends PageScripts {}
@@ -61,3 +67,6 @@ declare const latest: PageScripts['latest'];
 declare const computed: PageScripts['computed'];
 declare const drawing: PageScripts['drawing'];
 declare const questions: PageScripts['questions'];
+declare const photoChooser: PageScripts['photoChooser'];
+declare const lastChoice: PageScripts['lastChoice'];
+declare const sendAgain: PageScripts['sendAgain'];

@@ -19,13 +19,14 @@ TEMPLATE = """<div class="panels drawn">
 <figure class="segmented"><figcaption>Segmented output</figcaption>
   <div class="picture"><canvas role="img" aria-label="Segmented output: none yet"></canvas>
     <p class="waiting" role="status"></p></div>
-  <ul class="legend" aria-label="Legend"></ul></figure>
+  <ul class="legend" aria-label="Legend" translate="no"></ul></figure>
 <figure class="overlays"><figcaption>Per-class overlays</figcaption>
   <div class="picture"><canvas role="img" aria-label="Overlays: none yet"></canvas></div>
   <fieldset class="choices" hidden><legend>Show</legend></fieldset>
   <p class="hint nothing" hidden></p></figure>
 <p class="problem" role="alert"></p>
-<div class="under-pointer" hidden></div></div>"""
+<p class="found" role="status"></p>
+<div class="under-pointer" translate="no" hidden></div></div>"""
 
 
 ON_LOAD = """
