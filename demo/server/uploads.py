@@ -104,7 +104,7 @@ def check_files(inputs: Any) -> None:
     for file in _files(inputs):
         path = file.get("path")
         inside = is_among_uploads(path)
-        if inside and Path(path).is_file():
+        if inside and Path(str(path)).is_file():
             continue
         *above, folder, _ = ["", *re.split(r"[\\/]", path)] if isinstance(path, str) else ["", ""]
         if example := _examples().get(folder):

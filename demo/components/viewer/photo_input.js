@@ -55,6 +55,7 @@ window.photoInput = (element, trigger, upload) => {
       return path;
     } catch {
       said.textContent = 'This photo could not be uploaded.';  // why is in gradio's note
+      return undefined;
     }
   }
 
@@ -113,7 +114,9 @@ window.photoInput = (element, trigger, upload) => {
     try {
       for (const item of await navigator.clipboard.read()) {
         const type = item.types.find(type => type.startsWith('image/'));
-        if (type) return take(new File([await item.getType(type)], 'pasted.png', {type}));
+        if (!type) continue;
+        await take(new File([await item.getType(type)], 'pasted.png', {type}));
+        return;
       }
       said.textContent = 'There is no picture to paste: copy one first.';
     } catch {
