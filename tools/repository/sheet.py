@@ -19,12 +19,12 @@ LINE = 16
 
 
 def sheet(photos: list[Path]) -> Image.Image:
-    """One row a photo: the photo itself, then what each compact network and the public one see."""
+    """Two rows a photo: what each compact network and the public one see, then the same with the CRF."""
     names = [*registry.compact_models(), "deeplabv3_mobilenetv2_google"]
     rows = [segmodels.read_photo(photo).image.copy() for photo in photos]
     for row in rows:
         row.thumbnail((CELL, CELL))
-    heights = [row.height + LINE for row in rows]
+    heights = [2 * (row.height + LINE) for row in rows]
     paper = Image.new("RGB", (CELL * (len(names) + 1), LINE + sum(heights)), "white")
     draw = ImageDraw.Draw(paper)
     for column, name in enumerate(["photo", *(name.replace("_mobilenetv2", "") for name in names)]):
@@ -34,12 +34,14 @@ def sheet(photos: list[Path]) -> Image.Image:
     for path, small in zip(photos, rows, strict=True):
         photo = segmodels.read_photo(path).image
         paper.paste(small, (0, top))
-        for column, segmenter in enumerate(segmenters, start=1):
-            result = segmenter(photo)
-            paper.paste(overlay(photo, result.labels).resize(small.size), (column * CELL, top))
-            found = ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background")
-            draw.text((column * CELL + 4, top + small.height + 2), found[:38] or "nothing", "black")
-        top += small.height + LINE
+        for crf in (False, True):
+            draw.text((4, top + small.height + 2), "with the CRF" if crf else "as the network has it", "black")
+            for column, segmenter in enumerate(segmenters, start=1):
+                result = segmenter(photo, crf=crf)
+                paper.paste(overlay(photo, result.labels).resize(small.size), (column * CELL, top))
+                found = ", ".join(f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background")
+                draw.text((column * CELL + 4, top + small.height + 2), found[:38] or "nothing", "black")
+            top += small.height + LINE
     return paper
 
 
