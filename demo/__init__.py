@@ -97,6 +97,8 @@ def launch_options() -> dict[str, Any]:
         "blocked_paths": [str(ROOT)],
         "app_kwargs": {"middleware": [Middleware(RouteFilter)], "lifespan": _housekept},
         "enable_monitoring": False,
+        "ssr_mode": False,  # its front and its workers would hand out files past the route filter
+        "num_workers": 0,
         "run_history": False,
         "footer_links": ["api"],
     }

@@ -48,8 +48,8 @@ PALETTE = _voc_palette()
 """The colours of files, as everyone expects of a label map."""
 
 _VOC_DISPLAY = (
-    "262b33 f0d25a c396c3 c32d69 2db4ff 8778c3 96b400 a51eb4 2de1c3 7800ff 1e7887 3ca569 b45aff 96ffff 5a7800 e1ff2d "
-    "d2c3ff ffa587 f0000f f00fa5 ff6987"
+    "262b33 ff0078 b41e78 96b4ff d2f0b4 f07878 d20000 5ab496 96b41e 1e785a 96d25a 78783c 9678b4 b47800 96ff5a 78ffff "
+    "f096d2 3cd296 3c96f0 963cb4 781eff"
 )
 
 
@@ -57,8 +57,8 @@ def display_palette(chosen: str) -> NDArray[np.uint8]:
     """Colours for a screen, (256, 3): the ``chosen`` ones of the first classes, then Pascal VOC's, lightened.
 
     Chosen colours were searched for: light enough to be seen on a photo, a background that keeps quiet, and the least
-    distance between two of them, in OKLab, as large as it gets, also as eyes without one kind of cones see them; classes
-    that often touch, such as person and horse, or road and car, are farthest apart.
+    distance between two of them (CIEDE2000; OKLab for the streets) as large as it gets, also as eyes without one kind of cones see them; classes
+    that meet in photos, such as person and horse, are farthest apart, and differ in hue.
     """
     palette: NDArray[np.uint8] = (90 + PALETTE * (165 / 255)).astype(np.uint8)
     for index, colour in enumerate(chosen.split()):

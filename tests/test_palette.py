@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000
 
 from segmodels.labels import CAMVID, DISPLAY_PALETTE, PALETTE, VOC, VOC_CLASSES, ClassList
 
@@ -57,6 +58,35 @@ def test_camvid_s_are_told_apart_by_those_who_could_not() -> None:
         min(apart(eyes, palette[:count]) for eyes in EYES) for palette in (CAMVID.display_palette, CAMVID.palette)
     )
     assert shown > 2 * files
+
+
+MEET = {
+    "person": [name for name in VOC_CLASSES if name not in ("background", "person")],
+    "bus": ["car", "motorbike", "bicycle", "train"],
+    "car": ["motorbike", "bicycle", "dog", "cat", "train", "boat"],
+    "motorbike": ["bicycle"],
+    "chair": ["diningtable", "sofa", "tvmonitor", "bottle", "pottedplant", "dog", "cat"],
+    "diningtable": ["bottle", "pottedplant", "sofa"],
+    "sofa": ["pottedplant", "dog", "cat", "tvmonitor", "bottle"],
+    "pottedplant": ["bottle", "tvmonitor", "cat"],
+    "dog": ["cat", "sheep", "horse", "cow"],
+    "sheep": ["cow", "horse"],
+    "horse": ["cow"],
+    "aeroplane": ["bird", "boat"],
+}
+"""Classes that are often in one photo."""
+
+
+def test_classes_that_meet_in_photos_are_far_apart() -> None:
+    """By CIEDE2000, in which 1 is about what one can just see, and in hue, so that each can be named."""
+    pairs = [(VOC_CLASSES.index(one), VOC_CLASSES.index(other)) for one, others in MEET.items() for other in others]
+    one, other = np.array(pairs).T
+    for eyes, least in (("all cones", 15), ("protanopia", 9.5), ("deuteranopia", 9.5), ("tritanopia", 9.5)):
+        seen = lab(linear(COLOURS) @ np.asarray(EYES[eyes]).T)
+        assert deltaE_ciede2000(seen[one], seen[other]).min() > least, eyes
+    _, a, b = lab(linear(COLOURS)).T
+    hue = np.degrees(np.arctan2(b, a))
+    assert abs((hue[one] - hue[other] + 180) % 360 - 180).min() > 25
 
 
 def test_classes_have_light_and_the_background_keeps_quiet() -> None:

@@ -1,9 +1,11 @@
 // Draws results. The server sends a photo once and, for each answer, one label map with the numbers that belong to it;
 // all pictures, the classes' colours and what the pointer tells are made here, so opacity and isolation cost it nothing.
 //
-// A result:  {photo: {file, upload, size: [width, height], notes}, labels: 'data:image/png;...', summary, nothing,
+// Nothing is read back from a canvas: a browser that guards against fingerprinting gives scripts other pixels than were drawn.
+//
+// A result:  {photo: {file, upload, size: [width, height], notes, own}, labels: 'data:image/png;...', summary, nothing,
 //             classes: [{index, name, nothing, share, confidence, colours: {display, voc}}, ...], table, ran}, the largest
-//             class first. The result's `nothing` is what to say where no class was found; table and ran are HTML.
+//             class first. `own`: whether the browser decodes the file as the server did. The result's `nothing` is what to say where no class was found; table and ran are HTML.
 // In place of one: {problem: 'a sentence'}, or null without a photo.
 window.drawing = (() => {
   const EDGE = 256;
@@ -12,12 +14,12 @@ window.drawing = (() => {
   const SIDE = 960;  // the longer side of a label map, at most; as the server's DISPLAY_SIDE
   let kept = {}, under = {}, told = null, marked = (/** @type {boolean} */ _on) => {};  // the photo that was chosen here, the one that is drawn, and the last answer
 
-  // The address of a file that the server keeps.
-  const address = file => `${window.gradio_config?.root ?? ''}/gradio_api/file=${file}`;
+  // The address of a file that the server keeps: below the page's own, whatever a proxy makes of the server's idea of that.
+  const address = file => `${location.pathname.replace(/\/*$/, '/')}gradio_api/file=${file.split('/').map(encodeURIComponent).join('/')}`;
 
   // A photo that was chosen on this page is drawn from its own file, which the browser decodes while it goes to the server:
   // `path` is where it lies there, `bitmap` the promise of a bitmap, or of null if the browser cannot read it.
-  // Its pixels are made once the question has gone out.
+  // It is scaled once the question has gone out.
   const keep = (path, bitmap) => { kept = {path, ready: after().then(() => bitmap).then(bitmap => bitmap && small(bitmap))}; };
   const after = () => new Promise(resolve => setTimeout(resolve));
 
@@ -25,52 +27,84 @@ window.drawing = (() => {
   function small(bitmap) {
     const size = [bitmap.width, bitmap.height], scale = Math.min(SIDE / Math.max(...size), 1);
     const [width, height] = size.map(side => Math.max(Math.round(side * scale), 1));
-    return {...lit(read(bitmap, {width, height})), size};
+    return {...lit(bitmap, {width, height}), size};
   }
 
-  // A photo's pixels, bright and dim, at the size of its label map; made once however often it is drawn.
-  function photo({file, upload, size}, map) {
+  // A photo, bright and dim, at the size of its label map; made once however often it is drawn.
+  function photo({file, upload, size, own}, map) {
     if (under.file === file) return under.ready;
-    const ready = openedHere(upload, size, map).then(own => own ?? pixels(address(file)).then(lit));
+    const ready = openedHere(upload, own, size, map).then(own => own ?? fetched(file).then(bitmap => lit(bitmap, map)));
     ready.catch(() => { if (under.ready === ready) under = {}; });
     under = {file, ready};
     return ready;
   }
 
-  // The same of the photo that was chosen here; null of another, and where the server found another size than the browser.
-  async function openedHere(path, size, map) {
-    const own = path === kept.path ? await kept.ready : null;
+  // The same of the photo that was chosen here; null of another, and where the server may see another picture in the file.
+  async function openedHere(path, same, size, map) {
+    const own = path === kept.path && same ? await kept.ready : null;
     if (path === kept.path) kept = {};
     return `${own?.size}` === `${size}` && own.width === map.width && own.height === map.height ? own : null;
   }
 
-  // The bytes of a picture. One that is its own address is read here: to fetch it would be a way through the browser.
-  async function bytes(url) {
-    if (!url.startsWith('data:')) return (await fetch(url)).blob();
-    return new Blob([Uint8Array.from(atob(url.slice(url.indexOf(',') + 1)), letter => letter.charCodeAt(0))]);
+  // The photo that the server shows, with the colours of its file.
+  const fetched = async file => createImageBitmap(await (await fetch(address(file))).blob(), {colorSpaceConversion: 'none'});
+
+  // A photo at a size, as it is and as it lies under what is nothing: half grey and dark. What is transparent is shown on white.
+  function lit(source, {width, height}) {
+    const [bright, dim] = [0, 1].map(() => new OffscreenCanvas(width, height)), pen = bright.getContext('2d'), dimmer = dim.getContext('2d');
+    const wash = (context, colour) => { context.fillStyle = colour; context.fillRect(0, 0, width, height); };
+    pen.imageSmoothingQuality = 'medium';
+    wash(pen, 'white');
+    pen.drawImage(source, 0, 0, width, height);
+    source.close?.();
+    dimmer.drawImage(bright, 0, 0);
+    Object.assign(dimmer, {globalCompositeOperation: 'saturation', globalAlpha: .5});
+    wash(dimmer, 'grey');
+    Object.assign(dimmer, {globalCompositeOperation: 'multiply', globalAlpha: 1});
+    wash(dimmer, '#7a7a7a');
+    return {width, height, bright, dim};
   }
 
-  // Pixels of a picture, as they are in the file.
-  async function pixels(url) {
-    const bitmap = await createImageBitmap(await bytes(url), {colorSpaceConversion: 'none', premultiplyAlpha: 'none'});
-    return read(bitmap, bitmap);
+  // Whether a canvas gives back what was drawn, but for a little noise. What guards against fingerprinting may give anything.
+  function readable() {
+    const context = Object.assign(document.createElement('canvas'), {width: 16, height: 16}).getContext('2d', {willReadFrequently: true});
+    const drawn = new Uint8ClampedArray(1024).map((_, at) => at % 4 === 3 ? 255 : at * 37);
+    context.putImageData(new ImageData(drawn, 16, 16), 0, 0);
+    const {data} = context.getImageData(0, 0, 16, 16);
+    return data.reduce((sum, value, at) => sum + Math.abs(value - drawn[at]), 0) / drawn.length < 3;
   }
 
-  // The pixels of a bitmap, which is given up, at a size; what is transparent is shown on white.
-  function read(bitmap, {width, height}) {
-    const context = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
-    context.imageSmoothingQuality = 'medium';
-    context.fillStyle = 'white';
-    context.fillRect(0, 0, width, height);
-    context.drawImage(bitmap, 0, 0, width, height);
-    bitmap.close();
-    return {width, height, data: new Uint32Array(context.getImageData(0, 0, width, height).data.buffer)};
+  // What a PNG's filter of some kind takes for a byte, from those beside and above it.
+  function predicted(kind, left, up, corner) {
+    if (kind < 3) return kind && (kind === 1 ? left : up);
+    if (kind === 3) return left + up >> 1;
+    const [across, down, both] = [up - corner, left - corner, left + up - 2 * corner].map(Math.abs);
+    return across <= down && across <= both ? left : down <= both ? up : corner;
   }
 
-  // A label map: the class of every pixel, with `EDGE` added where a border between two classes runs along it.
-  async function labelMap(url) {
-    const {width, height, data} = await pixels(url);
-    const labels = Uint8Array.from(data);  // red, the lowest byte, is the class
+  // The classes in a label map's PNG: indexed, with the class in each colour's red; see `label_png`.
+  async function decoded(url) {
+    const file = Uint8Array.from(atob(url.slice(url.indexOf(',') + 1)), letter => letter.charCodeAt(0)), view = new DataView(file.buffer);
+    const parts = {IHDR: [], PLTE: [], IDAT: []};
+    for (let at = 8; at < file.length; at += 12 + view.getUint32(at))
+      parts[String.fromCharCode(...file.subarray(at + 4, at + 8))]?.push(file.subarray(at + 8, at + 8 + view.getUint32(at)));
+    const width = view.getUint32(16), height = view.getUint32(20), depth = file[24], [palette] = parts.PLTE, labels = new Uint8Array(width * height);
+    const unpacked = new Blob(parts.IDAT).stream().pipeThrough(new DecompressionStream('deflate'));
+    const rows = new Uint8Array(await new Response(unpacked).arrayBuffer()), step = 1 + Math.ceil(width * depth / 8);
+    for (let row = 0; row < rows.length; row += step)
+      for (let at = rows[row] ? row + 1 : row + step; at < row + step; at++) {
+        const first = at === row + 1;
+        rows[at] += predicted(rows[row], first ? 0 : rows[at - 1], row ? rows[at - step] : 0, row && !first ? rows[at - step - 1] : 0);
+      }
+    for (let at = 0, row = 1; at < labels.length; row += step)
+      for (let bit = 0; bit < width * depth; bit += depth, at++)
+        labels[at] = palette[3 * (rows[row + (bit >>> 3)] >>> 8 - depth - (bit & 7) & (1 << depth) - 1)];
+    return {width, height, labels};
+  }
+
+  // A label map, given as a PNG or as it is: the class of every pixel, with `EDGE` added where a border runs along it.
+  async function labelMap(given) {
+    const {width, height, labels} = typeof given === 'string' ? await decoded(given) : given;
     const cells = Uint16Array.from(labels);
     for (let at = 0, y = 0; y < height; y++)
       for (let x = 0; x < width; x++, at++) {
@@ -120,40 +154,32 @@ window.drawing = (() => {
     put(canvas, map, looked(map, table));
   }
 
-  // A photo as it lies under what is nothing: half grey and dark.
-  function dimmed(photo) {
-    return photo.map(pixel => {
-      const red = pixel & 255, green = pixel >>> 8 & 255, blue = pixel >>> 16 & 255;
-      const grey = (red * 2 + green * 5 + blue) >>> 3;
-      return 0xff000000 | (blue + grey) * .24 << 16 | (green + grey) * .24 << 8 | (red + grey) * .24;
-    });
-  }
-
-  // A photo's pixels as overlays need them: dimmed once, however often the label map changes.
-  const lit = ({width, height, data}) => ({width, height, bright: data, dim: dimmed(data)});
-
-  // What a class's colour makes of each value of red, of green and of blue, in the place that it has in a pixel: 3 x 256.
-  function mixed(colour, opacity) {
-    const table = new Uint32Array(3 * 256);
-    for (let at = 0; at < table.length; at++) {
-      const value = at & 255, place = at >>> 8 << 3;
-      table[at] = value + ((colour >>> place & 255) - value) * opacity << place;
+  // A photo's canvas on another one, and on that what is laid over it: pictures, each of which `photo` may shine through.
+  const aside = new OffscreenCanvas(1, 1);
+  function laid(canvas, map, ground, ...layers) {
+    if (canvas.width !== map.width) canvas.width = map.width;
+    if (canvas.height !== map.height) canvas.height = map.height;
+    const context = canvas.getContext('2d'), pen = aside.getContext('2d');
+    context.drawImage(ground, 0, 0);
+    for (const {picture, photo} of layers) {
+      put(aside, map, picture);
+      pen.globalCompositeOperation = 'source-in';
+      if (photo) pen.drawImage(photo, 0, 0);
+      pen.globalCompositeOperation = 'source-over';
+      context.drawImage(aside, 0, 0);
     }
-    return table;
   }
 
   // The photo, dimmed where there is nothing, with its classes in their colours.
   function overlays(canvas, map, classes, only, under, opacity) {
-    const table = colours(classes), tables = [];
-    for (const {index, nothing} of classes)
-      if (!nothing && (only === null || index === only)) tables[index] = mixed(table[index], opacity);
-    const {cells} = map, {bright, dim} = under, picture = dim.slice();
-    for (let at = 0; at < picture.length; at++) {
-      const cell = cells[at], mix = tables[cell & 255], pixel = bright[at];
-      if (mix) picture[at] = cell & EDGE ? 0xffffffff
-        : 0xff000000 | mix[pixel & 255] | mix[256 | pixel >>> 8 & 255] | mix[512 | pixel >>> 16 & 255];
+    const colour = colours(classes), shine = new Uint32Array(2 * EDGE), table = new Uint32Array(2 * EDGE);
+    for (const {index, nothing} of classes) {
+      if (nothing || only !== null && index !== only) continue;
+      shine[index] = 0xffffffff;
+      table[index] = colour[index] & 0xffffff | Math.round(255 * opacity) << 24;
+      table[EDGE + index] = 0xffffffff;
     }
-    put(canvas, map, picture);
+    laid(canvas, map, under.dim, {picture: looked(map, shine), photo: under.bright}, {picture: looked(map, table)});
   }
 
   // The classes that have a colour, to lie over a photo; as marks they are opaque and have no outlines.
@@ -170,10 +196,10 @@ window.drawing = (() => {
 
   // The photo, dimmed, with what differs between two label maps of one size marked.
   function changes(canvas, map, reference, under) {
-    const picture = under.dim.slice();
+    const picture = new Uint32Array(map.labels.length);
     for (let at = 0; at < picture.length; at++)
       if (map.labels[at] !== reference.labels[at]) picture[at] = CHANGED;
-    put(canvas, map, picture);
+    laid(canvas, map, under.dim, {picture});
   }
 
   // What a move did, in words: how many pixels differ between two results of a photo, and the classes that changed most.
@@ -192,8 +218,48 @@ window.drawing = (() => {
 
   const percent = share => `${(100 * share).toFixed(1)}%`;
 
+  const NUMBERS = ['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine', 'Ten'];
+  const ACROSS = ['left', 'centre', 'right'], DOWN = ['at the top', 'half way down', 'at the bottom'];
+  const SPECK = 500;  // an area that is smaller than one part in so many of the picture is not counted
+
+  // What a picture shows, to be read aloud: for each class, the largest first, how many areas, how much and where.
+  function spoken({map: {width, height, labels}, classes}) {
+    const step = Math.max(1, Math.ceil(Math.max(width, height) / 200)), wide = Math.ceil(width / step), high = Math.ceil(height / step);
+    const left = Uint8Array.from({length: wide * high}, (_, at) => labels[Math.floor(at / wide) * step * width + at % wide * step]);
+    const seen = new Uint8Array(left.length), areas = {}, columns = {}, rows = {};
+    for (let start = 0; start < left.length; start++) {
+      if (seen[start]) continue;
+      const label = left[start], reached = [start];
+      seen[start] = 1;
+      for (let next = 0; next < reached.length; next++) {
+        const at = reached[next], x = at % wide;
+        for (const to of [x ? at - 1 : -1, x + 1 < wide ? at + 1 : -1, at - wide, at + wide])
+          if (left[to] === label && !seen[to]) { seen[to] = 1; reached.push(to); }
+      }
+      if (reached.length >= left.length / SPECK) areas[label] = (areas[label] ?? 0) + 1;
+      columns[label] ??= [];
+      rows[label] ??= [];
+      columns[label].push(...reached.map(at => Math.floor(3 * (at % wide) / wide)));
+      rows[label].push(...reached.map(at => Math.floor(3 * Math.floor(at / wide) / high)));
+    }
+    // The thirds in which nine of ten pixels lie.
+    const thirds = parts => {
+      const sorted = parts.sort();
+      return [sorted[Math.floor(.05 * sorted.length)], sorted[Math.floor(.95 * sorted.length)]];
+    };
+    const sentences = classes.filter(one => !one.nothing && columns[one.index]).map(({index, name, share}) => {
+      const [from, to] = thirds(columns[index]), [top, bottom] = thirds(rows[index]), count = areas[index] ?? 0;
+      const number = count ? `${NUMBERS[count] ?? count} ${count === 1 ? 'area' : 'areas'}` : 'Specks';
+      const across = from === to ? ACROSS[from] : to - from === 1 ? `${ACROSS[from]} to ${ACROSS[to]}` : 'from left to right';
+      const down = top === bottom ? `, ${DOWN[top]}` : bottom - top === 1 ? `, in the ${top ? 'lower' : 'upper'} part` : '';
+      return `${number} of ${name}, ${share < .005 ? 'less than 1' : Math.round(100 * share)} % of the picture, ${across}${down}.`;
+    });
+    return sentences.join(' ');
+  }
+
   function entry(one, tag) {
     const item = document.createElement(tag);
+    item.translate = false;  // a name is a name, and with a page that is translated its choice would be another
     const swatch = document.createElement('span');
     swatch.className = 'swatch';
     swatch.style.cssText = `--display: ${one.colours.display}; --voc: ${one.colours.voc}`;
@@ -255,8 +321,8 @@ window.drawing = (() => {
 
     // A part of the photo at its own pixels, over the pictures; see the server's `segment/part.py`.
     async function part({box, labels, photo}) {
-      const now = shown;
-      const [map, under] = await Promise.all([labelMap(labels), pixels(photo).then(lit)]);
+      const now = shown, picture = Object.assign(new Image(), {src: photo});
+      const [map] = await Promise.all([labelMap(labels), picture.decode()]), under = lit(picture, map);
       if (shown !== now || !now) return;
       shown.part = {map, under, box};
       paint();
@@ -268,7 +334,7 @@ window.drawing = (() => {
       const [over, coloured, mixed] = found.map(name => partCanvas(find(`.${name} .zoomed`), part.box));
       if (!found.length) for (const old of element.querySelectorAll('canvas.part')) old.remove();
       else {
-        put(over, part.map, part.under.bright);
+        laid(over, part.map, part.under.bright);
         segmented(coloured, part.map, classes, only);
         overlays(mixed, part.map, classes, only, part.under, opacity);
       }
@@ -292,8 +358,10 @@ window.drawing = (() => {
       element.style.setProperty('--wide', width / height);
       find('.input .size').textContent = `${width} × ${height} pixels${photo.notes}`;
       find('.input canvas').setAttribute('aria-label', `The photo, ${width} by ${height} pixels`);
-      canvases.segmented.setAttribute('aria-label', `Segmented output: ${value.summary}`);
-      canvases.overlays.setAttribute('aria-label', `The photo, dimmed, with each class highlighted: ${value.summary}`);
+      const seen = spoken(shown) || value.nothing || value.summary;
+      canvases.segmented.setAttribute('aria-label', `Segmented output. ${seen}`);
+      canvases.overlays.setAttribute('aria-label', `The photo, dimmed, with each class highlighted. ${seen}`);
+      find('.found').textContent = value.photo.file ? seen : '';
       const listed = classes.filter(one => one.share > LEAST);
       find('.legend').replaceChildren(...listed.map(one => {
         const item = entry(one, 'li'), share = document.createElement('small');
@@ -328,6 +396,7 @@ window.drawing = (() => {
         shown = null;
         find('.input .size').textContent = '';
         find('.input canvas').setAttribute('aria-label', 'No photo');
+        find('.found').textContent = '';
         facts(value);
         return;
       }
@@ -342,7 +411,7 @@ window.drawing = (() => {
         const under = await photo(value.photo, map);
         if (turn !== asked) return;
         shown.under = under;
-        put(find('.input canvas'), under, under.bright);
+        laid(find('.input canvas'), under, under.bright);
       }
       paint();
       element.dataset.drawn = turn;
@@ -389,15 +458,14 @@ window.drawing = (() => {
     element.addEventListener('pointerleave', event => { hover(null); if (event.pointerType !== 'touch') tell(null); });
     for (const kind of ['pointermove', 'pointerdown']) element.addEventListener(kind, point);
     document.addEventListener('recoloured', paint);
-    // An answer to a frame of the camera, over the pixels of the picture that runs meanwhile.
-    async function frame(answer, pixels) {
+    // An answer to a frame of the camera, over the picture of the video that runs meanwhile.
+    async function frame(answer, video) {
       const turn = ++asked;
       const map = await labelMap(answer.labels);
       if (turn !== asked) return;
-      const same = map.width === pixels.width && map.height === pixels.height;
-      shown = {map, classes: answer.classes, file: null, under: same ? lit({...map, data: new Uint32Array(pixels.data.buffer)}) : null};
+      shown = {map, classes: answer.classes, file: null, under: lit(video, map)};
       element.dataset.state = 'result';
-      words({...answer, photo: {size: [map.width, map.height], notes: ', live'}});
+      words({...answer, photo: {file: null, size: [map.width, map.height], notes: ', live'}});
       paint();
     }
 
@@ -463,5 +531,5 @@ window.drawing = (() => {
     document.dispatchEvent(new CustomEvent('recoloured'));
   }
 
-  return {result, photoInUse, keep, told: () => told, address, useVoc, setOpacity, markChanges: on => marked(on)};
+  return {result, readable, labelMap, spoken, photoInUse, keep, told: () => told, address, useVoc, setOpacity, markChanges: on => marked(on)};
 })();

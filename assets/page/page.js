@@ -64,14 +64,6 @@
     return {width, height, data: context.getImageData(0, 0, width, height).data};
   }
 
-  // A label map as the picture that `drawing.js` takes: the class of every pixel in its colours.
-  function picture(labels, {width, height}) {
-    const canvas = Object.assign(document.createElement('canvas'), {width, height}), data = new Uint32Array(labels.length);
-    for (let at = 0; at < labels.length; at++) data[at] = 0xff000000 | labels[at] * 0x10101;
-    canvas.getContext('2d').putImageData(new ImageData(new Uint8ClampedArray(data.buffer), width, height), 0, 0);
-    return canvas.toDataURL();
-  }
-
   const percent = share => `${(100 * share).toFixed(1)}%`;
 
   function answer(photo, decoded) {
@@ -83,8 +75,8 @@
     const milliseconds = `backbone ${photo.milliseconds.toFixed(0)} ms, decoder ${decoded.milliseconds.toFixed(0)} ms`;
     find('.ran').textContent = `The network saw ${width} \u00d7 ${height} pixels: ${milliseconds}, on one thread of this browser.`;
     return {
-      photo: {file: photo.file, upload: photo.file, size: photo.size, notes: ''},
-      labels: picture(decoded.labels, photo.shown),
+      photo: {file: photo.file, upload: photo.file, size: photo.size, notes: '', own: true},
+      labels: {...photo.shown, labels: decoded.labels},
       classes,
       summary: classes.map(one => `${one.name} ${percent(one.share)}`).join(', '),
       nothing: 'The network found none of its classes here.',
@@ -117,6 +109,7 @@
 
   async function take(file) {
     const turn = ++photos;
+    if (!drawing.readable()) return problem('This browser hides the pixels of photos from pages, to guard against fingerprinting. Allow this page to read its canvases.');
     say('Reading the photo \u2026');
     let bitmap;
     try {

@@ -19,13 +19,14 @@ def download_button(
     file_name: str,
     write: Callable[..., None],
     inputs: Sequence[gr.Component],
-    js: str | None = None,
+    js: str = "(...values) => values",
     several: bool = False,
 ) -> None:
     """A button that makes a file and, once it is there, downloads it through a hidden link.
 
-    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings. The file is
-    called after the photo: ``bus_labels.png``. With ``several`` there is a list of photos, and ``write`` gets their paths.
+    ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings. ``js`` makes
+    the values that are sent, in the browser. The file is called after the photo: ``bus_labels.png``. With ``several`` there is a
+    list of photos, and ``write`` gets their paths.
     """
     button = gr.Button(name, size="sm", min_width=120, elem_id="download-all" if several else None)
     link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
@@ -48,7 +49,8 @@ def download_button(
         assert cached is not None
         return cached
 
-    made = button.click(make, list(inputs), [link], js=js, **COMPUTES)
+    sent = f"async (photo, ...settings) => ({js})(await photoThere(photo), ...settings)"
+    made = button.click(make, list(inputs), [link], js=sent, **COMPUTES)
     made.success(
         None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
     )

@@ -52,6 +52,15 @@
       const name = `group-${radio.closest('fieldset').dataset.mended}`;
       if (radio.name !== name) radio.name = name;
     }
+    // At the end of each event gradio lets an untranslated key, "common.complete", be read aloud.
+    for (const said of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.sr-only[aria-live]:not([data-mended])'))) {
+      said.dataset.mended = '';
+      new MutationObserver(() => { if (words(said).startsWith('common.')) said.firstChild.nodeValue = ''; })
+        .observe(said, {characterData: true, childList: true, subtree: true});
+    }
+    // A browser that translates would leave the names of before on other choices.
+    for (const names of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('fieldset.block .wrap, .block:has(input[role=listbox])')))
+      if (names.translate) names.translate = false;
     for (const place of document.querySelectorAll('button.upload-container[aria-label]')) {
       if (words(place) && place.ariaLabel !== words(place)) place.ariaLabel = words(place);
     }
@@ -62,5 +71,5 @@
     waiting = true;
     requestAnimationFrame(() => { waiting = false; mend(); });
   };
-  new MutationObserver(soon).observe(document.documentElement, {childList: true, subtree: true});
+  new MutationObserver(soon).observe(document.documentElement, {childList: true, subtree: true, attributes: true, attributeFilter: ['name']});
 })();

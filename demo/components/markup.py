@@ -40,7 +40,7 @@ def seen(result: Segmentation) -> dict[str, float]:
 def legend(result: Segmentation) -> str:
     """The classes found, each with its colour and its share, as list items."""
     return "".join(
-        f"<li>{swatch(result.classes.index(name), result.class_list)}{escape(readable(name))} <small>{share:.1%}</small></li>"
+        f'<li translate="no">{swatch(result.classes.index(name), result.class_list)}{escape(readable(name))} <small>{share:.1%}</small></li>'
         for name, share in result.shares.items()
         if share > LEAST_SHARE
     )

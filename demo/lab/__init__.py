@@ -1,18 +1,19 @@
 """The lab: what a network's settings do, on the visitor's own photo. One file a section."""
 
 from types import ModuleType
-from typing import Any
 
 import gradio as gr
 
 from ..components import examples
-from ..events import AT_ONCE
 
 
 def _sections() -> tuple[ModuleType, ...]:
     from . import ablation, certainty, compare, pixel, rate_weights, rates_by_stride, teach
 
     return rates_by_stride, rate_weights, pixel, ablation, certainty, compare, teach
+
+
+CHOOSER = '<label class="way"><input type="file" accept="image/*,.heic,.heif">Another photo</label>'
 
 
 def lab_tab(photo: gr.Image, network: gr.Radio) -> gr.Tabs:
@@ -34,12 +35,5 @@ def _photo_bar(photo: gr.Image) -> None:
     """The photo in use, and two ways to another one: an upload and the examples."""
     with gr.Row(elem_id="photo-bar"):
         gr.HTML('<div id="photo-in-use"></div>', js_on_load="drawing.photoInUse()")
-        upload = gr.UploadButton("Another photo", file_types=["image"], size="sm", scale=0, min_width=140)
+        gr.HTML(CHOOSER, js_on_load="photoChooser(element.querySelector('input'), file => takePhoto(file))")
         examples.strip(photo, "lab-examples")
-    upload.upload(_path, [upload], [photo], trigger_mode="always_last", **AT_ONCE)
-
-
-def _path(file: Any) -> str:
-    if not isinstance(file, dict):
-        raise gr.Error("There is no photo: choose one to upload.", print_exception=False)
-    return str(file["path"])

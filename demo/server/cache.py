@@ -13,17 +13,20 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from segmodels import Features, Segmenter, load, read_photo
 from segmodels.files import display_path
 from segmodels.inference.photo import Photo
+from segmodels.inference.reading.formats import DECODERS, HEAD_BYTES, kind_of
 from segmodels.inference.settings import check_settings
+from segmodels.inference.upright import TURNS
 from segmodels.insight.cost import Cost, count
 from segmodels.kernels import malloc
 from segmodels.models import registry
@@ -116,6 +119,8 @@ class Display:
     size: tuple[int, int]
     """(width, height) of the upload in pixels."""
     notes: tuple[str, ...]
+    browsers_agree: bool
+    """Whether browsers decode the upload to the same picture."""
 
 
 _segmenters: LRUCache[Segmenter] = LRUCache(12)
@@ -210,9 +215,26 @@ def display(path: str) -> Display:
     def make() -> Display:
         timeouts.check()
         read = photo(path)
-        return Display(_at_most(read.image, DISPLAY_SIDE), read.image.size, read.notes)
+        return Display(_at_most(read.image, DISPLAY_SIDE), read.image.size, read.notes, _browsers_agree(path, read))
 
     return _displays.get(path, make)
+
+
+def _browsers_agree(path: str, read: Photo) -> bool:
+    """Whether browsers see in the file at ``path`` what was ``read``: it needed nothing, or a JPEG a turn by its EXIF.
+
+    Not all of them turn other formats, or look for the orientation in XMP, and what an animation begins with differs.
+    """
+    with Path(path).open("rb") as file:
+        kind = kind_of(file.read(HEAD_BYTES))
+        file.seek(0)
+        if read.notes or kind not in ("JPEG", "PNG", "WebP", "BMP"):
+            return False
+        if read.turn is None:
+            return True
+        exif = Image.Exif()
+        exif.load(DECODERS[kind](file).info.get("exif", b""))
+        return kind == "JPEG" and TURNS.get(exif.get(ExifTags.Base.Orientation, 1)) == read.turn
 
 
 def _at_most(image: Image.Image, side: int) -> Image.Image:

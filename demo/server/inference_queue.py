@@ -19,7 +19,7 @@ from gradio.context import Context
 
 from . import cache, timeouts
 from .messages import BROKEN, FULL, TOO_LARGE, error_message
-from .uploads import check_files
+from .uploads import Gone, check_files
 
 WORKERS = 2
 """Computations at once. A Space has two cores: more would only slow all of them down."""
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.2
 """How often the connection of a visitor who waits is looked at."""
 
 Answer = dict[str, Any] | None
-"""What the browser draws: a result, ``{"problem": ...}``, or nothing."""
+"""What the browser draws: a result, ``{"problem": ...}``, with ``gone`` if a photo is not here, or nothing."""
 
 
 async def _stays() -> bool:
@@ -150,6 +150,8 @@ async def in_thread(answer: Callable[[Any], Answer], question: Any, awaited: Cal
             check_files(question)
             with cache.decoding_once():
                 return answer(question)
+        except Gone as error:
+            return {"problem": error.message, "gone": error.path}
         except gr.Error as error:
             return {"problem": error.message}
         except (ValueError, OSError) as error:

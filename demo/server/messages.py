@@ -3,7 +3,10 @@
 NOT_AN_UPLOAD = (
     "This is not an uploaded photo. The server does not open its own files or fetch addresses: upload the photo itself."
 )
-GONE = "This photo is no longer here. Photos are deleted an hour after the upload: upload it again."
+GONE = (
+    "This photo is no longer on the server. Photos are deleted an hour after the upload, and when the server restarts: "
+    "open it again."
+)
 WRONG_INPUTS = 'These are not the inputs that this takes: see the list under "Use via API".'
 NOT_A_QUESTION = "this is not a question that the page asks"
 TOO_LARGE = "This request is too large."

@@ -3,6 +3,7 @@
 import logging
 import re
 
+from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,12 +81,13 @@ class RouteFilter:
         if scope["type"] != "http":  # nothing here speaks over web sockets
             await send({"type": "websocket.close"})
             return
-        if not is_allowed(scope["method"], scope["path"]):
+        path = get_route_path(scope) or "/"  # below GRADIO_ROOT_PATH, where a proxy keeps that, as the router sees it
+        if not is_allowed(scope["method"], path):
             await _answer(404, NOT_FOUND, scope, receive, send)
             return
-        if scope["path"].rstrip("/") == INFO:
+        if path.rstrip("/") == INFO:
             scope = {**scope, "query_string": scope["query_string"] + b"&page="}
-        if scope["path"] != UPLOAD:
+        if path != UPLOAD:
             if _is_form(scope):
                 await _answer(415, FORM, scope, receive, send)
                 return

@@ -2,7 +2,9 @@
 
 import asyncio
 import atexit
+import functools
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -12,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import hash_file, save_file_to_cache
 from gradio.utils import get_upload_folder, is_in_or_equal
+
+from segmodels.checkpoints.paths import EXAMPLES
 
 from .messages import GONE, NOT_AN_UPLOAD
 
@@ -79,26 +84,51 @@ def is_among_uploads(path: Any) -> bool:
         return False
 
 
+class Gone(gr.Error):
+    """An uploaded photo that is not here, or not any more."""
+
+    def __init__(self, path: Any) -> None:
+        super().__init__(GONE, print_exception=False)
+        self.path = path
+
+
 def check_files(inputs: Any) -> None:
     """Look at everything in ``inputs`` that is, or pretends to be, a file.
+
+    A page that was opened before the server restarted, or by another replica, names places in another process's folder.
+    There an example is known by its content, and gets the place that it has here.
 
     Raises:
         gr.Error: unless each is in the upload folder and still there.
     """
-    for path in _paths(inputs):
+    for file in _files(inputs):
+        path = file.get("path")
         inside = is_among_uploads(path)
-        if not (inside and Path(path).is_file()):
-            raise gr.Error(GONE if inside else NOT_AN_UPLOAD, print_exception=False)
+        if inside and Path(str(path)).is_file():
+            continue
+        *above, folder, _ = ["", *re.split(r"[\\/]", path)] if isinstance(path, str) else ["", ""]
+        if example := _examples().get(folder):
+            file["path"] = save_file_to_cache(example, get_upload_folder())
+        elif inside or any(part.startswith(_PREFIX) for part in above):
+            raise Gone(path)
+        else:
+            raise gr.Error(NOT_AN_UPLOAD, print_exception=False)
 
 
-def _paths(inputs: Any) -> Iterator[Any]:
-    """The path of each dictionary that a component could take for a file; None if it has but an address."""
+@functools.cache
+def _examples() -> dict[str, Path]:
+    """The example photos by the folders in which gradio keeps them: these are called after what is in a file."""
+    return {hash_file(file): file for file in EXAMPLES.glob("*.jpg")}
+
+
+def _files(inputs: Any) -> Iterator[dict[str, Any]]:
+    """Each dictionary that a component could take for a file."""
     waiting = [inputs]
     while waiting:  # not recursive: a request may be nested deeply
         value = waiting.pop()
         if isinstance(value, dict):
             if value.keys() & {"path", "url", "meta"}:
-                yield value.get("path")
+                yield value
             waiting.extend(value.values())
         elif isinstance(value, list | tuple):
             waiting.extend(value)

@@ -426,6 +426,6 @@ def test_pictures_have_alternative_texts(page: Page) -> None:
     texts = [str(canvas.get_attribute("aria-label")) for canvas in page.locator("#pictures canvas").all()]
     assert "451 by 300" in texts[0]
     for text in texts[1:]:
-        percent = re.search(r"cat (\d+)%", text)
+        percent = re.search(r"of cat, (\d+) %", text)
         assert percent
         assert float(percent[1]) == pytest.approx(100 * share, abs=1)  # rounded

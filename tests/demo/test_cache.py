@@ -8,6 +8,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -201,3 +202,36 @@ def test_photos_at_display_size_are_bounded_by_their_bytes() -> None:
     assert cache.pixel_bytes(shown) == 4 * 960 * 320
     assert cache._at_most(shown, cache.DISPLAY_SIDE) is shown
     assert cache._at_most(Image.new("RGB", (40_000, 32)), cache.DISPLAY_SIDE).size == (960, 1)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="3"/></rdf:RDF></x:xmpmeta>'
+
+
+@pytest.mark.parametrize(
+    ("kind", "saved", "agree"),
+    [
+        ("JPEG", {}, True),
+        ("PNG", {}, True),
+        ("WebP", {}, True),
+        ("BMP", {}, True),
+        ("GIF", {}, False),
+        ("TIFF", {}, False),
+        ("JPEG", {"exif": 6}, True),
+        ("JPEG", {"xmp": XMP}, False),
+        ("PNG", {"exif": 6}, False),
+        ("WebP", {"exif": 3}, False),
+        ("WebP", {"xmp": XMP}, False),
+        ("PNG", {"save_all": True, "default_image": True, "append_images": [Image.new("RGB", (64, 64), "red")]}, False),
+    ],
+)
+def test_the_browsers_own_picture_is_drawn_only_where_all_of_them_decode_the_same(
+    tmp_path: Path, kind: str, saved: dict[str, Any], agree: bool
+) -> None:
+    """What browsers do with an orientation is in CSS Images 3, and their practice in bug reports; JPEG's EXIF is common ground."""
+    if "exif" in saved:
+        exif = Image.Exif()
+        exif[0x0112] = saved["exif"]
+        saved = {"exif": exif}
+    file = tmp_path / "photo.jpg"  # told by what is in it
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(file, kind, **saved)
+    assert cache.display(str(file)).browsers_agree == agree

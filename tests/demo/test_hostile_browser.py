@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 import segmodels
 from demo.server import cache, timeouts
-from demo.server.messages import BROKEN, GONE
+from demo.server.messages import BROKEN
 
 from ..conftest import EXAMPLES, NEEDS_CHROMIUM
 from ..helpers import START, go, load, unharmed, watched
@@ -110,15 +110,20 @@ def change_the_rate(page: Page) -> None:
     slider.press("ArrowLeft")
 
 
-def test_a_photo_that_was_deleted_meanwhile_is_missed(page: Page, tmp_path: Path) -> None:
+def test_a_photo_that_was_deleted_meanwhile_is_sent_again(page: Page, tmp_path: Path) -> None:
     upload(page, written(tmp_path, encoded(scene(), "PNG"), "to-be-deleted.png"))
     expect(page.locator("#pictures")).to_contain_text("240 × 160")
     for file in Path(get_upload_folder()).rglob("to-be-deleted.png"):
         file.unlink()
-    change_the_rate(page)
-    expect(page.get_by_text(GONE).first).to_be_visible()  # every event that looks at the photo may say it
-    upload(page, EXAMPLES / "cat.jpg")
-    expect(page.locator("#pictures")).to_contain_text("451 × 300")
+    change_the_rate(page)  # the browser has it, and sends it again
+    expect(page.locator("#ran")).to_contain_text("atrous rates 5, 10, 15")
+    assert len(list(Path(get_upload_folder()).rglob("to-be-deleted.png"))) == 1
+    expect(page.locator("#pictures")).to_contain_text("240 × 160")
+    for file in Path(get_upload_folder()).rglob("to-be-deleted.png"):
+        file.unlink()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Label map (PNG)").click()
+    assert download.value.suggested_filename == "labels.png"
 
 
 def test_a_request_over_its_time_is_explained(page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from demo import build
+from demo import build, launch_options
 from demo.server import route_filter
 
 OPEN = {
@@ -89,7 +89,7 @@ def filled(path: str) -> str:
     return re.sub(r"\{(\w+)(:path)?\}", lambda part: FILLED.get(part[1], "x"), path)
 
 
-def let_in(method: str, target: str, kind: bytes = b"application/json") -> bool:
+def let_in(method: str, target: str, kind: bytes = b"application/json", root: str = "") -> bool:
     """Whether a request, spelled as it is, reaches what is behind the door."""
 
     async def behind(scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +101,7 @@ def let_in(method: str, target: str, kind: bytes = b"application/json") -> bool:
         "path": httpx.URL(raw(target)).path,
         "headers": [(b"content-type", kind)],
         "query_string": b"",
-        "root_path": "",
+        "root_path": root,
     }
     sent: list[Any] = []
 
@@ -224,3 +224,44 @@ def test_web_sockets_are_turned_away() -> None:
 
     asyncio.run(route_filter.RouteFilter(never)({"type": "websocket", "path": "/gradio_api/queue/join"}, never, send))
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_below_a_root_path_the_same_is_let_in_and_no_more() -> None:
+    """A proxy keeps the prefix of its own address, or takes it away."""
+    for prefix in ("", "/seg"):
+        for path in ("/", "/config", "/gradio_api/upload", "/gradio_api/component_server"):
+            method = "POST" if path.startswith("/gradio_api") else "GET"
+            assert let_in(method, prefix + path, root="/seg"), prefix + path
+        for path in (
+            "/gradio_api/file=/etc/passwd",
+            "/seg/config",
+            "ments/config",
+            "/proxy=http://a",
+            "/gradio_api/runs",
+        ):
+            assert not let_in("GET", prefix + path, root="/seg"), prefix + path
+    assert let_in("GET", "/seg", root="/seg")
+
+
+def test_behind_a_proxy_that_keeps_its_prefix_the_page_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradio.routes import App
+
+    monkeypatch.setenv("GRADIO_ROOT_PATH", "/seg")
+    client = TestClient(App.create_app(build(), app_kwargs={"middleware": [Middleware(route_filter.RouteFilter)]}))
+    for prefix in ("/seg", ""):
+        assert client.get(f"{prefix}/").status_code == 200
+        assert client.get(f"{prefix}/config").json()["root"] == "http://testserver/seg"
+
+
+def test_nothing_that_gradio_may_be_told_by_its_environment_passes_the_filter_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GRADIO_SSR_MODE", "true")
+    monkeypatch.setenv("GRADIO_NUM_WORKERS", "2")
+    page = build()
+    try:
+        page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        assert page.ssr_mode is False
+        assert not getattr(page, "_static_worker_pool", None)
+    finally:
+        page.close()

@@ -333,7 +333,7 @@ def test_a_photo_that_is_shown_to_another_visitor_is_not_swept_away_as_the_first
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    display = cache.Display(Image.new("RGB", (64, 64)), (64, 64), ())
+    display = cache.Display(Image.new("RGB", (64, 64)), (64, 64), (), True)
     file = photo_overlay.shown_file("photo.jpg", display)
     time.sleep(0.05)
     between = time.time()

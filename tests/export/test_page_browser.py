@@ -1,7 +1,6 @@
 """A network as one HTML file: opened from a disk in Chromium, without a network, it draws what a Segmenter answers."""
 
 import base64
-import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,11 +42,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answered(page: Page) -> NDArray[np.uint8]:
     """The label map that is drawn next."""
     page.wait_for_function("document.getElementById('pictures').answer", timeout=WAIT)
-    labels: str = page.evaluate(
-        "() => { const shown = document.getElementById('pictures'), {labels} = shown.answer; shown.answer = null; return labels }"
-    )
-    with Image.open(io.BytesIO(base64.b64decode(labels.partition(",")[2]))) as image:
-        return np.asarray(image.convert("RGB"))[..., 0]
+    width, labels = page.evaluate("""() => {
+      const shown = document.getElementById('pictures'), {labels} = shown.answer;
+      shown.answer = null;
+      return [labels.width, [...labels.labels]];
+    }""")
+    return np.array(labels, dtype=np.uint8).reshape(-1, width)
 
 
 def test_the_file_segments_photos_from_a_disk_without_a_network(file: Path, browser: Browser) -> None:

@@ -46,6 +46,31 @@ def test_touching_nuclei_are_two_and_lose_no_pixel_to_the_line() -> None:
     assert found.labels[40, 39] == found.labels[40, 40] != found.labels[40, 41] == found.labels[40, 42]
 
 
+def test_nuclei_without_a_line_are_parted_at_their_waists() -> None:
+    """Three discs in a row, 22 apart at a radius of 12, are cut where two circles meet: half-way between their middles."""
+    chain = discs((40, 20, 12), (40, 42, 12), (40, 64, 12))
+    found = find_instances(chain, NUCLEI)
+    assert np.array_equal(found.labels > 0, chain > 0)
+    assert sorted(np.unique(found.labels)) == [0, 1, 2, 3]
+    parts = [found.labels[40, column] for column in (20, 42, 64)]
+    assert len(set(parts)) == 3
+    for left, right, middle in ((0, 1, 31), (1, 2, 53)):
+        assert found.labels[40, middle - 2] == parts[left]
+        assert found.labels[40, middle + 2] == parts[right]
+
+
+def test_what_has_no_waist_stays_one() -> None:
+    bar = np.zeros((80, 100), np.uint8)
+    bar[30:42, 10:90] = 1
+    ellipse = np.zeros((80, 100), np.uint8)
+    rows, columns = np.mgrid[:80, :100]
+    ellipse[((rows - 40) / 12) ** 2 + ((columns - 50) / 30) ** 2 < 1] = 1
+    for shape in (bar, ellipse, discs((5, 5, 20))):
+        found = find_instances(shape, NUCLEI)
+        assert len(found) == 1
+        assert np.array_equal(found.labels > 0, shape > 0)
+
+
 def test_a_line_far_from_any_nucleus_belongs_to_none() -> None:
     classes = discs((20, 20, 8))
     classes[60, 40:80] = 2

@@ -17,7 +17,7 @@ interface Latest { ask(question: object): void; again(): void; readonly wanted: 
 /** The pictures of the Segment tab; see `photo_overlay.js`. */
 interface Pictures {
   show(answer: any): Promise<void>;
-  frame(answer: any, pixels: ImageData): Promise<void>;
+  frame(answer: any, video: CanvasImageSource): Promise<void>;
   part(answer: any): Promise<void>;
   tell(across: number | null, down?: number, left?: number, top?: number): void;
   again(): Promise<void>;
@@ -43,6 +43,9 @@ interface PageScripts {
     told(): any;
     keep(path: string, bitmap: Promise<ImageBitmap | null>): void;
     address(file: string): string;
+    readable(): boolean;
+    labelMap(given: any): Promise<any>;
+    spoken(shown: any): string;
     useVoc(on: boolean): void;
     setOpacity(value: number): void;
   };
@@ -62,12 +65,15 @@ interface PageScripts {
     all(): Promise<{path: string}[]>;
   };
   zoom(element: HTMLElement, server: Server, drawn: Pictures): void;
+  photoChooser(chooser: HTMLInputElement, take: (...files: File[]) => unknown): void;
+  takePhoto(...files: File[]): unknown;
+  lastChoice: {handed: number; begin(): number; is(turn: number): boolean};
+  sendAgain(path: string): Promise<string | undefined> | undefined;
+  photoThere<Photo extends {path: string}>(photo: Photo | null): Promise<Photo | null>;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};
   /** What was chosen last, for the gradio events that ask for it. */
   chosenPhoto: KeptFile;
-  chosenExample: string;
-  gradio_config?: {root?: string};
 }
 
 interface Window extends PageScripts {}
@@ -75,3 +81,6 @@ declare const latest: PageScripts['latest'];
 declare const computed: PageScripts['computed'];
 declare const drawing: PageScripts['drawing'];
 declare const questions: PageScripts['questions'];
+declare const photoChooser: PageScripts['photoChooser'];
+declare const lastChoice: PageScripts['lastChoice'];
+declare const sendAgain: PageScripts['sendAgain'];

@@ -21,21 +21,25 @@ function labels(photo) {
   const before = drawn[photo];
   const same = before && before.width === width && before.height === height && before.strokes.every((stroke, at) => stroke === strokes[at]);
   const map = same ? before.map : new Uint8Array(width * height).fill(UNPAINTED);
-  const pen = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
-  for (const stroke of strokes.slice(same ? before.strokes.length : 0)) {
-    const reach = stroke.size * Math.max(width, height) / 2 + 2, along = offset => stroke.points.filter((_, at) => at % 2 === offset);
-    const from = (parts, length) => Math.min(Math.max(Math.floor(Math.min(...parts) * length - reach), 0), length - 1);
-    const to = (parts, length) => Math.max(Math.min(Math.ceil(Math.max(...parts) * length + reach), length), 1);
-    const [left, top] = [from(along(0), width), from(along(1), height)];
-    const across = to(along(0), width) - left, down = to(along(1), height) - top;
-    pen.clearRect(left, top, across, down);
-    line(pen, {...stroke, class: 0});
-    const {data} = pen.getImageData(left, top, across, down);
-    for (let at = 0; at < across * down; at++)
-      if (data[4 * at + 3] >= 128) map[(top + Math.floor(at / across)) * width + left + at % across] = stroke.class === ERASER ? UNPAINTED : stroke.class;
-  }
+  for (const stroke of strokes.slice(same ? before.strokes.length : 0)) fill(map, width, height, stroke);
   drawn[photo] = {width, height, strokes, map};
   return map;
+}
+
+// Write a stroke into a label map: pixels whose middle is no farther from its line than its radius. Not read from the canvas,
+// which need not give back what was drawn.
+function fill(map, width, height, {points, size, class: index}) {
+  const radius = Math.max(size * Math.max(width, height), 1) / 2, value = index === ERASER ? UNPAINTED : index;
+  for (let at = 0; at < Math.max(points.length - 2, 2); at += 2) {
+    const [x, y] = [points[at] * width, points[at + 1] * height];
+    const [along, down] = points.length > 2 ? [points[at + 2] * width - x, points[at + 3] * height - y] : [0, 0];
+    const length = along ** 2 + down ** 2 || 1;
+    for (let row = Math.max(Math.floor(Math.min(y, y + down) - radius), 0); row < Math.min(Math.max(y, y + down) + radius, height); row++)
+      for (let column = Math.max(Math.floor(Math.min(x, x + along) - radius), 0); column < Math.min(Math.max(x, x + along) + radius, width); column++) {
+        const [right, under] = [column + .5 - x, row + .5 - y], part = Math.min(Math.max((right * along + under * down) / length, 0), 1);
+        if ((right - part * along) ** 2 + (under - part * down) ** 2 <= radius ** 2) map[row * width + column] = value;
+      }
+  }
 }
 
 // A label map as runs of equal pixels: label, length, label, length and so on.
@@ -64,6 +68,11 @@ function line(context, stroke) {
   context.lineWidth = Math.max(stroke.size * Math.max(width, height), 1);
   context.lineCap = context.lineJoin = 'round';
   context.beginPath();
+  if (stroke.points.length === 2) {  // a line of no length draws nothing
+    context.arc(stroke.points[0] * width, stroke.points[1] * height, context.lineWidth / 2, 0, 2 * Math.PI);
+    context.fill();
+    return;
+  }
   context.moveTo(stroke.points[0] * width, stroke.points[1] * height);
   for (let at = 0; at < stroke.points.length; at += 2) context.lineTo(stroke.points[at] * width, stroke.points[at + 1] * height);
   context.stroke();

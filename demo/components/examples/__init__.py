@@ -3,17 +3,15 @@
 import base64
 import io
 import json
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from segmodels.checkpoints.paths import EXAMPLES
-
-from ...events import AT_ONCE
 
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
@@ -48,30 +46,15 @@ def label_map_of(name: str) -> Path:
 
 def strip(photo: gr.Image, elem_id: str) -> None:
     """The examples in a row; a click on one makes it the page's ``photo``."""
-    row = gr.HTML(_buttons(), js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
-    name = gr.Textbox(visible=False)
-
-    def chosen(name: Any) -> str:
-        if not isinstance(name, str) or name not in PHOTOS:
-            raise gr.Error("There is no such example.", print_exception=False)
-        # As gradio keeps it, since the page may not be allowed to hand out the project's own files.
-        path = photo.move_resource_to_block_cache(PHOTOS[name])
-        assert path is not None
-        return path
-
-    row.select(
-        chosen,
-        [name],
-        [photo],
-        js="() => window.chosenExample",
-        trigger_mode="always_last",
-        **AT_ONCE,
-    )
+    # As gradio keeps them, since the page may not be allowed to hand out the project's own files.
+    paths = {name: str(photo.move_resource_to_block_cache(PHOTOS[name])) for name in OFFERED}
+    row = gr.HTML(_buttons(paths), js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
+    row.select(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
 
 
-def _buttons() -> str:
+def _buttons(paths: Mapping[str, str]) -> str:
     buttons = "".join(
-        f'<button type="button" data-example="{name}"><img src="{_thumbnail(name)}" alt="">'
+        f'<button type="button" data-example="{name}" data-path="{escape(paths[name])}"><img src="{_thumbnail(name)}" alt="">'
         f"<strong>{escape(title)}</strong><span>{escape(line)}</span></button>"
         for name, (title, line) in OFFERED.items()
     )

@@ -27,6 +27,10 @@ SAVE_PNG = """
 element.addEventListener('click', async event => {
   const button = event.target.closest('button.save-png');
   if (!button) return;
+  if (!drawing.readable()) {
+    button.textContent = 'This browser does not let pages save pictures: it guards against fingerprinting';
+    return;
+  }
   const figure = button.closest('figure');
   const properties = ['align-items', 'aspect-ratio', 'background', 'border', 'border-collapse', 'border-radius',
     'box-sizing', 'color', 'column-gap', 'display', 'dominant-baseline', 'fill', 'fill-opacity', 'filter', 'flex',

@@ -32,6 +32,7 @@ def answer(path: str, display: Display, result: Segmentation) -> dict[str, Any]:
             "upload": path,
             "size": display.size,
             "notes": "".join(f"; {note}" for note in display.notes),
+            "own": display.browsers_agree,
         },
         **drawn(result),
     }

@@ -138,12 +138,21 @@ def _naming() -> str:
 COPY = """
 element.addEventListener('click', async event => {
   if (!event.target.closest('button')) return;
-  const said = element.querySelector('[role=status]');
+  const said = element.querySelector('[role=status]'), {href} = element.querySelector('a');
+  const copied = () => {  // browsers give the clipboard to pages with https alone
+    const field = Object.assign(document.createElement('textarea'), {value: href, readOnly: true});
+    element.append(field);
+    field.select();
+    const done = document.execCommand('copy');
+    field.remove();
+    event.target.closest('button').focus();
+    if (!done) throw new Error('copying is not allowed');
+  };
   try {
-    await navigator.clipboard.writeText(element.querySelector('a').href);
+    await (navigator.clipboard ? navigator.clipboard.writeText(href) : copied());
     said.textContent = 'Copied.';
   } catch {
-    said.textContent = 'The browser does not let this page copy: copy the link itself.';
+    said.textContent = 'The browser does not let this page copy: the link is in its address bar.';
   }
 });
 """

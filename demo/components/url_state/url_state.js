@@ -52,8 +52,13 @@ window.address = (() => {
   // What was changed just before is no longer where the page is going; when it has arrived, `settle` looks at all parts.
   addEventListener('popstate', () => {
     clearTimeout(timer);
+    lastChoice.begin();
     going = Date.now();
     /** @type {HTMLElement | null} */ (document.querySelector('#go-to-address'))?.click();
   });
-  return {begin, write, arrived: () => write(0, [])};
+  function arrived() {
+    write(0, []);
+    document.dispatchEvent(new CustomEvent('arrived'));
+  }
+  return {begin, write, arrived};
 })();

@@ -29,7 +29,7 @@ TEMPLATE = """<div class="panels drawn">
     <div class="before"></div><div class="cursor"></div>
     <input type="range" class="swipe" min="0" max="100" step="0.5" value="0" aria-label="Photo left of the line, output right of it">
     <p class="waiting" role="status"></p></div>
-  <ul class="legend" aria-label="Legend"></ul></figure>
+  <ul class="legend" aria-label="Legend" translate="no"></ul></figure>
 <figure class="overlays"><figcaption>Per-class overlays</figcaption>
   <button type="button" class="enlarge all" aria-label="All three: full screen" title="All three: full screen"></button>
   <button type="button" class="enlarge" aria-label="Per-class overlays: full screen" title="Full screen"></button>
@@ -38,7 +38,8 @@ TEMPLATE = """<div class="panels drawn">
   <fieldset class="choices" hidden><legend>Show</legend></fieldset>
   <p class="hint nothing" hidden></p></figure>
 <p class="problem" role="alert"></p>
-<div class="under-pointer" hidden></div></div>"""
+<p class="found" role="status"></p>
+<div class="under-pointer" translate="no" hidden></div></div>"""
 
 
 ON_LOAD = """

@@ -23,10 +23,14 @@ window.camera = (element, server, drawn, take) => {
     drawn.again();
   }
 
+  const refuse = why => { said.textContent = why; };
+
   async function begin() {
     if (stream) return;
     const number = ++run;
     find('[role=status]').textContent = '';
+    if (!window.isSecureContext) return refuse('Browsers give the camera to pages with https alone, and this one has none: open a photo instead.');
+    if (!drawing.readable()) return refuse('This browser hides what a camera sees from pages, to guard against fingerprinting: open a photo, or allow this page to read its canvases.');
     said.textContent = 'Asking for the camera …';
     try {
       if (!navigator.mediaDevices) throw new DOMException('', 'NotFoundError');
@@ -77,11 +81,11 @@ window.camera = (element, server, drawn, take) => {
     while (number === run) {
       if (Date.now() - touched > UNTOUCHED) return end('The camera was stopped after five minutes without a touch.');
       if (document.hidden || !element.offsetParent) return end('The camera was stopped while the page was out of sight.');
-      if (video.currentTime === asked) {
+      if (video.currentTime === asked || video.seeking) {
         await new Promise(resolve => setTimeout(resolve, 15));
         continue;
       }
-      const began = performance.now(), shown = pixels();
+      const began = performance.now();
       asked = video.currentTime;
       const answer = await ask();
       if (number !== run) return;
@@ -91,7 +95,7 @@ window.camera = (element, server, drawn, take) => {
         continue;
       }
       if (!answer || answer.problem) return end(answer?.problem ?? 'The server does not answer: try again later.');
-      await drawn.frame(answer, shown);
+      await drawn.frame(answer, frame);
       const now = performance.now();
       times.push(now);
       while (times.length > 10) times.shift();
@@ -101,17 +105,11 @@ window.camera = (element, server, drawn, take) => {
     }
   }
 
-  // The video as it is now, in the frame's canvas.
-  function pixels() {
+  async function ask() {
     const scale = SIDE / Math.max(video.videoWidth, video.videoHeight);
     frame.width = Math.round(video.videoWidth * scale);
     frame.height = Math.round(video.videoHeight * scale);
-    const context = frame.getContext('2d', {willReadFrequently: true});
-    context.drawImage(video, 0, 0, frame.width, frame.height);
-    return context.getImageData(0, 0, frame.width, frame.height);
-  }
-
-  async function ask() {
+    frame.getContext('2d', {willReadFrequently: true}).drawImage(video, 0, 0, frame.width, frame.height);
     const jpeg = frame.toDataURL('image/jpeg', .8).split(',')[1];
     try {
       return await server.frame({frame: jpeg, ...questions.settings()});

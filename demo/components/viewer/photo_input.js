@@ -1,8 +1,21 @@
+// Of the photos that are chosen, wherever on the page, the last one wins, however long an upload or an answer takes.
+window.lastChoice = (() => {
+  let last = 0;
+  return {handed: 0, begin: () => ++last, is: turn => turn === last};
+})();
+
+// Hand on what is chosen in a place for files.
+window.photoChooser = (chooser, take) => chooser.addEventListener('change', () => {
+  take(...chooser.files);
+  chooser.value = '';  // the same file may be chosen again
+});
+
 // Photos: opened, dropped anywhere on the page, pasted or taken. The one that is chosen is uploaded and handed on; several
 // make a strip to go through. `photos.begin` stands outside of the tabs, so this works on all of them.
 window.photos = (() => {
   const MOST = 24, THUMB = 64, KEPT = 'photo';  // photos in the strip; pixels of one there
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
+  const own = new Map(), again = new Map();  // what was chosen here, by its place on the server; what was sent again
   let page = null, play = null, list = [], chosen = null;
 
   const panels = () => document.querySelector('#pictures .panels');
@@ -28,7 +41,8 @@ window.photos = (() => {
     }
   }
 
-  function hand({path, name, size}, url) {
+  function hand({path, name, size}, url, choice) {
+    lastChoice.handed = choice;
     window.chosenPhoto = {path, url, orig_name: name, size, meta: {_type: 'gradio.FileData'}};
     page.trigger('upload');
   }
@@ -39,33 +53,58 @@ window.photos = (() => {
     return one.path;
   };
 
-  async function choose(one) {
-    chosen = one;
+  async function choose(one, choice = lastChoice.begin()) {
+    if (lastChoice.is(choice)) chosen = one;
     mark();
     say('Uploading …');
     const bitmap = createImageBitmap(one.file).catch(() => null);
     try {
       const path = await sent(one), photo = {path, name: one.file.name, size: one.file.size};
-      if (chosen !== one) return;
-      questions.choosePhoto({path});
-      drawing.keep(path, bitmap);
-      hand(photo, URL.createObjectURL(one.file));
-      say('');
-      keep(photo);
+      own.set(path, one);
+      if (lastChoice.is(choice)) {
+        questions.choosePhoto({path});
+        drawing.keep(path, bitmap);
+        hand(photo, URL.createObjectURL(one.file), choice);
+        say('');
+        keep(photo);
+      }
+      return path;
     } catch {
       say('This photo could not be uploaded.');  // why is in gradio's note
+      return undefined;
     }
   }
+
+  // A photo that was chosen here and that the server has no more, since it was started again, is sent once more. Returns
+  // where it lies then; nothing if it was not chosen here.
+  window.sendAgain = path => {
+    if (own.has(path) && !again.has(path)) {
+      const {handed} = lastChoice, inUse = lastChoice.is(handed) && window.chosenPhoto.path === path, one = own.get(path);
+      one.path = null;
+      const place = choose(one, inUse ? handed : 0);
+      again.set(path, place);
+      place.then(now => { if (!now) again.delete(path); });
+    }
+    return again.get(path);
+  };
+
+  // A photo of gradio's, sent again before a file is made of it if the server has it no more.
+  window.photoThere = async photo => {
+    if (!photo || !own.has(photo.path)) return photo;
+    const {ok} = await fetch(drawing.address(photo.path), {method: 'HEAD'}).catch(() => ({ok: true}));
+    const path = ok ? null : await sendAgain(photo.path);
+    return path ? {...photo, path} : photo;
+  };
 
   function take(...files) {
     const film = files.find(file => file.type.startsWith('video/'));
     if (film && play) return play(film);
     if (film) return say('Open the Segment tab first: a video plays there.');
-    if (!files.length) return;
+    if (!files.length) return undefined;
     const added = files.slice(0, MOST).map(file => ({file, path: null}));
     list = list.length || added.length > 1 ? [...list, ...added].slice(-MOST) : [];
     strip();
-    choose(added[0]);
+    return choose(added[0]);
   }
 
   // The photos as buttons above the pictures.
@@ -118,13 +157,16 @@ window.photos = (() => {
   // All photos of the strip, as the server knows them.
   async function all() {
     const paths = [];
-    for (const one of list) paths.push({path: await sent(one)});
+    for (const one of list) paths.push(await window.photoThere({path: await sent(one)}));
     return paths;
   }
 
   // `element` says what happens where no Input panel is seen.
   function begin(element, trigger, upload) {
     page = {element, trigger, upload};
+    window.takePhoto = take;
+    // A step back that was under way when a photo was chosen has arrived after it.
+    document.addEventListener('arrived', () => { if (lastChoice.is(lastChoice.handed)) trigger('upload'); });
     const files = event => event.dataTransfer?.types.includes('Files') && !event.defaultPrevented;
     const over = on => element.classList.toggle('dropping', on);
     for (const kind of /** @type {const} */ (['dragenter', 'dragover'])) document.addEventListener(kind, event => {
@@ -148,10 +190,7 @@ window.photos = (() => {
   function panel(element, video) {
     play = video;
     const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
-    chooser.addEventListener('change', () => {
-      take(...chooser.files);
-      chooser.value = '';  // the same file may be chosen again
-    });
+    photoChooser(chooser, take);
     element.querySelector('.paste').addEventListener('click', async () => {
       element.querySelector('.live').textContent = '';
       try {
@@ -179,11 +218,11 @@ window.photos = (() => {
     // A photo that was chosen in this tab of the browser comes back when the page is loaded again, unless its address names
     // an example. The server keeps it for a while.
     element.addEventListener('drawn', async () => {
-      const photo = example || chosen ? null : kept();
-      if (!photo) return;
-      const url = drawing.address(photo.path), answer = await fetch(url);
-      answer.body?.cancel();
-      if (answer.ok) return hand(photo, url);
+      const photo = example ? null : kept();
+      if (!photo || !lastChoice.is(0)) return;
+      const url = drawing.address(photo.path), choice = lastChoice.begin(), {ok} = await fetch(url, {method: 'HEAD'});
+      if (!lastChoice.is(choice)) return;
+      if (ok) return hand(photo, url, choice);
       keep(null);
       say('Your photo is no longer here: open it again.');
     }, {once: true});
@@ -192,11 +231,13 @@ window.photos = (() => {
   return {begin, panel, take, all};
 })();
 
-// A row of example photos: a click names one, and the server hands it over.
+// A row of example photos: a click hands one on.
 window.exampleStrip = (element, trigger) => element.addEventListener('click', event => {
   const button = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest('button[data-example]'));
   if (!button) return;
-  window.chosenExample = button.dataset.example;
+  const {path} = button.dataset;
+  lastChoice.handed = lastChoice.begin();
+  window.chosenPhoto = {path, url: drawing.address(path), orig_name: `${button.dataset.example}.jpg`, meta: {_type: 'gradio.FileData'}};
   trigger('select');
   questions.again();
 });
