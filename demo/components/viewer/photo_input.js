@@ -65,9 +65,9 @@ window.photos = (() => {
         questions.choosePhoto({path});
         drawing.keep(path, bitmap);
         hand(photo, URL.createObjectURL(one.file), choice);
-        say('');
         keep(photo);
       }
+      say('');
       return path;
     } catch {
       say('This photo could not be uploaded.');  // why is in gradio's note
