@@ -137,7 +137,7 @@ def test_compare_shows_disagreement(lab: Page) -> None:
     lab.locator("#compare-model-d input").click()
     lab.get_by_role("option", name="none").click()
     expect(lab.locator("#compare")).to_contain_text("All 3 agree on", timeout=SLOW)
-    for name in ("Where A ends and B begins", "Zoom"):
+    for name in (re.compile("Where [A-C] ends and [A-C] begins"), "Zoom"):
         lab.get_by_role("slider", name=name).press("End")
     assert (
         lab.locator("#compare .right").evaluate("element => getComputedStyle(element).clipPath")
@@ -145,6 +145,18 @@ def test_compare_shows_disagreement(lab: Page) -> None:
     )
     zooms = lab.locator("#compare .zoomed").evaluate_all("all => all.map(one => getComputedStyle(one).transform)")
     assert set(zooms) == {"matrix(8, 0, 0, 8, 0, 0)"}
+
+
+def test_skips_learn_until_they_are_paused_and_begin_again(lab: Page) -> None:
+    lab.locator("#sections").get_by_role("tab", name="Skips that learn").click()
+    said = lab.locator("#learn figcaption")
+    expect(said).to_contain_text("Step 0 of", timeout=SLOW)
+    lab.get_by_role("button", name="Train", exact=True).click()
+    expect(said).to_contain_text(re.compile("Step [1-9]"), timeout=SLOW)
+    lab.get_by_role("button", name="Pause").click()
+    expect(lab.get_by_role("button", name="Train", exact=True)).to_be_visible()
+    lab.get_by_role("button", name="Reset").click()
+    expect(said).to_contain_text("Step 0 of", timeout=SLOW)
 
 
 def test_weights_that_fit_are_beside_weights_that_were_moved(begun: Page) -> None:
