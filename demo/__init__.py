@@ -24,6 +24,7 @@ from .server.route_filter import MAX_UPLOAD, RouteFilter
 SCRIPTS = (
     PAGE / "drawing.js",
     "computed/computed.js",
+    "computed/running.js",
     "viewer/questions.js",
     "brush/brush.js",
     "viewer/photo_input.js",

@@ -24,9 +24,9 @@ from ..server import cache
 from .lesson import Box, Lesson, See, cell_at, chosen, close_up, pointed, radio, slider, small_photo
 
 NETWORKS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "DeepLab v3, stride 16": ("deeplabv3_mobilenetv2", ()),
-    "DeepLab v3+, stride 4": ("deeplabv3plus_mobilenetv2", ()),
-    "FCN-32s, stride 32": ("fcn_mobilenetv2", ("score 16", "score 8")),
+    "v3": ("deeplabv3_mobilenetv2", ()),
+    "v3+": ("deeplabv3plus_mobilenetv2", ()),
+    "FCN-32s": ("fcn_mobilenetv2", ("score 16", "score 8")),
 }
 """Each with the parts that are off."""
 PHOTOS: dict[str, str | None] = {"the page's": None, "where it hurts": "boats.jpg"}
@@ -172,7 +172,7 @@ def _heat(photo: Image.Image, weights: Weights, cell: Cell) -> str:
     heat = map_image(strength.astype(np.float32), 1, "inferno", np.minimum(np.linspace(0, 2, 256), 0.95))
     grid = Grid(rows, columns, PANEL / columns)
     x, y = grid.centre(*cell)
-    cross = f'<path class="cross" d="M{x - 9:.4g} {y:.4g}h6m6 0h6M{x:.4g} {y - 9:.4g}v6m0 6v6"/>'
+    cross = f'<path class="here" d="M{x - 9:.4g} {y:.4g}h6m6 0h6M{x:.4g} {y - 9:.4g}v6m0 6v6"/>'
     drawn = svg(
         tall,
         f"How strongly each pixel pulls at the one in row {cell[0]}, column {cell[1]}",
@@ -192,8 +192,8 @@ them. Every pixel votes on the class of every other, with a weight
 
 *w₁ exp(−d²/2θα² − c²/2θβ²) + w₂ exp(−d²/2θγ²)*,
 
-where *d* is how far apart they are and *c* how different in colour. The votes are added to the network's scores, and all
-pixels are updated at once, some three times. **Click a picture**: bright pixels pull at the one that you chose.
+where *d* is how many pixels they are apart and *c* how many grey levels their colours. The votes are added to the network's
+scores, and all pixels are updated at once, some three times. **Click a picture**: bright pixels pull at the one that you chose.
 """,
     question="It makes edges better. So why did DeepLab v3 do without?",
     answer="""
@@ -207,12 +207,12 @@ pull at the sail's, and tear holes into it.
         radio("Photo", list(PHOTOS)),
         radio("Network", list(NETWORKS)),
         slider("Updates", 3, *UPDATES),
-        slider("θα (pixels)", 60, *THETA_ALPHA),
-        slider("θβ (grey levels)", 6, *THETA_BETA),
-        slider("θγ (pixels)", 2, *THETA_GAMMA),
+        slider("θα", 60, *THETA_ALPHA),
+        slider("θβ", 6, *THETA_BETA),
+        slider("θγ", 2, *THETA_GAMMA),
         slider("Zoom", 2, 1, 6),
-        slider("Across (%)", 58, 0, 100),
-        slider("Down (%)", 34, 0, 100),
+        slider("Across (%)", 53, 0, 100),
+        slider("Down (%)", 40, 0, 100),
     ],
     figure=draw,
     see=See("anatomy", "What v3+ has instead: its low-level path", "deeplabv3plus_mobilenetv2"),

@@ -26,9 +26,11 @@ interface PageScripts {
   latest(server: Server, waiting: Element, show: Show): Latest;
   computed: {
     begin(element: HTMLElement, server: Server, trigger: Trigger, id: string, options?: {show?: Show; extra?: () => object}): Element | null;
+    draw(place: Element, answer: any): void;
     choose(id: string, values: any[]): void;
     again(id: string): void;
   };
+  running(element: HTMLElement, server: Server, trigger: Trigger, id: string): void;
   brush(element: HTMLElement, server: Server, trigger: Trigger, id: string, colours: string[]): void;
   brushPainting(): string;
   drawing: {

@@ -96,6 +96,7 @@ window.computed = (() => {
 
   return {
     begin,
+    draw: (place, answer) => draw(place, new Set(), answer),
     choose: (id, values) => views[id]?.(values),
     // Ask again with gradio's values as they are, and another extra one.
     again: id => views[id]?.(),
