@@ -4,6 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -39,7 +40,9 @@ ABOUT = (
 
 Labels = NDArray[np.uint8]
 
-_lessons: cache.LRUCache[Lesson] = cache.LRUCache(32 * 2**20, lambda lesson: lesson.nbytes)
+_lessons: cache.LRUCache[list[Lesson]] = cache.LRUCache(
+    48 * 2**20, lambda lessons: sum(lesson.nbytes for lesson in lessons)
+)
 _inputs: cache.LRUCache[SkipInputs] = cache.LRUCache(16)
 _targets: cache.LRUCache[Labels] = cache.LRUCache(16)
 
@@ -78,19 +81,22 @@ def lessons(left_out: str) -> list[Lesson]:
     for name in OFFERED:
         if name != left_out:
             timeouts.check()
-            found.append(_lessons.get(name, lambda name=name: _lesson(name)))  # type: ignore[misc]
+            found += _lessons.get(name, partial(_seen, name))
     return found
 
 
-def _lesson(name: str) -> Lesson:
-    return Lesson.of(cache.segmenter(FCN), cache.segmenter(TEACHER), read_photo(PHOTOS[name]).image)
+def _seen(name: str) -> list[Lesson]:
+    return Lesson.all_of(cache.segmenter(FCN), cache.segmenter(TEACHER), read_photo(PHOTOS[name]).image)
 
 
 def show(path: str, asked: Any) -> dict[str, Any]:
     """Go on with a run, if it is on, and show the photo as its skips see it now."""
     name, on = checked(asked)
     left_out = named({"path": path})
-    run = _runs.get((name, left_out), lambda: Run(left_out, int(name[:8], 16)))
+    key = name, left_out
+    if not on and key not in _runs:  # what it learns from is looked at when it begins
+        return {"html": {"": _figure(path, None)}}
+    run = _runs.get(key, lambda: Run(left_out, int(name[:8], 16)))
     if on:
         run.go_on()
     return {"html": {"": _figure(path, run.training)}, "done": run.training.done}
@@ -104,22 +110,23 @@ def checked(asked: Any) -> tuple[str, bool]:
     return name, on
 
 
-def _figure(path: str, training: SkipTraining) -> str:
+def _figure(path: str, training: SkipTraining | None) -> str:
     photo = small_photo(path)
     size = (photo.height, photo.width)
     features = cache.features(path, FCN, None)
     inputs = _inputs.get(path, lambda: SkipInputs.of(cache.segmenter(FCN), features))
     start = label_map(inputs.scores[0], size, None, features.aligned_size)
-    now = label_map(training.logits(inputs), size, None, features.aligned_size)
+    now = start if training is None else label_map(training.logits(inputs), size, None, features.aligned_size)
+    losses = [] if training is None else training.losses
     target = _targets.get(path, lambda: _target(path, size))
-    made = len(training.losses)
+    made = len(losses)
     panels = [
         _picture("FCN-32s: no skips", start, target),
         _picture(f"With both skips, after {made} steps", now, target),
         panel("The target: Google's network at stride 8", _layer("The target", target)),
         panel(
             "How far the skips' answer is from the target",
-            curve(training.losses),
+            curve(losses),
             "Kullback-Leibler divergence, nats a cell",
         ),
     ]

@@ -23,8 +23,10 @@ STEPS = 100
 """After so many the loss hardly falls any more."""
 BATCH = 4
 LEARNING_RATE = 3e-3
-RARE = 0.02
-"""A class that has this part of a batch counts 0.7 times as much as one that has none; one that has all of it, 0.14 times."""
+WINDOW = 0.7
+"""The sides of a window, as parts of the photo's."""
+WINDOWS = ((0, 0), (1, 0), (0.5, 1))
+"""Where they lie, from the left and the top to the right and the bottom: a photo and its windows are four to learn from."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ class Lesson:
     inputs: SkipInputs
     target: Tensor
     """(1, C, h, w): the teacher's probabilities at stride 8."""
+
+    @classmethod
+    def all_of(cls, fcn: Segmenter, teacher: Segmenter, photo: Image.Image) -> list["Lesson"]:
+        """Show a photo and its ``WINDOWS`` to both networks."""
+        width, height = (round(WINDOW * side) for side in photo.size)
+        corners = [(round(x * (photo.width - width)), round(y * (photo.height - height))) for x, y in WINDOWS]
+        windows = [photo.crop((left, top, left + width, top + height)) for left, top in corners]
+        return [cls.of(fcn, teacher, each) for each in (photo, *windows)]
 
     @classmethod
     def of(cls, fcn: Segmenter, teacher: Segmenter, photo: Image.Image) -> "Lesson":
@@ -127,9 +137,8 @@ class SkipTraining:
         self._skips.train()
         with torch.inference_mode(False), torch.enable_grad():
             found = self._predictions(SkipInputs(scores, maps))
-            weights = (target.mean((0, 2, 3), keepdim=True) + RARE).rsqrt() * RARE**0.5
-            on_the_way = _cross_entropy(found[16], target[..., ::2, ::2], weights)
-            loss = _cross_entropy(found[8], target, weights) + 0.5 * on_the_way
+            on_the_way = nn.functional.cross_entropy(found[16], target[..., ::2, ::2])
+            loss = nn.functional.cross_entropy(found[8], target) + 0.5 * on_the_way
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
@@ -150,7 +159,3 @@ class SkipTraining:
             logits = resize_logits(logits, (map_.shape[2], map_.shape[3]), True) + self._skips[str(stride)](map_)
             found[stride] = logits
         return found
-
-
-def _cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    return -(weights * target * logits.log_softmax(1)).sum(1).mean()

@@ -19,8 +19,9 @@ def networks() -> tuple[Segmenter, Segmenter]:
 @pytest.fixture(scope="module")
 def lessons(networks: tuple[Segmenter, Segmenter]) -> list[Lesson]:
     return [
-        Lesson.of(*networks, read_photo(EXAMPLES / f"{name}.jpg").image)
+        lesson
         for name in ("raft", "rider", "hug", "parrots", "bear", "boats")
+        for lesson in Lesson.all_of(*networks, read_photo(EXAMPLES / f"{name}.jpg").image)
     ]
 
 
