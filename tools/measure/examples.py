@@ -41,10 +41,10 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Looked:
-    """The answers of all bundled networks to one photo."""
+    """The answers of all bundled networks to one photo, with the CRF, as the page shows them at first, or without it."""
 
-    def __init__(self, photo: Image.Image, segmenters: dict[str, Segmenter]) -> None:
-        self.photo, self._segmenters = photo, segmenters
+    def __init__(self, photo: Image.Image, segmenters: dict[str, Segmenter], crf: bool = True) -> None:
+        self.photo, self._segmenters, self._crf = photo, segmenters, crf
         self._encoded: dict[tuple[str, int | None], Features] = {}
 
     def labels(
@@ -53,7 +53,8 @@ class Looked:
         """The label map of one network at one setting."""
         if (model, stride) not in self._encoded:
             self._encoded[model, stride] = self._segmenters[model].encode(self.photo, stride)
-        return self._segmenters[model].decode(self._encoded[model, stride], rate, disabled=off).labels
+        features = self._encoded[model, stride]
+        return self._segmenters[model].decode(features, rate, crf=self._crf, photo=self.photo, disabled=off).labels
 
     def changes(self) -> dict[str, float]:
         """The part of the photo that gets another class, by what is changed."""
@@ -83,11 +84,11 @@ def _differ(one: Labels, other: Labels) -> float:
     return float((one != other).mean())
 
 
-def look(files: dict[str, Path], names: Collection[str]) -> Iterator[tuple[str, Looked]]:
+def look(files: dict[str, Path], names: Collection[str], crf: bool) -> Iterator[tuple[str, Looked]]:
     """Each photo by its name, at the size of the page, with the networks that look at it."""
     segmenters = {name: load(name, device="cpu") for name in names}
     for name, file in files.items():
-        yield name, Looked(shown(file), segmenters)
+        yield name, Looked(shown(file), segmenters, crf)
 
 
 def shown(file: Path) -> Image.Image:
@@ -102,10 +103,12 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", type=Path)
-    files = {file.stem: file for file in parser.parse_args().photos} or {name: PHOTOS[name] for name in OFFERED}
+    parser.add_argument("--network-alone", action="store_true", help="without the CRF")
+    arguments = parser.parse_args()
+    files = {file.stem: file for file in arguments.photos} or {name: PHOTOS[name] for name in OFFERED}
     networks = registry.bundled_models()
     finds, changed = [], []
-    for photo, looked in look(files, networks):
+    for photo, looked in look(files, networks, not arguments.network_alone):
         finds += [(photo, f"`{name}`", contents(looked.labels(name), registry.card(name).classes)) for name in networks]
         changed.append((photo, looked.same_classes(), looked.changes()))
     columns = list(changed[0][2])
