@@ -164,10 +164,10 @@ def test_weights_that_fit_are_beside_weights_that_were_moved(begun: Page) -> Non
     go(page, "?tab=lab&section=weights")
     expect(page.locator("#fit")).to_contain_text("Weights trained here")
     expect(page.locator("#fit svg circle.chosen")).to_have_count(2)
-    expect(page.locator("#fit")).to_contain_text("at atrous rate 12 and output stride 16")
-    before = page.locator("#fit label-map").first.get_attribute("data-labels")
-    page.locator("#fit-setting").get_by_text("1 at stride 16", exact=True).click()
     expect(page.locator("#fit")).to_contain_text("at atrous rate 1 and output stride 16")
+    before = page.locator("#fit label-map").first.get_attribute("data-labels")
+    page.locator("#fit-setting").get_by_text("12 at stride 16", exact=True).click()
+    expect(page.locator("#fit")).to_contain_text("at atrous rate 12 and output stride 16")
     assert page.locator("#fit label-map").first.get_attribute("data-labels") != before
     page.locator("#fit-kind").get_by_text("Weights trained here").click()
     expect(page.locator("#fit")).not_to_contain_text("run here")
