@@ -123,9 +123,9 @@ def _figure(path: str, training: SkipTraining | None) -> str:
     panels = [
         _picture("FCN-32s: no skips", start, target),
         _picture(f"With both skips, after {made} steps", now, target),
-        panel("The target: Google's network at stride 8", _layer("The target", target)),
+        panel("The target: Google's, stride 8", _layer("The target", target)),
         panel(
-            "How far the skips' answer is from the target",
+            "How far from the target",
             curve(losses),
             "Kullback-Leibler divergence, nats a cell",
         ),

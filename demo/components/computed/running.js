@@ -17,7 +17,7 @@ window.running = (element, server, trigger, id) => {
       return;
     }
     for (const [at, one] of old.entries()) {
-      if (one.matches('label-map')) one.dataset.labels = now[at].dataset.labels;
+      if (one.matches('label-map')) { if (one.dataset.labels !== now[at].dataset.labels) one.dataset.labels = now[at].dataset.labels; }
       else one.replaceWith(now[at]);
     }
   }

@@ -77,7 +77,7 @@ def _heat(heat: Values | None, looked: Look) -> str:
         return ""
     grains = coarse(heat, GRAIN)
     strength = np.sqrt(grains / np.quantile(grains, 0.998).clip(min=np.finfo(np.float32).tiny)).astype(np.float32)
-    image = map_image(strength, 1, "inferno", np.minimum(np.linspace(0, 2, 256), 0.65))
+    image = map_image(strength, 1, "inferno", np.minimum(np.linspace(0, 1.3, 256), 0.65))
     height, width = (GRAIN * side for side in grains.shape)
     return (
         f'<image class="effective" href="{markup.data_url(image, "PNG")}" width="{width}" height="{height}" '
