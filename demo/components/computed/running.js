@@ -17,8 +17,11 @@ window.running = (element, server, trigger, id) => {
       return;
     }
     for (const [at, one] of old.entries()) {
-      if (one.matches('label-map')) { if (one.dataset.labels !== now[at].dataset.labels) one.dataset.labels = now[at].dataset.labels; }
-      else one.replaceWith(now[at]);
+      if (!one.matches('label-map')) one.replaceWith(now[at]);
+      else if (one.dataset.labels !== now[at].dataset.labels) {
+        one.dataset.labels = now[at].dataset.labels;
+        one.parentElement.ariaLabel = now[at].parentElement.ariaLabel;
+      }
     }
   }
 
