@@ -10,8 +10,8 @@ window.running = (element, server, trigger, id) => {
   function draw(html) {
     const next = document.createElement('div');
     next.innerHTML = html;
-    const [old, now] = [place, next].map(one => [...one.querySelectorAll('p, svg, figcaption, label-map')]);
-    const photo = one => one.querySelector('figure')?.dataset.photo;
+    const [old, now] = [place, next].map(one => /** @type {HTMLElement[]} */ ([...one.querySelectorAll('p, svg, figcaption, label-map')]));
+    const photo = (/** @type {Element} */ one) => one.querySelector('figure')?.dataset.photo;
     if (photo(place) !== photo(next) || old.length !== now.length) {
       place.replaceChildren(...next.childNodes);
       return;
