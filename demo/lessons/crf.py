@@ -165,10 +165,11 @@ def _close_up(alt: str, labels: NDArray[np.uint8], box: Box, asked: Asked) -> st
 
 
 def _heat(photo: Image.Image, weights: Weights, cell: Cell) -> str:
-    """The photo, dimmed, under the square root of the weights, the largest of all but the pixel's own neighbours white."""
+    """The photo, dimmed, under the square root of the weights, as bright as can be for two in a thousand pixels."""
     rows, columns = weights.shape
     tall = PANEL * rows / columns
-    strength = (weights / weights.flatten().quantile(0.998)).clamp(max=1).sqrt().numpy()
+    most = weights.flatten().quantile(0.998).clamp(min=torch.finfo(weights.dtype).tiny)
+    strength = (weights / most).clamp(max=1).sqrt().numpy()
     heat = map_image(strength.astype(np.float32), 1, "inferno", np.minimum(np.linspace(0, 2, 256), 0.95))
     grid = Grid(rows, columns, PANEL / columns)
     x, y = grid.centre(*cell)

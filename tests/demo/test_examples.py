@@ -95,6 +95,15 @@ def test_the_first_lessons_classifier_says_what_every_network_finds(photo: str) 
     assert min(shares(photo, said)) > 0.01
 
 
+def test_the_crf_tears_the_sail_where_it_has_the_skys_colour() -> None:
+    """What lesson 9 shows as the place where the CRF hurts."""
+    whole = Looked(looked("boats").photo, segmenters(), crf=False).labels(V3)
+    torn = looked("boats").labels(V3)
+    height, width = whole.shape
+    sail = slice(round(0.28 * height), round(0.42 * height)), slice(round(0.54 * width), round(0.8 * width))
+    assert share(whole[sail], "boat") - share(torn[sail], "boat") > 0.02
+
+
 def test_on_the_first_photo_every_comparison_is_seen() -> None:
     """Networks, rates, strides and parts: ``python -m tools.measure.examples`` chose it."""
     first = looked(FIRST.removesuffix(".jpg"))
