@@ -16,7 +16,7 @@ window.photoInput = (element, trigger, upload) => {
   const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
   const said = element.querySelector('.input [role=status]'), KEPT = 'photo';
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
-  const files = new Map(), sent = new Map();  // what was chosen here, by its place on the server; what was sent again
+  const files = new Map(), sending = new Map();  // what was chosen here, by its place on the server; what is being sent again
 
   function keep(chosen) {
     try {
@@ -61,13 +61,11 @@ window.photoInput = (element, trigger, upload) => {
   // A photo that was chosen here and that the server has no more, since it was started again, is sent once more. Returns
   // where it lies then; nothing if it was not chosen here.
   window.sendAgain = path => {
-    if (files.has(path) && !sent.has(path)) {
+    if (files.has(path) && !sending.has(path)) {
       const {handed} = lastChoice, inUse = lastChoice.is(handed) && window.chosenPhoto.path === path;
-      const place = take(files.get(path), inUse ? handed : 0);
-      sent.set(path, place);
-      place.then(now => { if (!now) sent.delete(path); });
+      sending.set(path, take(files.get(path), inUse ? handed : 0).finally(() => sending.delete(path)));
     }
-    return sent.get(path);
+    return sending.get(path);
   };
 
   // A photo of gradio's, sent again before a file is made of it if the server has it no more.
