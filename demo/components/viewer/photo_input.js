@@ -55,6 +55,7 @@ window.photoInput = (element, trigger, upload) => {
       return path;
     } catch {
       said.textContent = 'This photo could not be uploaded.';  // why is in gradio's note
+      return null;
     }
   }
 
@@ -86,9 +87,9 @@ window.photoInput = (element, trigger, upload) => {
     if (!chosen || !lastChoice.is(0)) return;
     const url = drawing.address(chosen.path), choice = lastChoice.begin(), {ok} = await fetch(url, {method: 'HEAD'});
     if (!lastChoice.is(choice)) return;
-    if (ok) return hand(chosen, url, choice);
-    keep(null);
-    said.textContent = 'Your photo is no longer here: open it again.';
+    if (ok) hand(chosen, url, choice);
+    else keep(null);
+    said.textContent = ok ? '' : 'Your photo is no longer here: open it again.';
   }, {once: true});
 
   photoChooser(chooser, take);
@@ -111,7 +112,9 @@ window.photoInput = (element, trigger, upload) => {
     try {
       for (const item of await navigator.clipboard.read()) {
         const type = item.types.find(type => type.startsWith('image/'));
-        if (type) return take(new File([await item.getType(type)], 'pasted.png', {type}));
+        if (!type) continue;
+        take(new File([await item.getType(type)], 'pasted.png', {type}));
+        return;
       }
       said.textContent = 'There is no picture to paste: copy one first.';
     } catch {
