@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -41,9 +42,8 @@ def _saved(folder: Path, kind: str) -> Path:
     exif = Image.Exif()
     exif[0x0112] = 3
     file = folder / f"turned.{kind.partition(' ')[0]}"
-    stored.save(
-        file, **({"xmp": XMP} if "xmp" in kind else {"exif": exif}), **({"lossless": True} if "webp" in kind else {})
-    )
+    options: dict[str, Any] = {"xmp": XMP} if "xmp" in kind else {"exif": exif}
+    stored.save(file, **options)
     return file
 
 

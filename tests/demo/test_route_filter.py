@@ -235,7 +235,7 @@ def test_below_a_root_path_the_same_is_let_in_and_no_more() -> None:
         for path in (
             "/gradio_api/file=/etc/passwd",
             "/seg/seg/config",
-            "ments/config",
+            "/segments/config",
             "/proxy=http://a",
             "/gradio_api/runs",
         ):
