@@ -52,11 +52,11 @@ interface PageScripts {
     settings(): Partial<Choice>;
   };
   camera(element: HTMLElement, server: Server, drawn: Pictures, take: (file: File) => void): void;
-  photoInput(element: HTMLElement, trigger: Trigger, upload: Upload): (file: File) => Promise<string | undefined>;
+  photoInput(element: HTMLElement, trigger: Trigger, upload: Upload): (file: File) => Promise<string | null>;
   photoChooser(chooser: HTMLInputElement, take: (file: File) => unknown): void;
-  takePhoto(file: File): Promise<string | undefined>;
+  takePhoto(file: File): Promise<string | null>;
   lastChoice: {handed: number; begin(): number; is(turn: number): boolean};
-  sendAgain(path: string): Promise<string | undefined> | undefined;
+  sendAgain(path: string): Promise<string | null> | undefined;
   photoThere(photo: KeptFile | null): Promise<KeptFile | null>;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};

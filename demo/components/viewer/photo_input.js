@@ -16,7 +16,7 @@ window.photoInput = (element, trigger, upload) => {
   const chooser = /** @type {HTMLInputElement} */ (element.querySelector('.input input[type=file]'));
   const said = element.querySelector('.input [role=status]'), KEPT = 'photo';
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
-  const files = new Map(), sent = new Map();  // what was chosen here, by its place on the server; what was sent again
+  const files = new Map(), sending = new Map();  // what was chosen here, by its place on the server; what is being sent again
 
   function keep(chosen) {
     try {
@@ -55,20 +55,18 @@ window.photoInput = (element, trigger, upload) => {
       return path;
     } catch {
       said.textContent = 'This photo could not be uploaded.';  // why is in gradio's note
-      return undefined;
+      return null;
     }
   }
 
   // A photo that was chosen here and that the server has no more, since it was started again, is sent once more. Returns
   // where it lies then; nothing if it was not chosen here.
   window.sendAgain = path => {
-    if (files.has(path) && !sent.has(path)) {
+    if (files.has(path) && !sending.has(path)) {
       const {handed} = lastChoice, inUse = lastChoice.is(handed) && window.chosenPhoto.path === path;
-      const place = take(files.get(path), inUse ? handed : 0);
-      sent.set(path, place);
-      place.then(now => { if (!now) sent.delete(path); });
+      sending.set(path, take(files.get(path), inUse ? handed : 0).finally(() => sending.delete(path)));
     }
-    return sent.get(path);
+    return sending.get(path);
   };
 
   // A photo of gradio's, sent again before a file is made of it if the server has it no more.
@@ -89,9 +87,9 @@ window.photoInput = (element, trigger, upload) => {
     if (!chosen || !lastChoice.is(0)) return;
     const url = drawing.address(chosen.path), choice = lastChoice.begin(), {ok} = await fetch(url, {method: 'HEAD'});
     if (!lastChoice.is(choice)) return;
-    if (ok) return hand(chosen, url, choice);
-    keep(null);
-    said.textContent = 'Your photo is no longer here: open it again.';
+    if (ok) hand(chosen, url, choice);
+    else keep(null);
+    said.textContent = ok ? '' : 'Your photo is no longer here: open it again.';
   }, {once: true});
 
   photoChooser(chooser, take);
@@ -115,7 +113,7 @@ window.photoInput = (element, trigger, upload) => {
       for (const item of await navigator.clipboard.read()) {
         const type = item.types.find(type => type.startsWith('image/'));
         if (!type) continue;
-        await take(new File([await item.getType(type)], 'pasted.png', {type}));
+        take(new File([await item.getType(type)], 'pasted.png', {type}));
         return;
       }
       said.textContent = 'There is no picture to paste: copy one first.';
