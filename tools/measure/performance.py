@@ -15,9 +15,7 @@ PAGE = ROOT / "docs" / "performance.md"
 PARTS = {
     "tables": ["segmodels", "bench"],
     "app": ["tools.measure.app"],
-    "layers": ["tools.measure.layers"],
     "engines": ["tools.measure.engines"],
-    "exported": ["tools.measure.exported"],
 }
 """What stands between which marks of the page, and the module that prints it."""
 
