@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..models.backbones import InvertedResidual
 from ..models.base import SegmentationNetwork
-from .blocked import blocked_is_faster, use_blocked_layout
+from .blocked import prefers_blocked_layout, use_blocked_layout
 from .fused import can_fuse, fuse_activations
 from .module_graph import consecutive_layers
 
@@ -169,7 +169,7 @@ def optimise(network: SegmentationNetwork, device: torch.device, precision: str)
     if fuses:
         fuse_activations(network)
     network = network.to(device=device, dtype=dtype).to(memory_format=memory_format(device))
-    if fuses and dtype == torch.float32 and blocked_is_faster():
+    if fuses and dtype == torch.float32 and prefers_blocked_layout(cpu_flags()):
         use_blocked_layout(network)
     return network
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segmodels.kernels import blocked, precision
+from segmodels.kernels import precision
 from segmodels.kernels.blocked import use_blocked_layout
 from segmodels.kernels.fused import can_fuse, fuse_activations
 from segmodels.models import registry
@@ -54,7 +54,9 @@ def test_features_are_torchs(output_stride: int, size: tuple[int, int]) -> None:
 def test_it_is_this_layout_inside() -> None:
     seen: list[bool] = []
     quick = fast(backbone(32))
-    quick.stages[1][1].register_forward_hook(lambda module, inputs, output: seen.append(output.is_mkldnn))
+    quick.get_submodule("stages.1.1").register_forward_hook(
+        lambda module, inputs, output: seen.append(output.is_mkldnn)
+    )
     with torch.inference_mode():
         quick(torch.randn(1, 3, 33, 33))
     assert seen == [True]
@@ -80,10 +82,12 @@ def test_copies_work_as_well() -> None:
                 assert torch.equal(feature, other)
 
 
-@pytest.mark.parametrize(("measured", "used"), [(blocked.MARGIN + 0.1, True), (blocked.MARGIN - 0.1, False)])
-def test_a_measurement_decides(measured: float, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocked, "_times_faster", lambda: measured)
-    monkeypatch.setattr(precision, "blocked_is_faster", blocked.blocked_is_faster.__wrapped__)
+@pytest.mark.parametrize(("flags", "used"), [({"avx2"}, True), ({"avx2", "avx512f"}, False), ({"asimd"}, False)])
+def test_processors_without_avx512_take_it(flags: set[str], used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
     network = precision.optimise(registry.build("fcn_mobilenetv2"), torch.device("cpu"), "float32")
-    assert isinstance(network.backbone, MobileNetV2)
-    assert bool(network.backbone.stem._forward_pre_hooks) == used
+    seen: list[bool] = []
+    network.get_submodule("backbone.stem").register_forward_hook(lambda module, inputs, x: seen.append(x.is_mkldnn))
+    with torch.inference_mode():
+        network(torch.randn(1, 3, 33, 33))
+    assert seen == [used]
