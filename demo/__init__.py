@@ -67,7 +67,7 @@ def build() -> gr.Blocks:
                 ways.to_lessons("anatomy")
         ways.connect(tabs, walk, sections, model)
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
-    page.queue(max_size=LONGEST_QUEUE, api_open=False)
+    page.api_open, page._queue.max_size = False, LONGEST_QUEUE  # as by queue(), which would make one more server
     check_gradio(page)
     page._queue.pending_messages_per_session = Mailboxes(2 * SESSIONS, page._queue)
     return page

@@ -6,6 +6,7 @@ from segmodels import Card
 from segmodels.inference.settings import Settings, check_integer
 from segmodels.labels import VOC
 from segmodels.models import registry
+from segmodels.models.torchvision import DOWNLOADS
 
 from ...server.settings import applicable_settings
 
@@ -45,5 +46,5 @@ def _comes_from(card: Card, source: str) -> bool:
 
 def _offered(card: Card) -> str:
     if not card.at_hand:
-        return f"{card.title} ({card.measured['megabytes']:.0f} MB)"
+        return f"{card.title} ({DOWNLOADS[card.name].megabytes:.0f} MB)"
     return card.title if card.class_list == VOC else f"{card.title}, {len(card.classes)} classes"
