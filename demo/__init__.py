@@ -26,6 +26,7 @@ from .server.route_filter import MAX_UPLOAD, RouteFilter
 SCRIPTS = (
     PAGE / "drawing.js",
     "computed/computed.js",
+    "computed/running.js",
     "viewer/questions.js",
     "viewer/zoom.js",
     "brush/brush.js",
@@ -79,7 +80,7 @@ def build() -> gr.Blocks:
         ways.connect(tabs, walk, sections, model)
         follow_segment(page, *settings[1:4])
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
-    page.queue(max_size=LONGEST_QUEUE, api_open=False)
+    page.api_open, page._queue.max_size = False, LONGEST_QUEUE  # as by queue(), which would make one more server
     check_gradio(page)
     page._queue.pending_messages_per_session = Mailboxes(2 * SESSIONS, page._queue)
     return page

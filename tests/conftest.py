@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segmodels.kernels import openmp as _openmp  # noqa: F401 # isort: skip - before torch is loaded
+
 import numpy as np
 import pytest
 import torch

@@ -18,6 +18,7 @@ from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
 from ..components import computed
+from ..components.model_picker.choices import RATE_RANGE
 from ..components.model_picker.following import settings_beside
 from ..events import AT_ONCE
 from ..server import timeouts
@@ -30,7 +31,6 @@ PHOTO = (4, 3)
 """The shape of the photo that is there first, width to height; its size is what the network would see of it."""
 SIDES = (32, 1024)
 """The least and the largest height and width of a photo here, in pixels."""
-RATES = (1, 24)
 TABLE_WIDTH = 710
 """What the widest table of parts takes, in pixels: where two such tables have no room, one stands below the other."""
 
@@ -65,7 +65,7 @@ def anatomy_tab() -> gr.Dropdown:
         )
         width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
         height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
-        rate = _slider("Atrous rate", 6, RATES, "anatomy-rate", card.atrous_rate is not None)
+        rate = _slider("Atrous rate", 6, RATE_RANGE, "anatomy-rate", card.atrous_rate is not None)
         stride = _stride(card)
     settings: list[Any] = [model, width, height, rate, stride]
     computed.computed(show, settings, "anatomy-diagram", on_photo=False)

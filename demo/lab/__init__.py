@@ -8,9 +8,9 @@ from ..components import examples
 
 
 def _sections() -> tuple[ModuleType, ...]:
-    from . import ablation, certainty, compare, pixel, rate_weights, rates_by_stride, teach
+    from . import ablation, certainty, compare, pixel, rate_weights, rates_by_stride, skips_learn, teach
 
-    return rates_by_stride, rate_weights, pixel, ablation, certainty, compare, teach
+    return rates_by_stride, rate_weights, pixel, ablation, skips_learn, certainty, compare, teach
 
 
 CHOOSER = '<label class="way"><input type="file" accept="image/*,.heic,.heif">Another photo</label>'

@@ -40,6 +40,8 @@ ABOUT = (
     "A part that is off outputs zeros; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
     "one trained without the part would do."
 )
+OFF_AT_FIRST = ("low-level path", "score 16", "skip 16", "rate r", "skip 8")
+"""The section opens without the first of these that a network has: a part whose absence can be seen."""
 TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."
 
 
@@ -75,7 +77,7 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
 
 
 def adapt(model: Any) -> tuple[Any, str]:
-    """The parts of another network, all of them on, and its name."""
+    """The parts of another network, one of them off, and its name."""
     try:
         return gr.update(**_choices(model)), model
     except ValueError:
@@ -85,7 +87,8 @@ def adapt(model: Any) -> tuple[Any, str]:
 def _choices(model: str) -> dict[str, Any]:
     card = registry.card(model)
     names = list(_parts(card))
-    return {"choices": [(title(card, name), name) for name in names], "value": names}
+    off = next((name for name in OFF_AT_FIRST if name in names), names[0])
+    return {"choices": [(title(card, name), name) for name in names], "value": [name for name in names if name != off]}
 
 
 def _parts(card: Card) -> dict[str, Part]:

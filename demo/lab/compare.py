@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from segmodels.models.backbones import OUTPUT_STRIDES
 
 from ..components import computed, markup, photo_overlay
 from ..components.download_button import download_button
+from ..components.model_picker import follow_stride
+from ..components.model_picker.choices import RATE_RANGE, settings_in_range
 from ..events import AT_ONCE
 from ..server import cache
 from ..server.inference import segment_photo
-from ..server.settings import applicable_settings, control_updates, settings_text
+from ..server.settings import control_updates, settings_text
 from .contact_sheet import Picture, sheet
 
 ID = "compare"
@@ -30,7 +33,6 @@ START = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deepla
 NOTHING = ""
 """What a slot without a network holds."""
 LEAST = 2
-RATES = (1, 24)
 RARE = 0.0005
 """Classes that no network gives a larger share of the photo have no column in the table."""
 ANSWERS = ClassList(
@@ -100,7 +102,7 @@ def _slot(letter: str, model: str) -> list[Any]:
             choices, value=model, label=f"{letter}: network", filterable=False, elem_id=f"compare-model-{name}"
         )
         rate = gr.Slider(
-            *RATES,
+            *RATE_RANGE,
             value=card.atrous_rate or 6,
             step=1,
             label="Atrous rate",
@@ -115,6 +117,7 @@ def _slot(letter: str, model: str) -> list[Any]:
             elem_id=f"compare-stride-{name}",
         )
     network.change(adapt, [network], [rate, stride], **AT_ONCE)
+    follow_stride(network, stride, rate)
     return [network, rate, stride]
 
 
@@ -193,7 +196,7 @@ def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | 
     card = registry.card(model)
     if not card.at_hand:
         raise ValueError(f"the weights of {card.name} are not at hand; choose it in the Segment tab to fetch them")
-    settings = applicable_settings(card, rate, stride)
+    settings = settings_in_range(card, rate, stride)
     return card.name, settings.atrous_rate, settings.output_stride if card.chooses_stride else None
 
 
@@ -224,7 +227,7 @@ def _figure(slot: Slot) -> str:
 
 
 def _compared(slots: Sequence[Slot]) -> str:
-    """Zoom, legend, the map of disagreement, the slider between the first two, and the table."""
+    """Zoom, legend, the map of disagreement, the slider between the two that differ most, and the table."""
     if len(slots) < LEAST:
         return '<p class="hint">Choose at least two networks to compare.</p>'
     number = answers([slot.result.labels for slot in slots])
@@ -234,7 +237,10 @@ def _compared(slots: Sequence[Slot]) -> str:
         f"<li>{markup.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
         for count in range(2, len(slots) + 1)
     )
-    first, second = (f"{slot.letter}: {escape(registry.card(slot.result.model).title)}" for slot in slots[:2])
+    pair = most_different(slots)
+    first, second = (f"{slot.letter}: {escape(registry.card(slot.result.model).title)}" for slot in pair)
+    differ = f"{np.mean(pair[0].result.labels != pair[1].result.labels):.1%} of the pixels differ"
+    most = f"{differ}, more than between any other two" if len(slots) > LEAST else differ
     return f"""<div class="zooming">{_range("Zoom", "--zoom", 1, 8, 1)}{_range("Across", "--x", 0, 100, 50)}{_range("Down", "--y", 0, 100, 50)}
 <span class="hint">Or point at a picture.</span></div>
 <ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
@@ -243,12 +249,18 @@ def _compared(slots: Sequence[Slot]) -> str:
 <p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
 <figure><figcaption>{first} | {second}</figcaption>
 <div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
-<div class="side left"><div class="zoomed">{photo_overlay.layer(slots[0].result.labels)}</div></div>
-<div class="side right"><div class="zoomed">{photo_overlay.layer(slots[1].result.labels)}</div></div>
+<div class="side left"><div class="zoomed">{photo_overlay.layer(pair[0].result.labels)}</div></div>
+<div class="side right"><div class="zoomed">{photo_overlay.layer(pair[1].result.labels)}</div></div>
 <div class="line"></div></div>
-<label class="ranged">{slots[0].letter} <input type="range" min="0" max="100" step="0.5" value="50" data-sets="--split"
- aria-label="Where {slots[0].letter} ends and {slots[1].letter} begins"> {slots[1].letter}</label></figure></div>
+<label class="ranged">{pair[0].letter} <input type="range" min="0" max="100" step="0.5" value="50" data-sets="--split"
+ aria-label="Where {pair[0].letter} ends and {pair[1].letter} begins"> {pair[1].letter}</label>
+<p><strong>{most}.</strong></p></figure></div>
 {table(slots)}"""
+
+
+def most_different(slots: Sequence[Slot]) -> tuple[Slot, Slot]:
+    """The two whose label maps differ on the most pixels; of several such pairs, the first."""
+    return max(combinations(slots, 2), key=lambda two: int((two[0].result.labels != two[1].result.labels).sum()))
 
 
 def _range(name: str, sets: str, least: int, most: int, value: int) -> str:

@@ -1,4 +1,4 @@
-"""The lessons: a guided walk, eight steps through the article and four beyond it, one file a lesson.
+"""The lessons: a guided walk, nine steps through the article and four beyond it, one file a lesson.
 
 A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
 """
@@ -16,6 +16,7 @@ from . import (
     any_size,
     aspp,
     atrous,
+    crf,
     from_scratch,
     geometry,
     pyramid_pooling,
@@ -37,6 +38,7 @@ LESSONS: tuple[Lesson, ...] = (
     atrous.LESSON,
     aspp.LESSON,
     separable.LESSON,
+    crf.LESSON,
     from_scratch.LESSON,
     geometry.LESSON,
     train_one.LESSON,
@@ -45,6 +47,25 @@ LESSONS: tuple[Lesson, ...] = (
 """In the order of the walk."""
 
 TAB_NAMES: dict[OtherTab, str] = {"lab": "Lab", "anatomy": "Anatomy"}
+
+
+POINT = """
+element.addEventListener('click', event => {
+  const pointed = event.target.closest('.pointed');
+  if (!pointed) return;
+  const box = pointed.querySelector('.picture, image').getBoundingClientRect();
+  const [left, top, right, bottom] = pointed.dataset.part.split(' ').map(Number);
+  const percent = (share, first, last) => Math.round(100 * Math.min(Math.max(first + share * (last - first), 0), 1));
+  element.dataset.across = percent((event.clientX - box.left) / box.width, left, right);
+  element.dataset.down = percent((event.clientY - box.top) / box.height, top, bottom);
+  trigger('select');
+});
+"""
+POINTED_AT = """() => {{
+  const {{across, down}} = document.querySelector('#{0}[data-across], #{0} [data-across]').dataset;
+  return [Number(across), Number(down)];
+}}"""
+"""A click moves the sliders, and those do the rest."""
 
 
 class Ways:
@@ -123,7 +144,10 @@ def _lay_out(place: int, lesson: Lesson, photo: gr.Image, ways: Ways) -> list[Co
             with gr.Row(elem_classes="controls"):
                 controls = lesson.controls()
             inputs: list[Any] = [photo, *controls] if lesson.on_photo else list(controls)
-            computed.computed(lesson.figure, inputs, f"figure-{lesson.slug}", on_photo=lesson.on_photo, script=SAVE_PNG)
+            elem_id, script = f"figure-{lesson.slug}", SAVE_PNG + (POINT if lesson.pointed else "")
+            drawn = computed.computed(lesson.figure, inputs, elem_id, on_photo=lesson.on_photo, script=script)
+            if lesson.pointed:
+                drawn.select(None, None, controls[-2:], js=POINTED_AT.format(elem_id), api_visibility="private")
     with gr.Row():
         see = lesson.see
         ways.button(f"{see.words} ({TAB_NAMES[see.tab]})", see.tab, see=see)

@@ -24,6 +24,8 @@ MODEL = "deeplabv3_mobilenetv2_google"
 STRIDE, KERNEL = 32, 7
 """The photos that the classifier was made for, 224 pixels a side, leave a map of 7 x 7."""
 SIDES = (160, 512)
+THINGS = VOC_CLASSES[1:]
+"""What the classifier tells apart: it is asked what is there, so background is no answer."""
 
 
 _maps: LRUCache[Tensor] = LRUCache(32 * 2**20, lambda values: values.nbytes)
@@ -66,9 +68,14 @@ def last_map(photo: str, side: int) -> Tensor:
 
 
 def trained_classifier() -> nn.Linear:
-    """The ``classifier`` with the weights of the trained network."""
+    """The ``classifier`` with the weights that the trained network has for ``THINGS``."""
     with cache.segmenter(MODEL).exclusive() as network:
-        return classifier(decoder(network).classifier)
+        linear = classifier(decoder(network).classifier)
+    linear.weight, linear.bias = (
+        nn.Parameter(values[1:], requires_grad=False) for values in (linear.weight, linear.bias)
+    )
+    linear.out_features = len(THINGS)
+    return linear
 
 
 def decoder(network: SegmentationNetwork) -> DeepLabV3Decoder:
@@ -108,16 +115,16 @@ def draw(photo: str, side: Any) -> str:
         panel("The same weights as a 7 × 7 convolution", _map(shown, map_), too_small and f"torch says: {too_small}"),
     ]
     shape = "no scores" if map_ is None else f"scores of <b>{' × '.join(map(str, reversed(map_.shape[1:])))}</b>"
-    one = "fails" if answer is None else f"says {VOC_CLASSES[int(answer.argmax())]}"
+    one = "fails" if answer is None else f"says {THINGS[int(answer.argmax())]}"
     words = (
         f"{side} × {side} pixels leave a map of {rows} × {columns}: the classifier {one}, the convolution gives {shape}"
     )
-    return figure(f"lesson-1-any-size-{side}", panels, words)
+    return figure(f"lesson-any-size-{side}", panels, words)
 
 
 def _answer(photo: Image.Image, scores: Tensor | None, read: str) -> str:
     """The photo with one answer for all of it, or none."""
-    words = "no answer" if scores is None else f"{VOC_CLASSES[int(scores.argmax())]}"
+    words = "no answer" if scores is None else THINGS[int(scores.argmax())]
     return svg(
         PANEL,
         f"The photo, {read}, {words}",
@@ -141,11 +148,10 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
             for column in range(columns):
                 x, y = 30 + first + column * cell, first + row * cell
                 winner = int(winners[row, column])
-                style = "score" if winner else "score background"
-                parts.append(rect(x, y, cell, cell, style, colour_style(winner)))
+                parts.append(rect(x, y, cell, cell, "score", colour_style(winner + 1)))
         parts.append(rect(30, 0, KERNEL * cell, KERNEL * cell, "window"))
-        counts = torch.bincount(winners.flatten(), minlength=len(VOC_CLASSES))
-        found = [(int(counts[index]), VOC_CLASSES[index]) for index in counts.argsort(descending=True) if counts[index]]
+        counts = torch.bincount(winners.flatten(), minlength=len(THINGS))
+        found = [(int(counts[index]), THINGS[index]) for index in counts.argsort(descending=True) if counts[index]]
         words = ", ".join(f"{name} {number}" for number, name in found[:4])
     parts.append(text(PANEL / 2, PANEL - 38, "each cell's best class, and its count"))
     parts.append(text(PANEL / 2, PANEL - 8, words, "answer" if scores is not None else "answer wrong"))
@@ -160,7 +166,8 @@ A **fully connected layer** has a weight for every number of a map, so a classif
 of 224 × 224 pixels.
 
 But to weigh all 7 × 7 cells and sum up *is* a convolution, applied once. On a larger map it slides and gives a **map of
-scores**, one answer a place. With that step FCN begins.
+scores**, one answer a place. With that step FCN begins. The weights are a trained network's, without its background: a
+classifier says which of twenty things is there.
 """,
     question="At which sizes does the convolution give 5 × 5 answers?",
     answer="""

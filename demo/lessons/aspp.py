@@ -15,11 +15,11 @@ from segmodels.models.deeplab import DeepLabV3Decoder
 
 from ..components import photo_overlay
 from ..components.figures import PANEL, Grid, contents, figure, panel, photograph, svg
+from ..components.model_picker.choices import RATE_RANGE
 from ..server import cache
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
 
 MODEL = "deeplabv3_mobilenetv2"
-RATES = (1, 24)
 MARKS = ("circle", "square", "triangle")
 """How the taps of the three atrous branches are drawn: to be told apart without colours."""
 
@@ -38,7 +38,7 @@ def run(photo: str, rate: int) -> tuple[list[Tensor], Tensor]:
 
 def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
     """The taps on the photo, what the branches make of it, and the label map."""
-    rate = check_integer("the atrous rate", rate, *RATES)
+    rate = check_integer("the atrous rate", rate, *RATE_RANGE)
     shown = small_photo(photo)
     maps, logits = run(photo, rate)
     _, height, width = maps[0].shape
@@ -69,7 +69,7 @@ def draw(photo: str, rate: Any, across: Any, down: Any) -> str:
         for step in (1, 2, 3)
     )
     return figure(
-        f"lesson-7-aspp-rate-{rate}",
+        f"lesson-aspp-rate-{rate}",
         panels,
         words,
         photo_overlay.photo_attributes(photo, cache.display(photo), classes),
@@ -141,11 +141,12 @@ Grey is the mean over a branch's channels.
 """,
     question="At rate 12, which branches still see more than their own cell?",
     answer="""
-Those with a rate smaller than a side of the map: the line below the figure says which. Any other is a second 1 × 1 branch,
-with weights trained for something else. Image pooling sees the whole photo at any rate.
+Rates 12 and 24: a photo of 4 to 3 leaves a map of 33 × 25 cells, on which a step of 24 still meets a neighbour. Rate 36 is
+longer than the map, so its branch is a second 1 × 1 convolution with weights trained for something else. Image pooling sees the
+whole photo at any rate.
 """,
     controls=lambda: [
-        slider("Atrous rate", 6, *RATES),
+        slider("Atrous rate", 6, *RATE_RANGE),
         *place(),
     ],
     figure=draw,

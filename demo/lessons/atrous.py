@@ -59,7 +59,7 @@ def draw(rate: Any, side: Any, across: Any, down: Any) -> str:
         f"channels). Over all positions <b>{share:.0%}</b> of the taps land on the map. On a random map "
         f"both kernels differ by {difference(rate, side):.7f} at most"
     )
-    return figure(f"lesson-6-atrous-rate-{rate}", panels, words)
+    return figure(f"lesson-atrous-rate-{rate}", panels, words)
 
 
 def _taps(found: list[tuple[int, int, bool]], side: int) -> str:

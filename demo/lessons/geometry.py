@@ -1,4 +1,4 @@
-"""Lesson 10: where the cells of a map lie, and what it costs to put them elsewhere."""
+"""Lesson 11: where the cells of a map lie, and what it costs to put them elsewhere."""
 
 import functools
 from typing import Any
@@ -77,7 +77,7 @@ def draw(size: Any, enlarging: Any, cell: Any) -> str:
     words = (
         f"Cell {cell} lies at pixel {STRIDE} · {cell} = {STRIDE * cell}. Enlarged {enlarging}, the dot ends up {where}"
     )
-    return figure(f"lesson-10-geometry-{size}-{align_corners}", panels, words)
+    return figure(f"lesson-geometry-{size}-{align_corners}", panels, words)
 
 
 def _way(off: float) -> str:

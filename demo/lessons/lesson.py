@@ -54,6 +54,8 @@ class Lesson:
     see: See
     """Where the same can be seen at work."""
     on_photo: bool = False
+    pointed: bool = False
+    """Whether clicks on pictures that are ``pointed`` move the last two controls, which are those of ``place``."""
     last_most: Callable[..., int] | None = None
     """What the last control, a slider, may be at most, from the values of those before it; it is made with the largest
     of all, which is what a link may ask for."""
@@ -82,14 +84,23 @@ def small_photo(path: str) -> Image.Image:
     return photo
 
 
-def close_up(alt: str, labels: NDArray[np.uint8], box: tuple[float, float, float, float]) -> str:
-    """What lies in ``box`` (left, top, right, bottom) of a label map and its photo; the box has the photo's shape."""
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) of a part of a picture."""
+
+
+def close_up(alt: str, labels: NDArray[np.uint8], box: Box, *marks: str) -> str:
+    """What lies in ``box`` of a label map and its photo, under ``marks``; the box has the photo's shape."""
     height, width = labels.shape
     left, top, right, bottom = box
     enlarged = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST, box=box))
     across, down = left / max(width - right + left, 1), top / max(height - bottom + top, 1)
     zoom = f"--zoom: {width / (right - left):.4f}; --across: {across:.2%}; --down: {down:.2%}"
-    return f'<div style="{zoom}">{photo_overlay.picture(alt, photo_overlay.layer(enlarged))}</div>'
+    return f'<div style="{zoom}">{photo_overlay.picture(alt, photo_overlay.layer(enlarged), *marks)}</div>'
+
+
+def pointed(part: Box, drawn: str) -> str:
+    """A picture that takes clicks in a lesson that is ``pointed``; ``part`` is what it shows of the photo, from 0 to 1."""
+    return f'<div class="pointed" data-part="{" ".join(f"{edge:.4f}" for edge in part)}">{drawn}</div>'
 
 
 def place() -> list[Control]:

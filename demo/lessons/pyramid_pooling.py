@@ -35,7 +35,7 @@ def draw(height: Any, width: Any, channels: Any) -> str:
         first += bins**2
     count = sum(bins**2 for bins in BINS)
     words = f"{channels} map{'s' * (channels > 1)} of {width} × {height} = {channels * height * width:,} numbers in"
-    return figure("lesson-5-pyramid-pooling", panels, f"{words}, {channels} × {count} = <b>{numbers:,} out</b>")
+    return figure("lesson-pyramid-pooling", panels, f"{words}, {channels} × {count} = <b>{numbers:,} out</b>")
 
 
 def _grid(members: torch.Tensor, bins: int) -> str:

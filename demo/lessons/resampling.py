@@ -101,7 +101,7 @@ def draw(kind: Any, kernel: Any, stride: Any, padding: Any, side: Any, step: Any
     ]
     words, _ = formula(kind, side, kernel, stride, padding)
     taken = f"reads {len(now.read)}, writes {len(now.written)} cell{'s' * (len(now.written) > 1)}"
-    return figure(f"lesson-2-{kind}", panels, f"Step {step} of {last}: {taken}. Output side: <b>{words}</b>")
+    return figure(f"lesson-down-and-up-{kind}", panels, f"Step {step} of {last}: {taken}. Output side: <b>{words}</b>")
 
 
 @dataclass(frozen=True)

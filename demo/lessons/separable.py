@@ -58,7 +58,7 @@ def draw(side: Any, in_channels: Any, out_channels: Any, kernel: Any) -> str:
         f"{'the separable one needs' if share <= 1 else 'here it needs more,'} {share:.1%} "
         f"(1/{out_channels} + 1/{kernel}²), and {weights[1]:,} weights in place of {weights[0]:,}"
     )
-    return figure("lesson-8-separable", panels, words)
+    return figure("lesson-separable", panels, words)
 
 
 def _way(maps: list[str], steps: list[tuple[str, str]], share: float, name: str) -> str:
@@ -85,7 +85,7 @@ LESSON = Lesson(
     text="""
 A plain convolution looks around *and* mixes channels in one step, and the costs multiply. A **depthwise separable
 convolution** looks around with one flat kernel a channel, then mixes by a 1 × 1 convolution: the product becomes a sum.
-DeepLab v3+ builds its ASPP and decoder this way.
+The paper's DeepLab v3+ builds its ASPP and decoder this way; ours on MobileNet v2 its decoder.
 
 The sliders start at the article's example.
 """,

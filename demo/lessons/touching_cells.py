@@ -1,4 +1,4 @@
-"""Lesson 12: the weight of borders in U-Net's loss, over a picture of nuclei that touch."""
+"""Lesson 13: the weight of borders in U-Net's loss, over a picture of nuclei that touch."""
 
 from functools import cache, lru_cache
 from typing import Any
@@ -59,7 +59,7 @@ def draw(w0: Any, sigma: Any) -> str:
         f"{heavy.mean():.1%} of the pixels weigh twice as much as others, or more; the largest weight is "
         f"<b>{weights.max():.1f}</b>"
     )
-    return figure(f"lesson-12-touching-cells-{w0}-{sigma}", panels, words)
+    return figure(f"lesson-touching-cells-{w0}-{sigma}", panels, words)
 
 
 def _grey() -> NDArray[np.float32]:

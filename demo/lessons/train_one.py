@@ -1,4 +1,4 @@
-"""Lesson 11: a score layer fitted to six strokes, at a choice of strides."""
+"""Lesson 12: a score layer fitted to six strokes, at a choice of strides."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +108,7 @@ def draw(strides: Any, backbone: Any) -> str:
     )
     summary = f"Towers: {found.towers:.1%} of the boxes around them taken for the rocket."
     over = photo_overlay.photo_attributes(str(PHOTO), cache.display(str(PHOTO)), CLASSES)
-    return figure("lesson-11-train-one", panels, summary, over)
+    return figure("lesson-train-one", panels, summary, over)
 
 
 LESSON = Lesson(

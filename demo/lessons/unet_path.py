@@ -84,7 +84,7 @@ def draw(photo: str, padding: Any, source: Any, side: Any) -> str:
         panel("Every step's width × height × channels", _drawing(found, (3, height, width))),
         panel("What gets a label is bright", _labelled(display.photo, width, height, out_width, out_height)),
     ]
-    return figure(f"lesson-4-unet-{padding}-{width}x{height}", panels, words)
+    return figure(f"lesson-unet-{padding}-{width}x{height}", panels, words)
 
 
 def _drawing(found: Path, photo: Shape) -> str:

@@ -13,7 +13,8 @@ from segmodels.models.registry import DEFAULT_MODEL
 from ..components import examples, photo_overlay
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, FIRST
-from ..components.model_picker.choices import RATE_RANGE, SOURCES, choices
+from ..components.model_picker import follow_stride
+from ..components.model_picker.choices import RATE_RANGE, SOURCES, choices, settings_in_range
 from ..components.templates import render
 from ..components.viewer import viewer
 from ..server import cache, weight_downloads
@@ -28,14 +29,21 @@ from .result_files import DOWNLOADS, write_all, write_result
 
 PROGRESS = gr.Progress()
 
+ASK = f"""(photo, model, rate, stride, variant, crf) => {{
+  const offered = rate >= {RATE_RANGE[0]} && rate <= {RATE_RANGE[1]};
+  document.querySelector('#refused').textContent = offered ? '' : 'The atrous rate goes from {RATE_RANGE[0]} to {RATE_RANGE[1]}: the pictures stay as they are.';
+  if (offered) questions.choose({{photo, model, rate, stride, variant, crf}});
+}}"""
+
 IDLE = "{title} has no ASPP and a fixed output stride, so these settings have no effect. Choose a DeepLab to use them."
 STRIDE_ALONE = (
     "{title} has no ASPP, so no rate. Trained at output stride {stride}; at another, the map is finer or coarser."
 )
 ACTIVE = (
-    "Rate r runs the ASPP at r, 2r and 3r. Trained at rate {rate} and output stride {stride}; "
-    "twice the stride at half the rate covers the same field."
+    "Rate r runs the ASPP at r, 2r and 3r. Trained at rate {rate} and output stride {stride}. Half the stride doubles the rate, so "
+    "that its taps stay as far apart in the photo; then move the rate by itself."
 )
+NO_BACKGROUND = "It has no background: on a photo of anything else it names what looks most like its classes."
 
 
 def segment_tab(drop: gr.HTML) -> tuple[gr.Image, list[Any], dict[str, Any]]:
@@ -113,6 +121,8 @@ def _controls() -> list[Any]:
         marks = gr.Checkbox(label="Mark what changed", container=False, elem_id="marks", min_width=60)
         voc = gr.Checkbox(label="Colours as in files", container=False, elem_id="voc", min_width=60)
         gr.HTML('<p id="changed" role="status"></p>')  # filled by the viewer's script
+        gr.HTML('<p id="refused" role="alert"></p>')
+    follow_stride(model, stride, rate)
     opacity.change(None, [opacity], js="value => drawing.setOpacity(value)", api_visibility="private")
     voc.change(None, [voc], js="on => drawing.useVoc(on)", api_visibility="private")
     marks.change(None, [marks], js="on => drawing.markChanges(on)", api_visibility="private")
@@ -128,7 +138,7 @@ def _tell_changes(photo: gr.Image, ready: gr.Textbox, settings: Sequence[Any]) -
         [photo.change, ready.change, *(setting.change for setting in settings)],
         None,
         [photo, ready, *settings],
-        js="(photo, model, rate, stride, variant, crf) => questions.choose({photo, model, rate, stride, variant, crf})",
+        js=ASK,
         api_visibility="private",
     )
 
@@ -157,7 +167,7 @@ def show(question: Any) -> Answer:
         return None
     display = cache.display(path)
     card = registry.card(str(model))
-    settings = applicable_settings(card, rate, stride)
+    settings = settings_in_range(card, rate, stride)
     remembered = cache.has_features(path, card.name, settings.output_stride if card.chooses_stride else None)
     result = segment_photo(path, card.name, rate, stride, display.photo.size, crf, card.disabled_by(variant))
     width, height = result.working_size
@@ -216,4 +226,4 @@ def _about(model: str) -> str:
     card = registry.card(model)
     note = ACTIVE if card.atrous_rate is not None else STRIDE_ALONE if card.chooses_stride else IDLE
     note = note.format(title=card.title, rate=card.atrous_rate, stride=card.output_stride)
-    return result_view.about(card, note)
+    return result_view.about(card, note if card.class_list.background is not None else f"{NO_BACKGROUND} {note}")

@@ -102,7 +102,7 @@ def check_files(inputs: Any) -> None:
         gr.Error: unless each is in the upload folder and still there.
     """
     for file in _files(inputs):
-        path = file.get("path")
+        path: Any = file.get("path")
         inside = is_among_uploads(path)
         if inside and Path(str(path)).is_file():
             continue

@@ -33,6 +33,7 @@ from ..kernels.precision import choose_precision
 from ..models import registry
 from ..models import torchvision as published
 from . import crf
+from .neighbours import medians_beside
 from .tables import Row
 
 PUBLISHED = ("deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet50", "deeplabv3_mobilenet_v3_large")
@@ -65,13 +66,15 @@ def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], N
             card.weights_file()  # which says what to do
     turns = 1 if quick else 5
     compact_zoo = [card.name for card in cards if card.name in registry.compact_models()]
-    report: Row = {"machine": machine(), "same_network": [], "compact_zoo": [], "atrous_rate": [], "peak": []}
+    parts = ("same_network", "compact_zoo", "neighbours", "atrous_rate", "peak")
+    report: Row = {"machine": machine(), **{part: [] for part in parts}}
     for card in cards:
         say(card.name)
         if card.published:
             report["same_network"].append(same_network(card.name, turns, quick))
         elif card.name in compact_zoo:
             report["compact_zoo"].append(compact(card.name, turns, quick))
+            report["neighbours"].append(beside_neighbours(card.name, turns, quick))
         segmenter = load(card.name) if card.at_hand else untrained(card.name)[0]
         if card.atrous_rate is not None:
             report["atrous_rate"].append(moving_the_rate(segmenter, turns, quick))
@@ -95,6 +98,7 @@ def machine() -> Row:
         "precision": choice.precision,
         "reason": choice.reason,
         "waiting": openmp.waiting(),
+        "excess": openmp.excess(),
         "gflops": {name: matrix_rate(name) for name in ("float32", "bfloat16")},
     }
 
@@ -157,6 +161,18 @@ def compact(name: str, turns: int, quick: bool = False) -> Row:
         "agreement": _agreement(_ours(segmenter), _ours(exact), photos),
         "target": 1.82,
     }
+
+
+def beside_neighbours(name: str, turns: int, quick: bool = False) -> Row:
+    """One of the compact zoo alone, beside one busy program and beside two (targets: 1.5 and 2.2 times as long on two
+    processors), and LRASPP as well. Milliseconds by the number of programs.
+    """
+    segmenter, photo = load(name), _photo(1155, 866, quick)
+    size = segmenter.input_size(photo.size, 128 if quick else None)
+    ways = {"ours": _ours(segmenter, 128 if quick else None), "theirs": torchvision_way(_torchvision(RIVAL), size)}
+    sides = {side: partial(way, photo) for side, way in ways.items()}
+    times = medians_beside(sides, turns, runs=1 if quick else 5)
+    return {"model": name, "photo": list(photo.size), **times, "targets": [1.0, 1.5, 2.2]}
 
 
 def crf_rows(turns: int, quick: bool = False) -> list[Row]:

@@ -17,6 +17,7 @@ def _about(facts: Row) -> str:
         f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}; "
         f"2048 x 2048 matrix product: {rates}. Precision: {facts['precision']}, since {facts['reason']}. "
         f"Threads wait with {facts['waiting']}."
+        f"{facts['excess'] and ' There are ' + facts['excess'] + '.'}"
     )
 
 
@@ -25,6 +26,7 @@ def _tables(report: Row) -> list[str]:
     parts = {
         "same_network": _same_network,
         "compact_zoo": _compact_zoo,
+        "neighbours": _neighbours,
         "atrous_rate": _atrous_rate,
         "crf": _crf,
         "peak": _peak,
@@ -47,6 +49,20 @@ def _compact_zoo(rows: Sequence[Row]) -> str:
         ("network", "input", "precision", "LRASPP", "ours", "times faster", "target", "same as in float32"),
         [(*_sides(row), f"{row['agreement']:.2%}") for row in rows],
     )
+
+
+def _neighbours(rows: Sequence[Row]) -> str:
+    one, two = rows[0]["targets"][1:]
+    return table(
+        f"Beside other programs that keep a processor busy each, {_photo(rows)}",
+        ("network", "alone", f"one (target: {one:g} times)", f"two ({two:g} times)", "LRASPP", "one", "two"),
+        [(f"`{row['model']}`", *_slowed(row["ours"]), *_slowed(row["theirs"])) for row in rows],
+    )
+
+
+def _slowed(times: Sequence[float]) -> tuple[str, ...]:
+    """Milliseconds, and how many times the first of them each is."""
+    return (_ms(times[0]), *(f"{_ms(each)}, **{each / times[0]:.2f}**" for each in times[1:]))
 
 
 def _atrous_rate(rows: Sequence[Row]) -> str:

@@ -17,6 +17,7 @@ from ..crf.parameters import CRF, chosen_crf
 from ..kernels.device import best_device, synchronise
 from ..kernels.fused import caching_products
 from ..kernels.precision import best_precision, optimise
+from ..kernels.threads import threads_for_pass
 from ..models.ablation import disabled_parts
 from ..models.base import SegmentationNetwork, configure
 from ..models.registry import Card
@@ -278,7 +279,7 @@ class Segmenter:
         settings = check_settings(self.card, atrous_rate, output_stride)
         with self._lock.held():
             configure(self._network, settings.atrous_rate, settings.output_stride)
-            with disabled_parts(self._network, disabled):
+            with disabled_parts(self._network, disabled), threads_for_pass():
                 yield self._network
 
     def feature_maps(self, features: Features) -> list[Tensor]:

@@ -14,9 +14,25 @@ def available_cpus(root: Path = Path("/")) -> int:
     Args:
         root: where ``proc`` and ``sys`` are mounted.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = (quota for quota in _quotas(root) if math.isfinite(quota))
-    return max(min([allowed, *map(math.ceil, quotas)]), 1)
+    return max(min([usable_cpus(), *map(math.ceil, quotas)]), 1)
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process may run on, whatever its quota."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def runnable_threads(root: Path = Path("/")) -> int | None:
+    """Return how many threads run or wait for a processor on the whole machine, this one too; None where nobody tells.
+
+    Args:
+        root: where ``proc`` is mounted.
+    """
+    try:
+        return int((root / "proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..models.backbones import InvertedResidual
 from ..models.base import SegmentationNetwork
+from .blocked import prefers_blocked_layout, use_blocked_layout
 from .fused import can_fuse, fuse_activations
 from .module_graph import consecutive_layers
 
@@ -164,9 +165,13 @@ def optimise(network: SegmentationNetwork, device: torch.device, precision: str)
     fold_batch_norms(network)
     if precision == "bfloat16":
         round_kernels(network)
-    if device.type == "cpu" and can_fuse(dtype):
+    fuses = device.type == "cpu" and can_fuse(dtype)
+    if fuses:
         fuse_activations(network)
-    return network.to(device=device, dtype=dtype).to(memory_format=memory_format(device))
+    network = network.to(device=device, dtype=dtype).to(memory_format=memory_format(device))
+    if fuses and dtype == torch.float32 and prefers_blocked_layout(cpu_flags()):
+        use_blocked_layout(network)
+    return network
 
 
 def check_precision(device: torch.device, precision: str) -> None:

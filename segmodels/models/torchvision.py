@@ -2,9 +2,10 @@
 
 torchvision's builders fix the atrous rates and the output stride. Here its modules are put together as a backbone whose
 stride can be chosen and, for DeepLab, a decoder whose taps can be moved; at the settings they were trained with, the
-logits are torchvision's own. What is known of the weights is read from torchvision, not written down again.
+logits are torchvision's own. What is known of the weights is read from torchvision, but for where they are.
 
-torchvision is imported when it is first needed: it takes a second or two, which the compact zoo does without.
+torchvision is imported when it is first needed: it takes seconds, which the compact zoo and a page that begins do without.
+What they ask of the weights, address and size, is ``DOWNLOADS``.
 """
 
 from collections import OrderedDict
@@ -27,6 +28,26 @@ SHORT_SIDE = 520
 
 ATROUS_RATES = (12, 24, 36)
 """torchvision's, at stride 8 for the ResNets and at stride 16 for MobileNetV3."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of weights."""
+
+    url: str
+    megabytes: float
+    """Of 10^6 bytes."""
+
+
+HOST = "https://download.pytorch.org/models/"
+DOWNLOADS = {
+    "fcn_resnet50": Download(f"{HOST}fcn_resnet50_coco-1167a1af.pth", 141.567),
+    "fcn_resnet101": Download(f"{HOST}fcn_resnet101_coco-7ecb50ca.pth", 217.801),
+    "deeplabv3_resnet50": Download(f"{HOST}deeplabv3_resnet50_coco-cd0a2569.pth", 168.312),
+    "deeplabv3_resnet101": Download(f"{HOST}deeplabv3_resnet101_coco-586e9e4e.pth", 244.546),
+    "deeplabv3_mobilenet_v3_large": Download(f"{HOST}deeplabv3_mobilenet_v3_large-fc3c493d.pth", 44.356),
+}
+"""The published weights, as torchvision states them."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +223,8 @@ def facts(name: str) -> dict[str, Any]:
     ((data, metrics),) = weights.meta["_metrics"].items()
     return {
         "name": name,
-        "url": weights.url,
-        "megabytes": round(weights.meta["_file_size"] * 2**20 / 1e6, 3),
+        "url": DOWNLOADS[name].url,
+        "megabytes": DOWNLOADS[name].megabytes,
         "giga_macs": weights.meta["_ops"],
         "training": {
             "summary": " ".join(weights.meta["_docs"].split()).replace("These weights were", "By torchvision,"),
@@ -228,8 +249,7 @@ LIMITS = "Knows the twenty Pascal VOC classes and nothing else. Not for decision
 
 def url(name: str) -> str:
     """Return the address of the published weights of the network called ``name``."""
-    address: str = facts(name)["url"]
-    return address
+    return DOWNLOADS[name].url
 
 
 def weights_file(name: str, progress: Progress | None = None) -> Path:

@@ -1,8 +1,10 @@
 """Whether the measurements run and say what they should; never how fast."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ import torch
 from PIL import Image
 
 from segmodels.benchmark import speed as bench
+from segmodels.benchmark.neighbours import busy_neighbours
 from segmodels.benchmark.tables import markdown
 from segmodels.cli import main
+from segmodels.kernels.cpus import runnable_threads
 
 from ..cli.test_cli import fails
 
@@ -33,6 +37,8 @@ def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     assert {row["model"] for row in report["atrous_rate"]} == {row["model"] for row in report["peak"]}
     assert all(row["share"] > 0 and row["gmacs"] > 0 for row in report["peak"])
     assert [row["megapixels"] for row in report["growth"]] == [0.25, 1.0]
+    (beside,) = report["neighbours"]
+    assert len(beside["ours"]) == len(beside["theirs"]) == len(beside["targets"]) == 3  # alone, beside one, beside two
     assert report["crf"][0]["times"] > 0
     assert report["crf"][0]["agreement"] > 0.98
     assert report["machine"]["gflops"].keys() == {"float32", "bfloat16"}
@@ -48,9 +54,20 @@ def test_the_tables_name_every_network(report: dict[str, Any]) -> None:
     text = markdown(report)
     for name in ("deeplabv3plus_mobilenetv2", "deeplabv3_mobilenet_v3_large"):
         assert text.count(f"`{name}`") >= 3
-    assert text.count("160 x 120 photo") == 2  # the one that was taken
+    assert text.count("160 x 120 photo") == 3  # the one that was taken
     widths = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert len(widths) > 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what runs")
+def test_neighbours_run_until_they_are_not_needed() -> None:
+    with busy_neighbours(2):
+        running = runnable_threads()
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert running is not None
+    assert running >= 3
+    left = [child for child in children if Path("/proc", child).exists()]
+    assert len(left) == len(children) - 2
 
 
 def test_a_peak_is_this_process_own() -> None:

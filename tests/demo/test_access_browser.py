@@ -29,6 +29,7 @@ VIEWS = {
     "?tab=lab&section=weights": "#fit svg",
     "?tab=lab&section=pixel": "#pixel svg .effective",
     "?tab=lab&section=parts": "#parts-overview li",
+    "?tab=lab&section=learn": "#learn figure",
     "?tab=lab&section=certainty": "#certainty figure",
     "?tab=lab&section=compare": "#compare table",
     "?tab=lab&section=teach": "#teach .board .photo[src]",

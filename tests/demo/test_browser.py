@@ -202,6 +202,13 @@ def test_moving_the_atrous_rate_runs_the_decoder_alone(page: Page) -> None:
     assert drawn(page) != before
 
 
+def test_half_the_stride_doubles_the_rate(page: Page) -> None:
+    page.locator("#stride label", has_text=re.compile(r"^\s*8\s*$")).click()
+    expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36 at output stride 8")
+    page.locator("#stride label", has_text=re.compile(r"^\s*32\s*$")).click()
+    expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9 at output stride 32")
+
+
 def test_what_a_part_of_the_decoder_changes_is_told_and_marked(page: Page) -> None:
     fcn = segmodels.load("fcn_mobilenetv2")
     features = fcn.encode(Image.open(EXAMPLES / "cat.jpg"))

@@ -68,7 +68,7 @@ def test_no_photo_is_no_error() -> None:
         (("no_such", 6, 16), "There is no model called"),
         ((None, 6, 16), "There is no model called"),
         (("unet", 6, 16), "not at hand"),
-        (("deeplabv3_mobilenetv2", 0, 16), "The atrous rate must be a whole number from 1 to 64"),
+        (("deeplabv3_mobilenetv2", 0, 16), "The atrous rate must be a whole number from 1 to 24"),
         (("deeplabv3_mobilenetv2", 6, [8]), "The output stride must be 8, 16 or 32"),
         (("deeplabv3_mobilenetv2", 6, 9), "The output stride must be 8, 16 or 32"),
         (("deeplabv3_mobilenetv2", "<b>", 16), "'<b>'"),

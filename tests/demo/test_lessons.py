@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from torch import nn
@@ -23,6 +24,7 @@ from demo.lessons import (
     any_size,
     aspp,
     atrous,
+    crf,
     from_scratch,
     geometry,
     resampling,
@@ -36,12 +38,15 @@ from demo.lessons.connections import connections, ones_everywhere
 from demo.lessons.lesson import Lesson
 from demo.server import cache
 from segmodels import Segmenter
+from segmodels.crf.mean_field import SampledPhoto, mean_field
+from segmodels.crf.parameters import CRF, REFERENCE_SIDE
 from segmodels.inference.label_map import label_map
 from segmodels.insight.cost import count
 from segmodels.models import registry
 from segmodels.models.heads import SpatialPyramidPooling
 
 from ..conftest import EXAMPLES
+from ..crf import dense
 from ..helpers import shown
 
 CAT = str(EXAMPLES / "cat.jpg")
@@ -59,7 +64,7 @@ class Change:
 
 
 CHANGES = (
-    Change(1, "Side of the photo (pixels)", 352, "the classifier fails, the convolution gives scores of 5 × 5 × 21"),
+    Change(1, "Side of the photo (pixels)", 352, "the classifier fails, the convolution gives scores of 5 × 5 × 20"),
     Change(2, "Convolution", "transposed", "(5 − 1)·2 − 2·1 + 3 = 9"),
     Change(3, "Zoom", 3, "8s finds cat"),
     Change(4, "Side of the tile", 588, "labels for 404 × 404"),
@@ -67,10 +72,11 @@ CHANGES = (
     Change(6, "Atrous rate", 32, "Over all positions 11% of the taps land on the map"),
     Change(7, "Atrous rate", 12, "rate 36 finds its own cell alone"),
     Change(8, "Channels out", 1, "here it needs more, 104.0%"),
-    Change(9, "The photo is seen", "both at 256 pixels", "otherwise than at its own 513 × 337"),
-    Change(10, "Enlarged", "corner to corner", "the dot ends up exactly where it was"),
-    Change(11, "Strides", "4", "of the boxes around them taken for the rocket"),
-    Change(12, "w₀", 0, "0.0% of the pixels weigh twice as much as others, or more; the largest weight is 1.0"),
+    Change(9, "Updates", 0, "0 updates of the CRF cat"),
+    Change(10, "The photo is seen", "both at 256 pixels", "otherwise than at its own 513 × 337"),
+    Change(11, "Enlarged", "corner to corner", "the dot ends up exactly where it was"),
+    Change(12, "Strides", "4", "of the boxes around them taken for the rocket"),
+    Change(13, "w₀", 0, "0.0% of the pixels weigh twice as much as others, or more; the largest weight is 1.0"),
 )
 """One for each lesson: the answers to some of their questions."""
 
@@ -182,13 +188,13 @@ def test_the_classifier_fails_in_torchs_own_words(scores: nn.Conv2d) -> None:
     assert any_size.run(nn.Sequential(nn.Flatten(), linear), x) == (None, escape(str(caught.value)))
     notes = "".join(drawn(1, **{"Side of the photo (pixels)": 256}).itertext())
     with pytest.raises(RuntimeError) as caught:
-        nn.Linear(7 * 7 * 256, 21)(torch.ones(1, 8 * 8 * 256))
+        nn.Linear(7 * 7 * 256, 20)(torch.ones(1, 8 * 8 * 256))
     assert f"torch says: {caught.value}" in notes
 
 
 def test_scores_are_drawn_cell_by_cell() -> None:
     figure = drawn(1, **{"Side of the photo (pixels)": 416})  # 13 cells, a kernel of 7: 7 x 7 places
-    assert styled(figure, "score") + styled(figure, "score background") == 49
+    assert styled(figure, "score") == 49
 
 
 # 2: down- and upsampling
@@ -260,10 +266,21 @@ def test_the_last_prediction_is_the_networks(cat: Image.Image) -> None:
 
 def test_how_many_pixels_differ_and_where_is_counted() -> None:
     corners = cache.features(CAT, skips.MODEL, None).aligned_size
-    maps = {n: label_map(logits, (300, 451), aligned_size=corners) for n, logits in skips.predictions(CAT).items()}
-    notes = "".join(drawn(3).itertext())
-    for stride in (32, 16):
-        assert f"{np.mean(maps[stride] != maps[8]):.1%} of the pixels differ" in notes
+    found = skips.predictions(CAT)
+    smooth = {stride: label_map(logits, (300, 451), aligned_size=corners) for stride, logits in found.items()}
+    cells = {stride: enlarged_cells(logits.argmax(0).numpy()) for stride, logits in found.items()}
+    for enlarged, maps in ((skips.SMOOTH, smooth), (skips.CELLS, cells)):
+        notes = "".join(drawn(3, Enlarged=enlarged).itertext())
+        for stride in (32, 16):
+            assert f"{np.mean(maps[stride] != maps[8]):.1%} of the pixels differ" in notes
+
+
+def enlarged_cells(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The cell in which the middle of each of 300 x 451 pixels lies."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip((300, 451), cells.shape, strict=True)
+    )
+    return cells[np.ix_(rows, columns)]
 
 
 def test_near_an_edge_by_brute_force() -> None:
@@ -459,7 +476,57 @@ def test_multiplications_by_running_both() -> None:
     assert separable.parameters(inside, out, kernel) == weights
 
 
-# 9: what a trained start is worth
+# 9: every pixel votes
+
+
+def crf_figure(photo: Path, **changed: Any) -> ElementTree.Element:
+    values = [{"path": str(photo)}, *settings(9, **changed)[1:]]
+    return ElementTree.fromstring(draw(LESSONS[8], *values))
+
+
+def test_the_votes_make_up_an_update() -> None:
+    torch.manual_seed(0)
+    numbers = CRF(theta_alpha=200, theta_beta=30, theta_gamma=20, iterations=1)
+    photo = SampledPhoto.of((torch.rand(24, 32, 3) * 90 + 80).to(torch.uint8), numbers)
+    scores = 3 * torch.randn(3, 24, 32)
+    once = mean_field(photo, scores, numbers).probabilities
+    for cell in ((0, 0), (11, 17), (23, 31)):
+        pulled = (scores.softmax(0) * crf.pull(photo, numbers, cell)).sum((1, 2))
+        found = (scores[:, cell[0], cell[1]] + pulled).softmax(0)
+        torch.testing.assert_close(found, once[:, cell[0], cell[1]], atol=1e-3, rtol=0)
+
+
+def test_the_pull_is_the_papers_kernel() -> None:
+    torch.manual_seed(0)
+    numbers = CRF(w2=0, theta_alpha=100, theta_beta=20)
+    pixels = (torch.rand(20, 26, 1).expand(-1, -1, 3) * 60 + 90).to(torch.uint8)
+    place = torch.cartesian_prod(torch.arange(20), torch.arange(26)).T * REFERENCE_SIDE / 26
+    points = torch.cat([place / numbers.theta_alpha, pixels.reshape(-1, 3).T / numbers.theta_beta])
+    kernel = numbers.w1 * dense.normalised(dense.gaussian(points))
+    found = crf.pull(SampledPhoto.of(pixels, numbers), numbers, (7, 9)).ravel()
+    expected = kernel[7 * 26 + 9].float()
+    assert (found - expected).norm() < 0.2 * expected.norm()
+
+
+def test_without_an_update_the_crf_leaves_the_network_alone() -> None:
+    alone, after = "".join(crf_figure(EXAMPLES / "rider.jpg", Updates=0).itertext()), crf_figure(EXAMPLES / "rider.jpg")
+    assert "0.0% of the photo's pixels change" in alone
+    assert not re.search(r"\b0\.0% of the photo's pixels change", "".join(after.itertext()))
+
+
+def test_a_close_up_shows_the_pixel_and_knows_its_part_of_the_photo() -> None:
+    figure = crf_figure(EXAMPLES / "rider.jpg", Zoom=4, **{"Across (%)": 50, "Down (%)": 0})
+    parts = [
+        tuple(map(float, part.get("data-part", "").split())) for part in figure.iter() if part.get("class") == "pointed"
+    ]
+    assert parts[2] == (0, 0, 1, 1)
+    left, top, right, bottom = parts[0]
+    assert (top, bottom) == (0, 0.25)
+    assert right - left == pytest.approx(0.25, abs=1e-3)
+    assert (left + right) / 2 == pytest.approx(0.5, abs=0.01)
+
+
+# 10: what a trained start is worth
 
 TWO = ("unet_mobilenetv2", "unet_width24")
 
@@ -472,7 +539,7 @@ def test_both_label_maps_are_the_librarys(seen: str, cat: Image.Image) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one.model, one.working_size) == (other.model, other.working_size)
         assert (one.labels == other.labels).mean() > 0.999
-    share = re.search(r"agree on ([\d.]+)% of the pixels", caption(drawn(9, **{"The photo is seen": seen})))
+    share = re.search(r"agree on ([\d.]+)% of the pixels", caption(drawn(10, **{"The photo is seen": seen})))
     assert share
     assert float(share[1]) / 100 == pytest.approx(np.mean(expected[0].labels == expected[1].labels), abs=0.002)
 
@@ -490,7 +557,7 @@ def test_the_bars_are_as_long_as_what_was_logged_and_counted() -> None:
     sizes = [map(int, re.findall(r"\d+", logged(f"{name}.json")["macs_at"])) for name in TWO]
     macs = [count(network, height, width).macs for network, (width, height) in zip(networks, sizes, strict=True)]
     scores = [logged(f"{name}.json")["scores"]["miou7"] for name in TWO]
-    (bars,) = (panel for panel in drawn(9).iter() if (panel.get("aria-label") or "").startswith("Bars"))
+    (bars,) = (panel for panel in drawn(10).iter() if (panel.get("aria-label") or "").startswith("Bars"))
     lengths = [float(bar.get("width") or 0) for bar in bars if (bar.get("class") or "").startswith("bar")]
     pairs = list(zip(lengths[::2], lengths[1::2], strict=True))
     for pair, values in zip(pairs, (scores, parameters, macs, crops), strict=True):
@@ -504,7 +571,7 @@ def test_how_far_another_size_moves_each_network(cat: Image.Image) -> None:
     """Of the two, only the one that sees the photo at another size than its own is spoken of."""
     name = TWO[0]
     own, smaller = (segmodels.load(name)(cat, working_size=size).labels for size in (None, 256))
-    words = caption(drawn(9, **{"The photo is seen": "both at 256 pixels"}))
+    words = caption(drawn(10, **{"The photo is seen": "both at 256 pixels"}))
     share = re.search(r"labels ([\d.]+)% otherwise", words)
     assert share
     assert float(share[1]) / 100 == pytest.approx(np.mean(own != smaller), abs=0.003)
@@ -515,11 +582,11 @@ def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch
     fresh: cache.LRUCache[Segmenter] = cache.LRUCache(2)
     monkeypatch.setattr(cache, "_segmenters", fresh)
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
-    answer = draw(LESSONS[8], *settings(9))
+    answer = draw(LESSONS[9], *settings(10))
     assert "has no trained weights" in answer
 
 
-# 10: geometry
+# 11: geometry
 
 
 @pytest.mark.parametrize("cell", range(1, 7))
@@ -573,7 +640,7 @@ def test_the_weights_of_touching_cells_are_those_of_the_paper() -> None:
     for w0, sigma in ((10, 5), (20, 2)):
         weights = 1 + w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
         heavy = f"{(weights >= 2).mean():.1%} of the pixels weigh twice"
-        assert heavy in caption(drawn(12, **{"w₀": w0, "σ (pixels)": sigma}))
+        assert heavy in caption(drawn(13, **{"w₀": w0, "σ (pixels)": sigma}))
 
 
 def test_every_pixel_of_the_line_lies_near_two_cells() -> None:

@@ -77,6 +77,16 @@ def test_the_walk_from_first_to_last_and_back(lessons: Page) -> None:
     expect(lessons.locator(f"#lesson-{last - 1} figure.drawing")).to_be_visible()
 
 
+def test_a_click_chooses_the_pixel(lessons: Page) -> None:
+    lesson = open_lesson(lessons, 9)
+    picture = lesson.locator(".pointed image").first
+    box = picture.bounding_box()
+    assert box
+    picture.click(position={"x": 0.25 * box["width"], "y": 0.75 * box["height"]})
+    for label, percent in (("Across (%)", "25"), ("Down (%)", "75")):
+        expect(lesson.get_by_label(f"number input for {label}")).to_have_value(percent)
+
+
 def test_the_answer_waits_until_it_is_asked_for(lessons: Page) -> None:
     lesson = open_lesson(lessons, 5)
     answer = lesson.get_by_text("The bins overlap")
@@ -114,7 +124,7 @@ def test_a_figure_is_saved_as_it_looks(browser: Browser, url: str, tmp_path: Pat
             figure = open_lesson(page, number).locator("figure.drawing")
             page.wait_for_function("[...document.querySelectorAll('.drawing label-map')].every(one => one.drawn)")
             name = saved_as_seen(figure, figure.locator(".drawn"), tmp_path)
-            assert name.startswith(f"lesson-{number}-")
+            assert name.startswith(f"lesson-{LESSONS[number - 1].slug.partition('-')[0]}")
 
 
 def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:

@@ -42,10 +42,8 @@ def _saved(folder: Path, kind: str) -> Path:
     exif = Image.Exif()
     exif[0x0112] = 3
     file = folder / f"turned.{kind.partition(' ')[0]}"
-    turned: dict[str, Any] = {"xmp": XMP} if "xmp" in kind else {"exif": exif}
-    if "webp" in kind:
-        turned["lossless"] = True
-    stored.save(file, **turned)
+    options: dict[str, Any] = {"xmp": XMP} if "xmp" in kind else {"exif": exif}
+    stored.save(file, **options)
     return file
 
 

@@ -1,5 +1,6 @@
 """On a projector, a figure and what changes it are in view together: in each section of the Lab and in each lesson."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ SECTIONS = {
         "#pixel-model, #pixel-rate, #pixel-stride, #pixel-x, #pixel-y, #pixel-class, #pixel-layers",
     ),
     "parts": ("#parts .picture", "#parts-model, #parts-on, #parts-truth"),
+    "learn": ("#learn .picture", "#learn .running button"),
     "certainty": ("#certainty .picture", "#certainty-model, #certainty-rate, #certainty-stride"),
     "compare": ("#compare .in-step .picture", "#compare-slots input, #compare .zooming input"),
 }
@@ -83,7 +85,7 @@ def test_a_lesson_is_on_one_screen(page: Page, number: int) -> None:
 def test_the_pictures_of_compare_have_the_photos_shape_and_its_line_can_be_dragged(browser: Browser, url: str) -> None:
     page = opened(browser, f"{url}?tab=lab&section=compare&photo=hug")
     page.wait_for_selector("#compare table")
-    picture, slider = page.locator("#compare .picture.split"), page.get_by_label("Where A ends and B begins")
+    picture, slider = page.locator("#compare .picture.split"), page.get_by_label(re.compile("Where [A-C] ends and"))
     picture.scroll_into_view_if_needed()
     box, beside = picture.bounding_box(), slider.bounding_box()
     assert box

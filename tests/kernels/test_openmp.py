@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from segmodels.kernels import openmp
 from tools.stress.running import ROOT
 
 SAY = "import os; from segmodels.kernels import openmp; print(os.environ.get('GOMP_SPINCOUNT'), '|', openmp.waiting())"
@@ -35,3 +37,22 @@ def test_it_says_so_where_torch_came_first() -> None:
     count, words = said(f"import torch; {SAY}")
     assert count == "None"
     assert "torch was loaded before segmodels" in words
+
+
+def test_a_quota_bounds_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(32)), raising=False)
+    monkeypatch.setattr(openmp, "COUNT_GIVEN", False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "32")
+    assert openmp.bound_threads(1) == (torch.get_num_threads() == 1)  # torch is loaded: it is too late
+    assert os.environ["OMP_NUM_THREADS"] == "32"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert openmp.bound_threads(3)
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_number_of_the_users_own_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openmp, "COUNT_GIVEN", True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delitem(sys.modules, "torch")
+    assert openmp.bound_threads(1)
+    assert os.environ["OMP_NUM_THREADS"] == "7"

@@ -1,7 +1,9 @@
 """Search the CRF's parameters, and score networks with and without it.
 
 ``python -m tools.measure.crf search DATA --split train`` tries parameters one after the other, beginning with the usual ones,
-and keeps what scores better; ``python -m tools.measure.crf score DATA...`` prints a table. DATA is a data folder.
+and keeps what scores better; ``python -m tools.measure.crf score DATA...`` prints a table. ``python -m tools.measure.crf
+finer DATA...`` says what the CRF gives to coarse maps and what to fine ones, beside what a finer decoder gives. DATA is a data
+folder.
 
 Parameters are searched on training photos alone, and of these on the ones whose label maps have void along edges, as Pascal
 VOC's own have: other masks are too coarse to say where an edge is. What is raised is the mean of mIoU and of pixel accuracy
@@ -126,6 +128,32 @@ def score(model: str, folder: SegmentationFolder, working_size: int | None) -> d
     return evaluate_all(label, folder, len(segmenter.card.classes))
 
 
+FINER: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
+    "FCN-32s": ("fcn_mobilenetv2", None, ("score 16", "score 8")),
+    "FCN-8s": ("fcn_mobilenetv2", None, ()),
+    "DeepLab v3, stride 16": ("deeplabv3_mobilenetv2", None, ()),
+    "DeepLab v3, stride 8": ("deeplabv3_mobilenetv2", 8, ()),
+    "DeepLab v3+ without its low-level path": ("deeplabv3plus_mobilenetv2", None, ("low-level path",)),
+    "DeepLab v3+": ("deeplabv3plus_mobilenetv2", None, ()),
+}
+"""Network, output stride and parts that are off."""
+
+
+def finer(folder: SegmentationFolder) -> dict[str, Evaluation]:
+    """Networks on coarse and on fine maps, each with and without the CRF."""
+    segmenters = {model: segmodels.load(model) for model, _, _ in FINER.values()}
+
+    def label(photo: Image.Image) -> dict[str, NDArray[np.uint8]]:
+        return {
+            f"{name}{words}": segmenters[model].decode(features, crf=crf, photo=photo, disabled=off).labels
+            for name, (model, stride, off) in FINER.items()
+            for features in [segmenters[model].encode(photo, stride)]
+            for words, crf in (("", None), (", CRF", CRF()))
+        }
+
+    return evaluate_all(label, folder, len(folder.class_list.names))
+
+
 def row(model: str, data: str, size: int | None, name: str, found: Evaluation) -> list[str]:
     """One line of the table."""
     measures = found.scores.measures(registry.card(model).classes)
@@ -144,6 +172,18 @@ def row(model: str, data: str, size: int | None, name: str, found: Evaluation) -
     ]
 
 
+def _rows(found: dict[str, Evaluation]) -> list[list[str]]:
+    """Per labelling mIoU-7 and the accuracy near true edges, in percent."""
+    return [
+        [
+            name,
+            f"{100 * one.scores.measures(registry.card(registry.DEFAULT_MODEL).classes)['miou7']:.1f}",
+            f"{100 * (one.edges.band(BAND).pixel_accuracy or 0):.1f}",
+        ]
+        for name, one in found.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -158,7 +198,21 @@ def main() -> None:
     two.add_argument("--model", nargs="+", default=list(registry.compact_models()))
     two.add_argument("--working-size", nargs="+", type=int, default=[None])
     two.add_argument("--every", type=int, default=1, help="of the photos")
+    three = commands.add_parser("finer")
+    three.add_argument("data", nargs="+", type=Path)
+    three.add_argument("--split", default="val")
+    three.add_argument("--every", type=int, default=1, help="of the photos")
     arguments = parser.parse_args()
+    if arguments.command == "finer":
+        for data in arguments.data:
+            print(
+                table(
+                    "Coarse maps and fine ones",
+                    ("labels", "mIoU-7", f"accuracy within {BAND} px"),
+                    _rows(finer(Part(data, arguments.split, arguments.every))),
+                )
+            )
+        return
     if arguments.command == "search":
         folder = SegmentationFolder(arguments.data, arguments.split)
         chosen = list(samples(folder, arguments.model, arguments.photos))

@@ -1,8 +1,9 @@
 """The compact zoo under ONNX Runtime and OpenVINO: ``python -m tools.measure.engines``.
 
-Network alone, from the input to the logits, in turns with ours; then whether the label map is that of float32. OpenVINO
-is measured twice: as one graph compiled for this input size, and as a Segmenter would have to run it, so that any photo
-and any atrous rate is answered at once: backbone and decoder apart, of any input size, the features handed over.
+Network alone, from the input to the logits, in turns with ours, alone and beside a program that keeps a processor busy;
+then whether the label map is that of float32. OpenVINO is measured twice: as one graph compiled for this input size, and
+as a Segmenter would have to run it, so that any photo and any atrous rate is answered at once: backbone and decoder
+apart, of any input size, the features handed over.
 
 Needs ``pip install onnx onnxruntime openvino``, which nothing else here does.
 """
@@ -23,14 +24,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 import segmodels
+from segmodels.benchmark.neighbours import medians_beside
 from segmodels.benchmark.tables import Row, table
 from segmodels.checkpoints.files import load_state, read_state
 from segmodels.checkpoints.paths import EXAMPLES
-from segmodels.kernels.precision import fold_batch_norms
+from segmodels.kernels.precision import BFLOAT16_FLAGS, cpu_flags, fold_batch_norms
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork
-
-from .interleaved import medians
 
 Run = Callable[[Tensor], NDArray[np.float32]]
 """From the (1, 3, H, W) input in float32 to the (C, h, w) logits."""
@@ -58,19 +58,26 @@ def bench_engines() -> list[Row]:
 
 
 def measure(name: str) -> Row:
-    """Medians in milliseconds by engine, and the part of a label map that is as in float32."""
+    """Medians in milliseconds by engine, alone and beside a busy program, and the part of a label map that is as in float32."""
     photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((1024, 768))
     exact = segmodels.load(name, device="cpu", precision="float32")
     x = exact.pixels(photo).contiguous()
-    engines = {"ours, bfloat16": ours(name, "bfloat16"), "ours, float32": ours(name, "float32"), **others(name, x)}
+    engines = {f"ours, {precision}": ours(name, precision) for precision in precisions()} | others(name, x)
     with exact.exclusive() as network, torch.inference_mode():
         expected = network.decode(network.encode(x))[0].argmax(0).numpy()
     agreement = {engine: float((run(x).argmax(0) == expected).mean()) for engine, run in engines.items()}
     return {
         "model": name,
-        "milliseconds": medians({engine: partial(run, x) for engine, run in engines.items()}),
+        "milliseconds": medians_beside(
+            {engine: partial(run, x) for engine, run in engines.items()}, turns=3, counts=(0, 1)
+        ),
         "agreement": {engine: round(value, 4) for engine, value in agreement.items()},
     }
+
+
+def precisions() -> dict[str, str]:
+    """Precisions to measure, and OpenVINO's names for them: without its instructions bfloat16 is emulated."""
+    return {"float32": "f32"} | ({"bfloat16": "bf16"} if BFLOAT16_FLAGS & cpu_flags() else {})
 
 
 def ours(name: str, precision: str) -> Run:
@@ -103,7 +110,7 @@ def others(name: str, x: Tensor) -> dict[str, Run]:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     runs: dict[str, Run] = {"ONNX Runtime, float32": lambda x: session.run(None, {"x": x.numpy()})[0][0]}
     core = openvino.Core()
-    for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
+    for precision, hint in precisions().items():
         settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         began = time.perf_counter()
         compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
@@ -157,11 +164,18 @@ def markdown(report: list[Row]) -> str:
     rows = [
         (
             f"`{row['model']}`",
-            *(f"{row['milliseconds'][engine]:.0f} ms, {row['agreement'][engine]:.1%}" for engine in engines),
+            *(
+                f"{' / '.join(f'{time:.0f}' for time in row['milliseconds'][engine])} ms, {row['agreement'][engine]:.1%}"
+                for engine in engines
+            ),
         )
         for row in report
     ]
-    return table("Other engines: the network alone, and pixels as in float32", ("network", *engines), rows)
+    return table(
+        "Other engines: the network alone / beside a busy program, and pixels as in float32",
+        ("network", *engines),
+        rows,
+    )
 
 
 if __name__ == "__main__":

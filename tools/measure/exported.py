@@ -76,7 +76,7 @@ def exported(name: str, rate: int | None) -> Run:
 
 
 def markdown(rows: list[Row]) -> str:
-    """The table of ``docs/performance.md``."""
+    """Return the table."""
     engines = list(rows[0]["milliseconds"])
     return table(
         "Exported graphs: from a photo of the working size to its label map, and pixels as in float32",

@@ -104,7 +104,7 @@ def elapsed(run: Callable[[], object]) -> float:
 
 
 def markdown(rows: list[tuple[str, float, float]]) -> str:
-    """The table of ``docs/performance.md``."""
+    """Return the table."""
     cells = [(name, f"{own:.2f} ms", f"{ours:.2f} ms", f"{own / ours:.1f}") for name, own, ours in rows]
     return table(
         "Single layers in bfloat16", ("layer, and what is done", "oneDNN's own", "ours", "times faster"), cells

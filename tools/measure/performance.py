@@ -10,14 +10,12 @@ import sys
 from datetime import date
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
 PARTS = {
     "tables": ["segmodels", "bench"],
     "app": ["tools.measure.app"],
-    "layers": ["tools.measure.layers"],
     "engines": ["tools.measure.engines"],
-    "exported": ["tools.measure.exported"],
 }
 """What stands between which marks of the page, and the module that prints it."""
 

@@ -32,9 +32,11 @@ interface PageScripts {
   latest(server: Server, waiting: Element, show: Show): Latest;
   computed: {
     begin(element: HTMLElement, server: Server, trigger: Trigger, id: string, options?: {show?: Show; extra?: () => object}): Element | null;
+    draw(place: Element, answer: any): void;
     choose(id: string, values: any[]): void;
     again(id: string): void;
   };
+  running(element: HTMLElement, server: Server, trigger: Trigger, id: string): void;
   brush(element: HTMLElement, server: Server, trigger: Trigger, id: string, colours: string[]): void;
   brushPainting(): string;
   drawing: {
@@ -68,7 +70,7 @@ interface PageScripts {
   photoChooser(chooser: HTMLInputElement, take: (...files: File[]) => unknown): void;
   takePhoto(...files: File[]): unknown;
   lastChoice: {handed: number; begin(): number; is(turn: number): boolean};
-  sendAgain(path: string): Promise<string | undefined> | undefined;
+  sendAgain(path: string): Promise<string | null> | undefined;
   photoThere<Photo extends {path: string}>(photo: Photo | null): Promise<Photo | null>;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};

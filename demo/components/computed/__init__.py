@@ -23,6 +23,7 @@ Compute = Callable[..., str | dict[str, Any]]
 
 TEMPLATE = '<div class="answer">{{value}}</div><p class="waiting" role="status"></p>'
 MAX_STEPS = 8
+RUNNING = '<div class="running"><button type="button">Train</button> <button type="button">Reset</button></div>'
 
 
 def computed(
@@ -54,6 +55,22 @@ def computed(
         html_template=TEMPLATE.replace("{{value}}", markup.empty() if on_photo else ""),
         js_on_load=begin + script,
         changes=[one.change for one in inputs] if changes is None else changes,  # type: ignore[attr-defined]
+    )
+
+
+def running(compute: Compute, inputs: Sequence[gr.components.Component], elem_id: str) -> gr.HTML:
+    """Put a place on the page that goes on by itself between two buttons: Train, which is Pause then, and Reset.
+
+    ``compute`` gets the photo's path, the other inputs' values, and ``{"run": ..., "on": ...}``: the run's name, 32 hexadecimal
+    digits from the browser, and whether it goes on. Its answer says ``"done": True`` when there is no more to come.
+    """
+    return place_on_page(
+        partial(answer, compute, len(inputs) + 1, True),
+        inputs,
+        elem_id,
+        html_template=RUNNING + TEMPLATE.replace("{{value}}", markup.empty()),
+        js_on_load=f"running(element, server, trigger, {json.dumps(elem_id)}); // 'shown'\n",
+        changes=[one.change for one in inputs],  # type: ignore[attr-defined]
     )
 
 

@@ -26,10 +26,8 @@ window.latest = (server, waiting, show) => {
       question = wanted;
       for (let step = 0, more = true; more && question === wanted; step++) {
         const answer = await put({...question, step});
-        if (answer?.gone && await window.sendAgain?.(answer.gone)) {
-          if (question === wanted) failed = true;
-          break;  // gradio tells of the photo's new place
-        }
+        if (answer?.gone && question === wanted) failed = true;  // so that it is asked again once the photo is there
+        if (answer?.gone && await window.sendAgain?.(answer.gone)) break;
         const shown = await Promise.resolve(show(answer, question)).then(() => true, () => false);
         if (!shown) await show({problem: 'The photo could not be fetched: choose it again.'}, question);
         more = Boolean(shown && answer?.more);
@@ -96,6 +94,7 @@ window.computed = (() => {
 
   return {
     begin,
+    draw: (place, answer) => draw(place, new Set(), answer),
     choose: (id, values) => views[id]?.(values),
     // Ask again with gradio's values as they are, and another extra one.
     again: id => views[id]?.(),

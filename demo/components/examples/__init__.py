@@ -21,19 +21,20 @@ PHOTOS = {Path(name).stem: EXAMPLES / name for name in CREDITS}
 OFFERED = {
     "raft": ("Rafting", "Where does each network put the border between people and boat?"),
     "rider": ("Rider and horse", "Two classes in one outline: look at the saddle."),
-    "hug": ("Dog and owner", "Is all of it a dog to every network?"),
-    "motorbikes": ("Motocross start", "Many riders: compare the families, then move the rate."),
-    "boats": ("Sailing boats", "Thin masts: what is lost at output stride 32?"),
-    "bear": ("Child and teddy bear", "A toy is no class: what is it taken for?"),
-    "dogs": ("Two dogs", "Thin legs: compare output strides 8 and 32."),
+    "hug": ("Dog and owner", "They touch: how far does each network's dog reach?"),
+    "motorbikes": ("Motocross start", "Motorbike or bicycle? Compare FCN with DeepLab, then move the rate."),
+    "boats": ("Sailing boats", "Large sails: move a DeepLab's rate to 1 and to 24."),
+    "bear": ("Child and teddy bear", "A toy is no class: which networks take more of it for a dog?"),
+    "dogs": ("Two dogs", "Thin legs: compare FCN-32s with FCN-8s."),
     "parrots": ("Two macaws", "An easy one: where do networks still differ?"),
-    "coffee": ("A cup", "A cup is no class: which network takes it for what?"),
-    "cat": ("A cat's face", "It fills the photo: which settings change anything?"),
+    "coffee": ("A cup", "A cup is no class: what do all networks take it for?"),
+    "cat": ("A cat's face", "It fills the photo: which network finds most of it?"),
 }
 """Title and what to look for, by name, in order."""
 LABELLED = {"coffee": "cup", "astronaut": "helmet"}
 """Photos with a label map of one class beside them: 1 where it is, 255 along its border and where one cannot tell."""
 FIRST = f"{next(iter(OFFERED))}.jpg"
+"""The one on which networks, rates, strides and parts differ most visibly: ``python -m tools.measure.examples``."""
 
 THUMBNAIL = (144, 108)
 """Pixels, (width, height): twice what it takes on the page, for dense screens."""

@@ -1,5 +1,6 @@
 """What several sections of the lab share: a network and its settings to choose."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from segmodels.models.backbones import OUTPUT_STRIDES
 from segmodels.models.registry import DEFAULT_MODEL, Card
 
 from ...server import weight_downloads
-from ...server.settings import applicable_settings, control_updates, settings_text
+from ...server.settings import control_updates, settings_text
+from .choices import RATE_RANGE, settings_in_range
 from .following import settings_beside
 
 PROGRESS = gr.Progress()
@@ -67,7 +69,7 @@ def model_picker(prefix: str, models: Sequence[str]) -> ModelPicker:
             choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=170
         )
         rate = gr.Slider(
-            1, 24, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=170
+            *RATE_RANGE, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=170
         )
         stride = gr.Radio(
             list(OUTPUT_STRIDES),
@@ -89,7 +91,19 @@ def model_picker(prefix: str, models: Sequence[str]) -> ModelPicker:
         concurrency_limit=4,
         trigger_mode="always_last",
     )
+    follow_stride(model, stride, rate)
     return ModelPicker(model, rate, stride, settled)
+
+
+def follow_stride(model: gr.Dropdown | gr.Radio, stride: gr.Radio, rate: gr.Slider) -> None:
+    """Let a visitor's choice of the stride bring the rate along that covers the trained field there, in the browser."""
+    fields = {
+        card.name: card.atrous_rate * card.output_stride
+        for card in registry.CARDS.values()
+        if card.atrous_rate is not None and card.chooses_stride
+    }
+    js = f"(model, stride, rate) => {{ const field = {json.dumps(fields)}[model]; return field ? Math.max(Math.floor(field / stride), 1) : rate; }}"
+    stride.input(None, [model, stride, rate], [rate], js=js, api_visibility="private")
 
 
 def _title(card: Card) -> str:
@@ -124,5 +138,5 @@ def checked_settings(model: Any, rate: Any, stride: Any, models: Sequence[str]) 
     card = registry.card(model)
     if card.name not in models:
         raise ValueError(f"the network {card.name} cannot be looked at here; choose one of {', '.join(models)}")
-    settings = applicable_settings(card, rate, stride)
+    settings = settings_in_range(card, rate, stride)
     return Settings(card, settings.atrous_rate, settings.output_stride if card.chooses_stride else None)

@@ -1,8 +1,14 @@
 """Which networks a page offers, and the range of their settings."""
 
+from typing import Any
+
 from segmodels import Card
+from segmodels.inference.settings import Settings, check_integer
 from segmodels.labels import VOC
 from segmodels.models import registry
+from segmodels.models.torchvision import DOWNLOADS
+
+from ...server.settings import applicable_settings
 
 SOURCES = (
     ("Bundled", "bundled"),
@@ -11,7 +17,18 @@ SOURCES = (
 
 
 RATE_RANGE = (1, 24)
-"""The atrous rates that the page offers; programs may ask for more."""
+"""The atrous rates that the page offers, in all of its sliders and in links; programs may ask for more."""
+
+
+def settings_in_range(card: Card, rate: Any, stride: Any) -> Settings:
+    """What the network of ``card`` runs at on the page; a rate or a stride that it does not have is left out.
+
+    Raises:
+        ValueError: with a sentence, for a setting that the page does not offer.
+    """
+    if card.atrous_rate is not None and rate is not None:
+        check_integer("the atrous rate", rate, *RATE_RANGE)
+    return applicable_settings(card, rate, stride)
 
 
 def choices(source: str) -> list[tuple[str, str]]:
@@ -29,5 +46,5 @@ def _comes_from(card: Card, source: str) -> bool:
 
 def _offered(card: Card) -> str:
     if not card.at_hand:
-        return f"{card.title} ({card.measured['megabytes']:.0f} MB)"
+        return f"{card.title} ({DOWNLOADS[card.name].megabytes:.0f} MB)"
     return card.title if card.class_list == VOC else f"{card.title}, {len(card.classes)} classes"

@@ -15,7 +15,7 @@ window.photoChooser = (chooser, take) => chooser.addEventListener('change', () =
 window.photos = (() => {
   const MOST = 24, THUMB = 64, KEPT = 'photo';  // photos in the strip; pixels of one there
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
-  const own = new Map(), again = new Map();  // what was chosen here, by its place on the server; what was sent again
+  const own = new Map(), again = new Map();  // what was chosen here, by its place on the server; what is being sent again
   let page = null, play = null, list = [], chosen = null;
 
   const panels = () => document.querySelector('#pictures .panels');
@@ -71,7 +71,7 @@ window.photos = (() => {
       return path;
     } catch {
       say('This photo could not be uploaded.');  // why is in gradio's note
-      return undefined;
+      return null;
     }
   }
 
@@ -81,9 +81,7 @@ window.photos = (() => {
     if (own.has(path) && !again.has(path)) {
       const {handed} = lastChoice, inUse = lastChoice.is(handed) && window.chosenPhoto.path === path, one = own.get(path);
       one.path = null;
-      const place = choose(one, inUse ? handed : 0);
-      again.set(path, place);
-      place.then(now => { if (!now) again.delete(path); });
+      again.set(path, choose(one, inUse ? handed : 0).finally(() => again.delete(path)));
     }
     return again.get(path);
   };
@@ -222,9 +220,9 @@ window.photos = (() => {
       if (!photo || !lastChoice.is(0)) return;
       const url = drawing.address(photo.path), choice = lastChoice.begin(), {ok} = await fetch(url, {method: 'HEAD'});
       if (!lastChoice.is(choice)) return;
-      if (ok) return hand(photo, url, choice);
-      keep(null);
-      say('Your photo is no longer here: open it again.');
+      if (ok) hand(photo, url, choice);
+      else keep(null);
+      say(ok ? '' : 'Your photo is no longer here: open it again.');
     }, {once: true});
   }
 

@@ -35,7 +35,7 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
     with gr.Row():
         with gr.Column(scale=6, min_width=300):
-            place = gr.Column()
+            place = gr.Column(elem_id="pixel-place")
         with gr.Column(scale=6, min_width=300):
             chosen = model_picker("pixel", registry.bundled_models())
             with gr.Row():

@@ -24,12 +24,12 @@ MARKS = {0: ("#ffffff", "plus"), 1: ("#ffd60a", "circle"), 2: ("#4cc9f0", "squar
 
 
 def figure(photo: cache.Display, settings: Settings, looked: Look, heat: Values | None) -> str:
-    """The photo, darkened, with the fields, the taps and the pixel on it."""
+    """The photo, a little darkened, with the fields, the taps and the pixel on it."""
     width, height = looked.size
     border = MARGIN * max(looked.size) if any(branch.rate for branch in looked.branches) else 0.0
     box = f"{-border:g} {-border:g} {width + 2 * border:g} {height + 2 * border:g}"
     unit = max(width, height) / 100
-    grey = ImageEnhance.Brightness(ImageEnhance.Color(photo.photo).enhance(0.15)).enhance(0.55)
+    grey = ImageEnhance.Brightness(ImageEnhance.Color(photo.photo).enhance(0.4)).enhance(0.8)
     pixel = "({}, {})".format(*(int(part * size) for part, size in zip(_centre(looked), photo.size, strict=True)))
     name = escape(settings.card.classes[looked.followed])
     described = f"Pixel {pixel}, its receptive field and the taps on the backbone's last map"
@@ -77,7 +77,7 @@ def _heat(heat: Values | None, looked: Look) -> str:
         return ""
     grains = coarse(heat, GRAIN)
     strength = np.sqrt(grains / np.quantile(grains, 0.998).clip(min=np.finfo(np.float32).tiny)).astype(np.float32)
-    image = map_image(strength, 1, "inferno", np.minimum(np.linspace(0, 2, 256), 0.92))
+    image = map_image(strength, 1, "inferno", np.minimum(np.linspace(0, 1.3, 256), 0.65))
     height, width = (GRAIN * side for side in grains.shape)
     return (
         f'<image class="effective" href="{markup.data_url(image, "PNG")}" width="{width}" height="{height}" '
