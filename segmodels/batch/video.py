@@ -180,7 +180,8 @@ class _Writer:
             if packet.stream is not self.video:
                 waiting.append(packet)
                 continue
-            for frame in packet.decode():
+            frames: list[Any] = packet.decode()
+            for frame in frames:
                 if frame.pts is None or frame.time < 0:
                     continue
                 yield frame, upright(frame)
@@ -232,8 +233,9 @@ def upright(frame: "VideoFrame") -> Image.Image:
     """A frame in RGB, turned and mirrored as its display matrix says."""
     unknown = frame.colorspace in (0, 2)  # RGB has no matrix, and 2 is "unspecified"
     guess = ("ITU709" if frame.height >= HD_LINES else "ITU601") if unknown else None
-    image = frame.reformat(format="rgb24", src_colorspace=guess).to_ndarray()
-    for data in frame.side_data:
+    image: NDArray[Any] = frame.reformat(format="rgb24", src_colorspace=guess).to_ndarray()
+    described: Any = frame.side_data
+    for data in described:
         if data.type.name == "DISPLAYMATRIX":
             image = turned(image, np.frombuffer(bytes(data), np.int32).reshape(3, 3))
     return Image.fromarray(np.ascontiguousarray(image))
