@@ -35,7 +35,7 @@ HEIGHT = 210
 ABOUT = (
     "The backbone and the scores at stride 32 stay as they are. The layers of strides 16 and 8 begin with random weights, the "
     "last of them with zeros, and learn from the example photos, without a label: the target is what Google's network says at stride 8. Your photo is "
-    "not among them. <b>Train</b>, and watch the edges."
+    "not among them. <b>Train</b>, and watch the edges: so few photos teach where they run, and cost a little elsewhere."
 )
 
 Labels = NDArray[np.uint8]

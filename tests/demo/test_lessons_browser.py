@@ -79,7 +79,7 @@ def test_the_walk_from_first_to_last_and_back(lessons: Page) -> None:
 
 def test_a_click_chooses_the_pixel(lessons: Page) -> None:
     lesson = open_lesson(lessons, 9)
-    picture = lesson.locator(".pointed image").first
+    picture = lesson.locator(".pointed image").last
     box = picture.bounding_box()
     assert box
     picture.click(position={"x": 0.25 * box["width"], "y": 0.75 * box["height"]})
