@@ -36,7 +36,7 @@ class Recipe:
     crop: int = 385  # pixels: 25 cells at stride 16, so that every tap of the atrous rates 6, 12, 18 meets the map
     smallest_window: float = 0.4  # of the photo's area, shown in a crop
     backbone_rate: float = 1.5e-4  # 0 freezes the backbone, and the decoder alone is written
-    decoder_rate: float = 1e-3
+    decoder_rate: float = 3e-3
     most_often: float = 5.0  # how many times as often as others a photo with a thin class is drawn
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05

@@ -123,7 +123,7 @@ def test_a_photo_that_was_deleted_meanwhile_is_sent_again(page: Page, tmp_path: 
         file.unlink()
     with page.expect_download() as download:
         page.get_by_role("button", name="Label map (PNG)").click()
-    assert download.value.suggested_filename == "labels.png"
+    assert download.value.suggested_filename == "to-be-deleted_labels.png"
 
 
 def test_a_request_over_its_time_is_explained(page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
