@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo.components.examples import FIRST, OFFERED, PHOTOS, label_map_of
+from demo.components.examples import CELLS, FIRST, OFFERED, PHOTOS, label_map_of
 from demo.lessons import any_size
 from segmodels import Segmenter, load
 from segmodels.labels import VOC_CLASSES
@@ -87,6 +87,15 @@ def test_every_question_is_checked() -> None:
 @pytest.mark.parametrize("photo", OFFERED)
 def test_the_question_of_an_example_has_an_answer(photo: str) -> None:
     assert ANSWERS[photo]()
+
+
+def test_the_nuclei_are_counted() -> None:
+    """As many as people numbered, within a tenth."""
+    assert CELLS.keys() <= PHOTOS.keys()
+    numbers = np.asarray(Image.open(PHOTOS["nuclei"].with_name("nuclei_instances.png")))
+    there = len(np.unique(numbers)) - 1
+    found = len(load("unet_nuclei", device="cpu")(Image.open(PHOTOS["nuclei"])).instances)
+    assert abs(found - there) < 0.1 * there
 
 
 @pytest.mark.parametrize("photo", OFFERED)

@@ -280,7 +280,7 @@ def table() -> str:
         card, cost = registry.card(name), network_cost(name)
         measured = card.measured
         scores = measured.get("scores", {})
-        mark = " ¹" if card.source == "published" else "" if card.class_list == VOC else " ²"
+        mark = " ¹" if card.source == "published" else _mark(card.class_list)
         columns = [f"{scores[key]:.3f}{mark}" if key in scores else "-" for key in ("miou7", "miou", "pixel_accuracy")]
         size = "-"
         if card.source == "bundled":
@@ -304,6 +304,13 @@ def short_table() -> str:
     return "\n".join(lines)
 
 
+def _mark(class_list: ClassList) -> str:
+    """The sign of the footnote on scores over these classes; none for Pascal VOC's."""
+    others = {registry.card(name).class_list: None for name in registry.list_models()}
+    others.pop(VOC)
+    return "" if class_list == VOC else f" {'²³⁴⁵'[list(others).index(class_list)]}"
+
+
 def _other_classes() -> list[str]:
     """The footnote on scores over other classes than Pascal VOC's, where there are such."""
     scored = {
@@ -312,7 +319,7 @@ def _other_classes() -> list[str]:
         if card.class_list != VOC
     }
     return [
-        f"\n² Over the {len(classes.names)} classes of {scores['data']} ({scores['images']} photos, working size "
+        f"\n{_mark(classes).strip()} Over the {len(classes.names)} classes of {scores['data']} ({scores['images']} photos, working size "
         f"{scores['working_size']}{_whose(scores)}): not comparable with the columns' other numbers. {scores['licence']}"
         for classes, scores in scored.items()
     ]

@@ -31,6 +31,11 @@ OFFERED = {
     "cat": ("A cat's face", "It fills the photo: which network finds most of it?"),
 }
 """Title and what to look for, by name, in order."""
+CELLS = {
+    "nuclei": ("Cell nuclei", "Choose the network Cells: how many are there?"),
+    "nuclei_crowded": ("Crowded nuclei", "For the network Cells: which ones does it take for one?"),
+}
+"""Pictures from a microscope, after the others."""
 LABELLED = {"coffee": "cup", "astronaut": "helmet"}
 """Photos with a label map of one class beside them: 1 where it is, 255 along its border and where one cannot tell."""
 FIRST = f"{next(iter(OFFERED))}.jpg"
@@ -48,7 +53,7 @@ def label_map_of(name: str) -> Path:
 def strip(photo: gr.Image, elem_id: str) -> None:
     """The examples in a row; a click on one makes it the page's ``photo``."""
     # As gradio keeps them, since the page may not be allowed to hand out the project's own files.
-    paths = {name: str(photo.move_resource_to_block_cache(PHOTOS[name])) for name in OFFERED}
+    paths = {name: str(photo.move_resource_to_block_cache(PHOTOS[name])) for name in OFFERED | CELLS}
     row = gr.HTML(_buttons(paths), js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
     row.select(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
 
@@ -57,7 +62,7 @@ def _buttons(paths: Mapping[str, str]) -> str:
     buttons = "".join(
         f'<button type="button" data-example="{name}" data-path="{escape(paths[name])}"><img src="{_thumbnail(name)}" alt="">'
         f"<strong>{escape(title)}</strong><span>{escape(line)}</span></button>"
-        for name, (title, line) in OFFERED.items()
+        for name, (title, line) in (OFFERED | CELLS).items()
     )
     return f'<div class="examples" role="group" aria-label="Examples">{buttons}</div>'
 
