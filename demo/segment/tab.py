@@ -180,7 +180,7 @@ def show(question: Any) -> Answer:
             "model": card.name,
             "name": result_view.setting(card, result, variant),
             "trained": settings == applicable_settings(card, None, None) and not card.disabled_by(variant),
-            "crf": crf,
+            "crf": bool(result.crf),
         },
     }
 

@@ -95,6 +95,14 @@ def test_a_saved_report_names_the_photo_and_what_was_done_to_it(tmp_path: Path) 
     assert report["notes"] == list(read_photo(path).notes) != []
 
 
+def test_a_crf_leaves_cells_as_their_network_parts_them() -> None:
+    path = str(CAT.with_name("nuclei.png"))
+    asked = segment_photo(path, "unet_nuclei", None, None, crf=True)
+    assert asked.crf is None
+    assert (asked.labels == segment_photo(path, "unet_nuclei", None, None).labels).all()
+    assert segment_photo(path, "fcn_mobilenetv2", None, None, crf=True).crf is not None
+
+
 def test_the_atrous_rate_changes_the_answer(client: Client) -> None:
     maps = [np.asarray(segment(client, CAT, model="deeplabv3_mobilenetv2", atrous_rate=rate)[0]) for rate in (1, 6)]
     assert (maps[0] != maps[1]).any()

@@ -143,7 +143,7 @@ def training(card: registry.Card) -> dict[str, Any]:
         before = registry.WEIGHTS / Path(logs[0]["start"]).with_suffix(".log.json")
         logs.insert(0, json.loads(before.read_text(encoding="utf-8")))
     start = logs[0]["start"]
-    origin = start.replace("random", "random weights")
+    origin = "random weights" if start.startswith("random") else start
     if start.startswith("ImageNet"):
         origin = "ImageNet weights of the backbone"
     photos = f"{sum(log['data'].values()):,} {DATA_SETS[card.class_list].photos}"
