@@ -279,7 +279,7 @@ _CARDS = (
         atrous_rate=6,
         chooses_stride=True,
         class_list=CAMVID,
-        network="deeplabv3plus_mobilenetv2",
+        network="deeplabv3plus_mobilenetv2_streets",
         **MOBILENET | {"working_size": 641},
     ),
     Card(

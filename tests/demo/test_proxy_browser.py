@@ -28,8 +28,6 @@ HOSTING = Path(__file__).resolve().parents[2] / "docs" / "hosting.md"
 WAYS = {
     "as documented": ("", ""),
     "prefix kept": (r":(\d+)/;", r":\1;"),
-    "no word of https": (r".*X-Forwarded-Proto.*\n", ""),
-    "no word of the host": (r".*X-Forwarded-.*\n", ""),
 }
 """What of the configuration is replaced by what."""
 
