@@ -207,6 +207,13 @@ def check_free(files: Iterable[Path]) -> None:
             )
 
 
+def check_absent(files: Iterable[Path]) -> None:
+    """Raise ForeignFileError for the first of ``files`` that is there: they say nowhere what made them."""
+    for file in files:
+        if os.path.lexists(file):
+            raise ForeignFileError(f"{file} is there already, so it is left alone: choose another folder")
+
+
 def check_free_beside(files: dict[str, Path], beside: Iterable[Path]) -> None:
     """Raise ForeignFileError for the first file ``beside`` the labels of objects that is there while those labels are not."""
     for file in beside:

@@ -1,4 +1,4 @@
-"""A contact sheet: a row for each photo, a column for each network."""
+"""A contact sheet: a row for each photo, or two with the CRF, and a column for each network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ LINE = 16
 """Pixels of a line of text."""
 
 
-def contact_sheet(photos: Sequence[Path], models: Sequence[str]) -> Image.Image:
-    """Return the photos, one a row, each followed by what the networks see in it.
+def contact_sheet(photos: Sequence[Path], models: Sequence[str], crfs: Sequence[bool] = (False,)) -> Image.Image:
+    """Return the photos, each followed by what the networks see in it: a row for each of ``crfs``, with the CRF or without.
 
     Raises:
         ValueError: for an unknown network or one without weights, and for a photo that cannot be read, which is named.
     """
     segmenters = [load(name) for name in models]
     rows = [_small(path) for path in photos]
-    heights = [row.height + LINE for row in rows]
+    heights = [len(crfs) * (row.height + LINE) for row in rows]
     paper = Image.new("RGB", (CELL * (len(models) + 1), LINE + sum(heights)), "white")
     draw = ImageDraw.Draw(paper)
     for column, name in enumerate(["photo", *(name.replace("_mobilenetv2", "") for name in models)]):
@@ -31,13 +31,14 @@ def contact_sheet(photos: Sequence[Path], models: Sequence[str]) -> Image.Image:
     for path, small in zip(photos, rows, strict=True):
         photo = read_photo(path).image
         paper.paste(small, (0, top))
-        draw.text((4, top + small.height + 2), path.stem[:30], "black")
-        for column, segmenter in enumerate(segmenters, start=1):
-            result = segmenter(photo)
-            paper.paste(result.overlay(photo).resize(small.size), (column * CELL, top))
-            shares = [f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background"]
-            draw.text((column * CELL + 4, top + small.height + 2), ", ".join(shares)[:38] or "nothing", "black")
-        top += small.height + LINE
+        for crf in crfs:
+            draw.text((4, top + small.height + 2), "with the CRF" if crf else path.stem[:30], "black")
+            for column, segmenter in enumerate(segmenters, start=1):
+                result = segmenter(photo, crf=crf)
+                paper.paste(result.overlay(photo).resize(small.size), (column * CELL, top))
+                shares = [f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background"]
+                draw.text((column * CELL + 4, top + small.height + 2), ", ".join(shares)[:38] or "nothing", "black")
+            top += small.height + LINE
     return paper
 
 

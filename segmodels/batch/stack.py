@@ -1,7 +1,6 @@
 """A stack of pictures in, a stack of labels out: time-lapses, focus series and channels of a microscope."""
 
 import csv
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..files import atomic_write
 from ..inference.instances import COLUMNS, Instances, has_instances, table_rows
 from ..inference.photo import open_stack
 from ..inference.segmenter import Segmenter
-from .job import ForeignFileError
+from .job import check_absent
 
 HYPERSTACK = {"t": "T", "z": "Z", "page": "Z", "channel": "C"}
 """The axes of a stack, by the letters that ImageJ's hyperstacks have for them, in their order."""
@@ -52,9 +51,7 @@ def segment_stack(
     if not has_instances(segmenter.card.class_list):
         raise ValueError(f"{segmenter.card.name} does not tell objects apart, so it cannot count in a stack")
     files = {"tiff": out / f"{path.stem}_instances.tif", "csv": out / f"{path.stem}_instances.csv"}
-    for file in files.values():
-        if os.path.lexists(file):
-            raise ForeignFileError(f"{file} is there already, so it is left alone: choose another folder")
+    check_absent(files.values())
     out.mkdir(parents=True, exist_ok=True)
     found: list[Instances] = []
     with open_stack(path) as stack:

@@ -5,7 +5,6 @@ is done here too: they are turned and mirrored by the display matrix, frames tha
 and frames of unknown colours are taken as BT.709 from 720 lines on and as BT.601 below. Sound is copied.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from torch import Tensor
 from ..inference.label_map import label_map
 from ..inference.pictures import label_image, overlay
 from ..inference.segmenter import Segmenter
-from .job import PARTIAL, ForeignFileError
+from .job import PARTIAL, check_absent
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -80,9 +79,7 @@ def segment_video(
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing goes from 0 to less than 1, not {smoothing}")
     files = {"overlay": out / f"{path.stem}_overlay.mp4", "labels": out / f"{path.stem}_labels"}
-    for file in files.values():
-        if os.path.lexists(file):
-            raise ForeignFileError(f"{file} is there already, so it is left alone: choose another folder")
+    check_absent(files.values())
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as waiting:  # seen when they are whole
         partial = {kind: Path(waiting) / file.name for kind, file in files.items()}
