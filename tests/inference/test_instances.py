@@ -71,6 +71,34 @@ def test_what_has_no_waist_stays_one() -> None:
         assert np.array_equal(found.labels > 0, shape > 0)
 
 
+def test_a_dark_spot_inside_a_nucleus_neither_parts_it_nor_leaves_a_hole() -> None:
+    """Two spots beside the middle of a disc, one background and one a scrap of a line: still the whole disc."""
+    disc = discs((40, 50, 20))
+    spots = disc.copy()
+    spots[34:42, 41:45] = 0
+    spots[38:48, 55:57] = 2
+    found = find_instances(spots, NUCLEI)
+    assert len(found) == 1
+    assert np.array_equal(found.labels > 0, disc > 0)
+
+
+def test_the_gap_in_a_ring_of_touching_nuclei_is_background() -> None:
+    angles = np.arange(8) * np.pi / 4
+    ring = discs(*((40 + 26 * np.sin(angle), 50 + 26 * np.cos(angle), 11) for angle in angles))
+    found = find_instances(ring, NUCLEI)
+    assert len(found) == 8
+    assert np.array_equal(found.labels > 0, ring > 0)
+
+
+def test_a_nucleus_within_the_hole_of_another_is_kept() -> None:
+    classes = discs((40, 50, 30))
+    rows, columns = np.mgrid[:80, :100]
+    away = np.hypot(rows - 40, columns - 50)
+    classes[(away > 6) & (away < 9)] = 0
+    found = find_instances(classes, NUCLEI)
+    assert found.labels[40, 50] not in (0, found.labels[40, 30])
+
+
 def test_a_line_far_from_any_nucleus_belongs_to_none() -> None:
     classes = discs((20, 20, 8))
     classes[60, 40:80] = 2
