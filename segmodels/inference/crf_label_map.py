@@ -20,8 +20,8 @@ LEAST_ODDS = 0.5
 STRIP_PIXELS = 1_000_000
 """Pixels of a photo whose colours are held at once: 3 MB."""
 
-PIXELS_AT_ONCE = 1 << 16
-"""Pixels along borders that are looked up together: some 30 MB, whatever the photo's size."""
+PIXELS_AT_ONCE = 1 << 14
+"""Pixels along borders that are looked up together: some 8 MB, which a processor's cache holds, whatever the photo's size."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class CRFAnswer:
     @classmethod
     def of(cls, logits: Tensor, photo: SampledPhoto, crf: CRF, aligned_size: Size | None) -> "CRFAnswer":
         """Run mean field on the sampled pixels of a photo, from (C, h, w) logits."""
-        behind = (logits - logits.amax(0)).flatten(1).amax(1)
-        present = (behind > math.log(LEAST_ODDS)).nonzero().ravel()
+        near_best = logits > logits.amax(0) + math.log(LEAST_ODDS)
+        present = near_best.flatten(1).any(1).nonzero().ravel()
         chosen = logits[present]
         rows, columns = Between.both(chosen, photo.size, aligned_size)
         scores = spread_between(chosen, rows.at(photo.rows), columns.at(photo.columns))
