@@ -3,7 +3,8 @@
 ``python -m tools.measure.crf search DATA --split train`` tries parameters one after the other, beginning with the usual ones,
 and keeps what scores better; ``python -m tools.measure.crf score DATA...`` prints a table. ``python -m tools.measure.crf
 finer DATA...`` says what the CRF gives to coarse maps and what to fine ones, beside what a finer decoder gives; ``python -m
-tools.measure.crf sizes DATA --every 8`` what larger working sizes give with the CRF and without, and cost. DATA is a data folder.
+tools.measure.crf sizes DATA --every 8`` what larger working sizes give with the CRF and without, and cost; ``python -m tools.measure.crf speed`` the CRF's row of
+``segmodels bench`` alone. DATA is a data folder.
 
 Parameters are searched on training photos alone, and of these on the ones whose label maps have void along edges, as Pascal
 VOC's own have: other masks are too coarse to say where an edge is. What is raised is the mean of mIoU and of pixel accuracy
@@ -26,7 +27,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 import segmodels
-from segmodels.benchmark.tables import table
+from segmodels.benchmark.speed import crf_rows, machine
+from segmodels.benchmark.tables import markdown, table
 from segmodels.crf.parameters import CRF
 from segmodels.inference.crf_label_map import CRFAnswer
 from segmodels.inference.result import Features
@@ -231,7 +233,11 @@ def main() -> None:
     four.add_argument("--model", nargs="+", default=list(registry.compact_models()))
     four.add_argument("--working-size", nargs="+", type=int, default=[513, 641, 769])
     four.add_argument("--every", type=int, default=1, help="of the photos")
+    commands.add_parser("speed")
     arguments = parser.parse_args()
+    if arguments.command == "speed":
+        print(markdown({"machine": machine(), "crf": crf_rows(9)}))
+        return
     if arguments.command == "sizes":
         folder = Part(arguments.data, arguments.split, arguments.every)
         rows = [row for model in arguments.model for row in sizes(model, folder, arguments.working_size)]
