@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segmodels import fit_head
+from segmodels import Segmentation, fit_head
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.certainty import margin, probabilities
 from segmodels.inference.result import Features
@@ -91,14 +91,15 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
             others = [("none", ""), *((Path(name).stem, name) for name in CREDITS)]
             other = gr.Dropdown(others, value="", label="Second photo", filterable=False, elem_id="teach-second")
             margins = gr.Checkbox(label="Margin map", elem_id="teach-margin", container=False)
+            crf = gr.Checkbox(label="CRF edges", elem_id="teach-crf", container=False)
             with gr.Row(elem_id="teach-files"):
                 upload = gr.UploadButton("Upload a second photo", file_types=["image"], size="sm", min_width=100)
                 known = gr.UploadButton("Score against a label map", file_types=[".png"], size="sm", min_width=100)
-                inputs = [photo, gr.Textbox(visible=False), strides, backbone, second]
+                inputs = [photo, gr.Textbox(visible=False), strides, backbone, second, crf]
                 for name, file, write in DOWNLOADS:
                     download_button(name, file, write, inputs, js=WITH_PAINTING)
         with board:
-            brush_board([photo, second, strides, backbone, margins, truth], show, COLOURS)
+            brush_board([photo, second, strides, backbone, margins, truth, crf], show, COLOURS)
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
 
     last = {**AT_ONCE, "trigger_mode": "always_last"}
@@ -131,15 +132,16 @@ def show(question: Any) -> Answer:
         ValueError: with a sentence, for anything that the page would not ask.
         OSError: if a file cannot be read.
     """
-    values, _ = computed.read(question, 7)
-    upload, second, strides, backbone, margins, truth, painting = values
+    values, _ = computed.read(question, 8)
+    upload, second, strides, backbone, margins, truth, crf, painting = values
     paths = [None if one is None else computed.photo_path(one) for one in (upload, second)]
     shown: Answer = {"photos": [None if path is None else _shown(path) for path in paths]}
     first, *_ = paths
     read = painting_of(painting)
     if first is None or not read.strokes or not read.runs.keys() & set(paths):
         return shown
-    return shown | answer([path for path in paths if path], read, checked(strides, backbone), bool(margins), truth)
+    choice = checked(strides, backbone)
+    return shown | answer([path for path in paths if path], read, choice, bool(margins), truth, crf is True)
 
 
 def _shown(path: str) -> dict[str, Any]:
@@ -170,13 +172,10 @@ _features: cache.LRUCache[Features] = cache.LRUCache(64 * 2**20, lambda features
 
 
 def seen(path: str, backbone: str) -> Features:
-    """What a backbone sees of the photo at ``path``, for a label map of the display's size; computed once."""
-    size = cache.display(path).photo.size
+    """What a backbone sees of the photo at ``path``; computed once."""
     if backbone == "random":
-        found = _features.get(path, lambda: cache.apart(cache.untrained().encode(cache.photo(path).image, COARSEST)))
-    else:
-        found = cache.features(path, *((SCRATCH, None) if backbone == "scratch" else (COMPACT, COARSEST)))
-    return replace(found, photo_size=size)
+        return _features.get(path, lambda: cache.apart(cache.untrained().encode(cache.photo(path).image, COARSEST)))
+    return cache.features(path, *((SCRATCH, None) if backbone == "scratch" else (COMPACT, COARSEST)))
 
 
 def taught(paths: Sequence[str], read: Painting, choice: Choice) -> TaughtSegmenter:
@@ -184,7 +183,7 @@ def taught(paths: Sequence[str], read: Painting, choice: Choice) -> TaughtSegmen
     base = cache.untrained() if choice.backbone == "random" else cache.segmenter(_model(choice))
     painted = []
     for path in paths:
-        features = seen(path, choice.backbone)
+        features = replace(seen(path, choice.backbone), photo_size=cache.display(path).photo.size)
         painted.append((features, read.on(path, features.photo_size)))
         timeouts.check()
     return fit_head(base, painted, ClassList(read.classes, RGB[: len(read.classes)], background=0), choice.strides)
@@ -194,15 +193,17 @@ def _model(choice: Choice) -> str:
     return SCRATCH if choice.backbone == "scratch" else COMPACT
 
 
-def answer(paths: Sequence[str], read: Painting, choice: Choice, margins: bool, truth: Upload) -> Answer:
+def answer(
+    paths: Sequence[str], read: Painting, choice: Choice, margins: bool, truth: Upload, crf: bool = False
+) -> Answer:
     """What the browser draws after a fit."""
     layer = taught(paths, read, choice)
-    results = [layer.decode(seen(path, choice.backbone)) for path in paths]
+    results = [_decoded(layer, path, choice, crf, cache.display(path).photo) for path in paths]
     labels = results[0].labels
     score = _score(truth, paths[0], labels, read.classes)
     return {
         "strokes": read.strokes,
-        "settings": f"{choice} {read.classes} {truth and truth['path']}",
+        "settings": f"{choice} {read.classes} {truth and truth['path']} {crf}",
         "masks": [markup.data_url(label_picture(result.labels, mask=True), "PNG") for result in results],
         "flat": markup.data_url(
             _margins(layer, paths[0], choice) if margins else label_picture(labels, mask=False), "PNG"
@@ -213,6 +214,11 @@ def answer(paths: Sequence[str], read: Painting, choice: Choice, margins: bool, 
         "measure": score.measure,
         "problem": score.problem,
     }
+
+
+def _decoded(layer: TaughtSegmenter, path: str, choice: Choice, crf: bool, photo: Image.Image) -> Segmentation:
+    """What a layer makes of the photo at ``path``, at the size of ``photo``, with the CRF or without."""
+    return layer.decode(seen(path, choice.backbone), size=photo.size, crf=crf, photo=photo)
 
 
 def label_picture(labels: Labels, mask: bool) -> Image.Image:
@@ -277,16 +283,20 @@ def facts(layer: TaughtSegmenter, shares: dict[str, float], choice: Choice, stro
     )
 
 
-def write_labels(path: str, file: Path, text: Any, strides: Any, backbone: Any, second: Upload) -> None:
+def write_labels(
+    path: str, file: Path, text: Any, strides: Any, backbone: Any, second: Upload, crf: Any = False
+) -> None:
     """The label map at the photo's own size: a palette PNG whose values are the classes in their order."""
     choice = checked(strides, backbone)
     layer = taught(_paths(path, second), _painted(text), choice)
-    result = layer.decode(seen(path, choice.backbone), size=cache.display(path).size)
+    result = _decoded(layer, path, choice, crf is True, cache.photo(path).image)
     label_picture(result.labels, mask=False).save(file)
 
 
-def write_layer(path: str, file: Path, text: Any, strides: Any, backbone: Any, second: Upload) -> None:
-    """The layer, as a file that ``segmodels.load`` opens."""
+def write_layer(
+    path: str, file: Path, text: Any, strides: Any, backbone: Any, second: Upload, crf: Any = False
+) -> None:
+    """The layer, as a file that ``segmodels.load`` opens. The CRF is no part of it."""
     taught(_paths(path, second), _painted(text), checked(strides, backbone)).save(file)
 
 

@@ -79,7 +79,10 @@ def _atrous_rate(rows: Sequence[Row]) -> str:
 def _crf(rows: Sequence[Row]) -> str:
     return table(
         f"The fully connected CRF, {rows[0]['classes']} classes, {_photo(rows)}",
-        ("beside", "theirs", "ours", "of which on a moved rate", "times faster", "target", "same pixels"),
+        (
+            *("beside", "theirs", "ours", "of which on a moved rate", "times faster", "target", "same pixels"),
+            *("new photo of a megapixel (60 ms)", "its rate moved (20 ms)"),
+        ),
         [
             (
                 row["beside"],
@@ -89,6 +92,8 @@ def _crf(rows: Sequence[Row]) -> str:
                 f"**{row['times']:.2f}**",
                 f"{row['target']:g}",
                 f"{row['agreement']:.2%}",
+                _ms(row["new_megapixel"]),
+                _ms(row["moved_megapixel"]),
             )
             for row in rows
         ],

@@ -9,7 +9,7 @@ Q is computed at a sample of the photo's pixels. The last update can be had at a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ from .parameters import CRF, REFERENCE_SIDE
 SAMPLES = 220
 """Pixels that are sampled along the longer side of a photo. Nearly all of its pixels get the class that they get when
 every one is sampled: ``segmodels bench`` says how many."""
+
+OWN = 0.4
+"""How much of its own value a sampled pixel keeps, at least. It stands for others near it, which are like it but not the
+same: with all of it, fewer pixels get the class that they get when every one is sampled."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class SampledPhoto:
         sampled = pixels[rows[:, None], columns]
         place = torch.stack([rows[:, None].expand(-1, len(columns)), columns.expand(len(rows), -1)]).reshape(2, -1)
         points = _points(place, sampled.reshape(-1, 3).T, _scale(height, width), crf)
-        return cls((height, width), step, crf.theta_alpha, crf.theta_beta, Lattice(points))
+        return cls((height, width), step, crf.theta_alpha, crf.theta_beta, Lattice(points, max(1 / step, OWN)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,6 +87,16 @@ class Marginals:
     smoothness: Tensor
     """(C, h, w): the last update's message of the smoothness kernel."""
 
+    def among(self, classes: Tensor) -> "Marginals":
+        """The same of some of the classes alone, given by their numbers."""
+        columns = torch.cat([classes, torch.tensor([self.vertices.shape[1] - 1])])
+        return replace(
+            self,
+            probabilities=self.probabilities[classes],
+            vertices=self.vertices[:, columns],
+            smoothness=self.smoothness[classes],
+        )
+
     def scores_at(self, scores: Tensor, place: Tensor, colours: Tensor) -> Tensor:
         """The last update at any pixels, (C, P): the softmax of it over C is Q there.
 
@@ -114,19 +128,25 @@ def mean_field(photo: SampledPhoto, scores: Tensor, crf: CRF) -> Marginals:
     lattice = photo.lattice
     unary = scores.reshape(classes, -1)
     smooth = Smoothness(crf.theta_gamma / _scale(*photo.size) / photo.step, (height, width))
-    values = torch.zeros(lattice.points, classes + 1)
+    values = torch.zeros(lattice.points, _quick_width(classes))
     vertices, smoothness, updated = values, scores, torch.empty_like(unary)
     q = unary.softmax(0)
     for _ in range(crf.iterations):
-        values[:, :classes] = (q * lattice.norm).T
+        torch.mul(q.T, lattice.norm[:, None], out=values[:, :classes])
         vertices = lattice.blur(lattice.splat(values))
         smoothness = smooth(q.view(classes, height, width))
-        updated.copy_(lattice.slice(vertices)[:, :classes].T).mul_(lattice.norm).mul_(crf.w1)
+        torch.mul(lattice.slice(vertices).T[:classes], lattice.norm, out=updated)
+        updated.addcmul_(q, lattice.surplus, value=-1).mul_(crf.w1)
         updated.add_(unary).add_(smoothness.view(classes, -1), alpha=crf.w2)
         q = updated.softmax(0)
     if crf.iterations:
-        vertices[:, classes:] = lattice.total
+        vertices = torch.cat([vertices[:, :classes], lattice.total], 1)
     return Marginals(photo, crf, q.view(classes, height, width), vertices, smoothness)
+
+
+def _quick_width(classes: int) -> int:
+    """The least number of columns from ``classes`` on that the lattice blurs quickly."""
+    return next((width for width in (1, 2, 4, 8) if width >= classes), classes)
 
 
 class Smoothness:
@@ -177,6 +197,8 @@ def _interpolated(maps: Tensor, place: Tensor) -> Tensor:
     bottom, right = (top + 1).clamp(max=maps.shape[1] - 1), (left + 1).clamp(max=maps.shape[2] - 1)
     down, along = rows - top, columns - left
     flat, width = maps.flatten(1), maps.shape[2]
-    upper = torch.lerp(flat[:, top * width + left], flat[:, top * width + right], along)
-    lower = torch.lerp(flat[:, bottom * width + left], flat[:, bottom * width + right], along)
+    upper, lower = (
+        torch.lerp(flat.index_select(1, row * width + left), flat.index_select(1, row * width + right), along)
+        for row in (top, bottom)
+    )
     return torch.lerp(upper, lower, down)

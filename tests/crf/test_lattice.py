@@ -68,6 +68,20 @@ def test_points_far_apart_keep_their_values() -> None:
     torch.testing.assert_close(Lattice(points).filter(values), values)
 
 
+@pytest.mark.parametrize("own", [0.4, 0.7])
+def test_a_part_of_a_points_own_value_can_be_left_out(own: float) -> None:
+    points, values = cloud(5, 300, 0.8), torch.rand(300, 3, generator=torch.Generator().manual_seed(2))
+    whole = Lattice(points)
+    kernel = whole.filter(torch.eye(300)) / (whole.norm[:, None] * whole.norm)
+    less = kernel - (1 - own) * kernel.diag().diag()
+    expected = normalised(less) @ values
+    change = (expected - whole.filter(values)).norm()
+    assert change > 0.01 * expected.norm()
+    assert (Lattice(points, own).filter(values) - expected).norm() < 0.4 * change
+    alone = 100 * torch.arange(7.0).expand(5, 7)
+    torch.testing.assert_close(Lattice(alone, own).filter(values[:7]), values[:7])
+
+
 def test_slices_anywhere_as_at_its_points() -> None:
     points = cloud(5, 300)
     lattice = Lattice(points)

@@ -11,6 +11,7 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+import segmodels
 from demo.components.viewer import camera
 from demo.server.inference_queue import InferenceQueue
 from segmodels.models import registry
@@ -43,6 +44,21 @@ def test_a_frame_is_answered_with_its_label_map_and_nothing_is_kept() -> None:
     assert labels.size == (320, 212)
     assert set(np.unique(np.asarray(labels.convert("RGB")))) == {one["index"] for one in answer["classes"]}
     assert set(Path(get_upload_folder()).rglob("*")) == before
+
+
+def test_a_frame_has_edges_by_the_crf_where_that_is_on() -> None:
+    shown, alone, given = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["labels"].partition(",")[2]))).convert("RGB"))
+        for answer in (ask(crf=True), ask(), ask(crf="true"))
+    )
+    image = camera.read_frame(jpeg())
+    segmenter = segmodels.load(MODEL)
+    expected = segmenter(image, working_size=320, crf=True).labels
+    assert 0.001 < (shown != alone).any(2).mean() < 0.1
+    assert (shown[..., 0] == expected).mean() > 0.999
+    assert (given == alone).all()  # nothing but true is on
+    assert ask(crf=True)["crf"] > 0
+    assert ask()["crf"] is None
 
 
 @pytest.mark.parametrize(

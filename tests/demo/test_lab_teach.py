@@ -88,10 +88,11 @@ def show(
     truth: Any = None,
     photo: Any = ASTRONAUT,
     classes: tuple[str, ...] = ("background", "helmet"),
+    crf: Any = False,
 ) -> dict[str, Any]:
     photos = [one for one in (photo, second) if one]
     painted = painting(*strokes, classes=classes, photos=photos)
-    return ask(photo, second, list(strides), backbone, margins, truth, painted)
+    return ask(photo, second, list(strides), backbone, margins, truth, crf, painted)
 
 
 def pixels(address: str) -> NDArray[np.uint8]:
@@ -160,7 +161,7 @@ GOOD = {"classes": ["a", "b"], "strokes": 1, "maps": [{"photo": "p", "runs": [25
 def test_what_the_page_would_not_send_gets_a_sentence(sent: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         read_painting(sent)
-    answer = ask(ASTRONAUT, None, [32], "compact", False, None, sent)
+    answer = ask(ASTRONAUT, None, [32], "compact", False, None, False, sent)
     assert re.search(sentence, answer["problem"], re.IGNORECASE)
     assert "masks" not in answer
 
@@ -275,14 +276,25 @@ def test_a_class_by_another_name_a_photo_without_a_label_map_and_an_uploaded_one
 
 def test_nothing_to_fit_is_no_mistake_and_a_broken_photo_is_a_sentence(tmp_path: Path) -> None:
     assert show().keys() == {"photos"}
-    assert ask(None, None, [32], "compact", False, None, painting(*HELMET)) == {"photos": [None, None]}
+    assert ask(None, None, [32], "compact", False, None, False, painting(*HELMET)) == {"photos": [None, None]}
     of_another = painting(*HELMET, photos=[CUP])
-    assert ask(ASTRONAUT, None, [32], "compact", False, None, of_another).keys() == {"photos"}
+    assert ask(ASTRONAUT, None, [32], "compact", False, None, False, of_another).keys() == {"photos"}
     (tmp_path / "broken.jpg").write_text("not a photo")
     broken = {"path": str(tmp_path / "broken.jpg")}
-    assert "not a photo" in ask(broken, None, [32], "compact", False, None, painting(*HELMET))["problem"]
+    assert "not a photo" in ask(broken, None, [32], "compact", False, None, False, painting(*HELMET))["problem"]
     # All that was painted was erased again.
     assert "nothing was painted" in show(HELMET[0], HELMET[0] | {"class": -1, "size": 0.2})["problem"].lower()
+
+
+def test_the_crf_moves_edges_to_those_of_the_photo(tmp_path: Path) -> None:
+    alone, with_crf = show(*HELMET), show(*HELMET, crf=True)
+    assert with_crf["score"] > alone["score"]  # the IoU with the label map that was drawn by hand
+    assert 0 < (pixels(with_crf["flat"]) != pixels(alone["flat"])).mean() < 0.1
+    assert with_crf["settings"] != alone["settings"]
+    assert show(*HELMET, crf="yes")["flat"] == alone["flat"]  # nothing but true is on
+    sent = json.dumps(painting(*HELMET))
+    page.write_labels(ASTRONAUT["path"], tmp_path / "labels.png", sent, [32, 16, 8], "compact", None, True)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "labels.png")), pixels(with_crf["flat"]))
 
 
 def test_names_are_shown_as_text() -> None:

@@ -2,8 +2,9 @@
 
 ``python -m tools.measure.crf search DATA --split train`` tries parameters one after the other, beginning with the usual ones,
 and keeps what scores better; ``python -m tools.measure.crf score DATA...`` prints a table. ``python -m tools.measure.crf
-finer DATA...`` says what the CRF gives to coarse maps and what to fine ones, beside what a finer decoder gives. DATA is a data
-folder.
+finer DATA...`` says what the CRF gives to coarse maps and what to fine ones, beside what a finer decoder gives; ``python -m
+tools.measure.crf sizes DATA --every 8`` what larger working sizes give with the CRF and without, and cost; ``python -m tools.measure.crf speed`` the CRF's row of
+``segmodels bench`` alone. DATA is a data folder.
 
 Parameters are searched on training photos alone, and of these on the ones whose label maps have void along edges, as Pascal
 VOC's own have: other masks are too coarse to say where an edge is. What is raised is the mean of mIoU and of pixel accuracy
@@ -12,6 +13,8 @@ within ``BAND`` pixels of true edges.
 
 import argparse
 import json
+import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,7 +27,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 import segmodels
-from segmodels.benchmark.tables import table
+from segmodels.benchmark.speed import crf_rows, machine
+from segmodels.benchmark.tables import markdown, table
 from segmodels.crf.parameters import CRF
 from segmodels.inference.crf_label_map import CRFAnswer
 from segmodels.inference.result import Features
@@ -128,6 +132,27 @@ def score(model: str, folder: SegmentationFolder, working_size: int | None) -> d
     return evaluate_all(label, folder, len(segmenter.card.classes))
 
 
+def sizes(model: str, folder: SegmentationFolder, working_sizes: Sequence[int]) -> list[list[str]]:
+    """A network at several working sizes, alone and with the CRF: scores and the median of milliseconds a photo."""
+    segmenter, times = segmodels.load(model), defaultdict[str, list[float]](list)
+
+    def label(photo: Image.Image) -> dict[str, NDArray[np.uint8]]:
+        labels = {}
+        for size in working_sizes:
+            features = segmenter.encode(photo, working_size=size)
+            for words, crf in (("alone", None), ("CRF", CRF())):
+                result = segmenter.decode(features, crf=crf, photo=photo)
+                times[f"{size} {words}"].append(result.milliseconds["total"])
+                labels[f"{size} {words}"] = result.labels
+        return labels
+
+    found = evaluate_all(label, folder, len(segmenter.card.classes))
+    return [
+        [f"`{model}`", *name.split(), *row[1:], f"{statistics.median(times[name]):.0f}"]
+        for name, row in zip(found, _rows(found), strict=True)
+    ]
+
+
 FINER: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
     "FCN-32s": ("fcn_mobilenetv2", None, ("score 16", "score 8")),
     "FCN-8s": ("fcn_mobilenetv2", None, ()),
@@ -202,7 +227,23 @@ def main() -> None:
     three.add_argument("data", nargs="+", type=Path)
     three.add_argument("--split", default="val")
     three.add_argument("--every", type=int, default=1, help="of the photos")
+    four = commands.add_parser("sizes")
+    four.add_argument("data", type=Path)
+    four.add_argument("--split", default="val")
+    four.add_argument("--model", nargs="+", default=list(registry.compact_models()))
+    four.add_argument("--working-size", nargs="+", type=int, default=[513, 641, 769])
+    four.add_argument("--every", type=int, default=1, help="of the photos")
+    commands.add_parser("speed")
     arguments = parser.parse_args()
+    if arguments.command == "speed":
+        print(markdown({"machine": machine(), "crf": crf_rows(9)}))
+        return
+    if arguments.command == "sizes":
+        folder = Part(arguments.data, arguments.split, arguments.every)
+        rows = [row for model in arguments.model for row in sizes(model, folder, arguments.working_size)]
+        columns = ["network", "working size", "labels", "mIoU-7", f"accuracy within {BAND} px", "milliseconds"]
+        print(table("Working sizes", columns, rows))
+        return
     if arguments.command == "finer":
         for data in arguments.data:
             print(

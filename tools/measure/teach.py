@@ -58,7 +58,9 @@ def server() -> Iterator[tuple[str, ...]]:
             rows = []
             for _ in range(TURNS + 1):
                 began, worked = time.perf_counter(), time.process_time()
-                answer = teach.show({"values": [upload, None, strides, "compact", False, None, painted], "step": 0})
+                answer = teach.show(
+                    {"values": [upload, None, strides, "compact", False, None, False, painted], "step": 0}
+                )
                 rows.append((1000 * (time.perf_counter() - began), 1000 * (time.process_time() - worked)))
             fitted = answer["facts"].partition("iterations and ")[2].partition(" ms")[0]
             wall, processor = (statistics.median(column) for column in zip(*rows[1:], strict=True))

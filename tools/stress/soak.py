@@ -89,9 +89,11 @@ class Soak:
         return "answered"
 
     def show(self, visitor: Visitor, rng: np.random.Generator) -> str:
-        """What the page asks."""
+        """What the page asks, with the CRF."""
         upload, settings = visitor.upload(self.photo(rng)), self.settings(rng)
-        pictures = visitor.show(upload, settings["model"], settings.get("rate", 6), settings.get("stride", 16))
+        pictures = visitor.show(
+            upload, settings["model"], settings.get("rate", 6), settings.get("stride", 16), crf=True
+        )
         assert pictures["labels"].startswith("data:image/png"), pictures
         return "answered"
 

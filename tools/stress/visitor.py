@@ -92,9 +92,10 @@ class Visitor:
         components = self.config()["components"]
         return next(int(one["id"]) for one in components if one["props"].get("elem_id") == "pictures")
 
-    def show(self, photo: dict[str, Any] | None, model: Any, rate: Any = 6, stride: Any = 16) -> Any:
+    def show(self, photo: dict[str, Any] | None, model: Any, rate: Any = 6, stride: Any = 16, crf: bool = False) -> Any:
         """What the Segment tab is answered."""
-        return self.serve("ask", {"photo": photo, "model": model, "rate": rate, "stride": stride, "ticket": "1"})
+        settings = {"model": model, "rate": rate, "stride": stride, "crf": crf}
+        return self.serve("ask", {"photo": photo, **settings, "ticket": "1"})
 
     def refusal(self, event: int, inputs: list[Any]) -> str | None:
         """What the app says against an event; None if nothing."""

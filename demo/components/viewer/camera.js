@@ -100,7 +100,7 @@ window.camera = (element, server, drawn, take) => {
       times.push(now);
       while (times.length > 10) times.shift();
       const rate = times.length > 1 ? (1000 * (times.length - 1) / (now - times[0])).toFixed(1) : '–';
-      said.textContent = `Live: ${rate} masks a second, network ${answer.milliseconds} ms, mask ${Math.round(now - began)} ms old`;
+      said.textContent = `Live: ${rate} masks a second, network ${answer.milliseconds} ms${answer.crf ? `, CRF ${answer.crf} ms` : ''}, mask ${Math.round(now - began)} ms old`;
       element.dataset.masks = String(Number(element.dataset.masks ?? 0) + 1);
     }
   }

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from segmodels import Segmentation
+from segmodels.inference.instances import has_instances
 from segmodels.models import registry
 
 from ...server import cache
@@ -38,7 +39,7 @@ def frames(queue: InferenceQueue) -> Callable[[Any], Coroutine[Any, Any, Answer]
     waiting = 0
 
     async def frame(request: Any) -> Answer:
-        """Return the answer to ``{"frame": base64 of a JPEG, "model": ..., "rate": ..., "stride": ...}``, or ``LATE``."""
+        """Return the answer to ``{"frame": base64 of a JPEG, "model": ..., "rate": ..., "stride": ..., "crf": true}``, or ``LATE``."""
         nonlocal waiting
         if waiting >= MOST_WAITING:
             return LATE
@@ -62,7 +63,9 @@ async def _let_photos_go_first(queue: InferenceQueue) -> None:
 
 def _answer(request: Any) -> Answer:
     result = _segmented(request)
-    return drawn(result) | {"milliseconds": round(result.milliseconds["total"])}
+    crf, total = result.milliseconds.get("crf"), result.milliseconds["total"]
+    times = {"milliseconds": round(total - (crf or 0)), "crf": crf and round(crf)}
+    return drawn(result) | times
 
 
 def _segmented(request: Any) -> Segmentation:
@@ -73,7 +76,9 @@ def _segmented(request: Any) -> Segmentation:
     settings = applicable_settings(card, request.get("rate"), request.get("stride"))
     stride = settings.output_stride if card.chooses_stride else None
     segmenter = cache.segmenter(card.name)
-    return segmenter.decode(segmenter.encode(image, stride, max(*image.size, 64)), settings.atrous_rate)
+    crf = request.get("crf") is True and not has_instances(card.class_list)
+    features = segmenter.encode(image, stride, max(*image.size, 64))
+    return segmenter.decode(features, settings.atrous_rate, crf=crf, photo=image)
 
 
 def read_frame(text: Any) -> Image.Image:

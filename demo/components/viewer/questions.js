@@ -21,7 +21,7 @@ window.questions = (() => {
   }
 
   // What a frame of the camera is segmented with.
-  const settings = () => ({model: wanted()?.model, rate: wanted()?.rate, stride: wanted()?.stride});
+  const settings = () => ({model: wanted()?.model, rate: wanted()?.rate, stride: wanted()?.stride, crf: wanted()?.crf});
 
   return {choose, choosePhoto, again: () => asked?.again(), begin, settings, wanted};
 })();
