@@ -1,5 +1,6 @@
 """Which photo the page draws and uses: what the browser decodes, the last choice, and what it says of it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,68 @@ def test_a_slow_upload_does_not_overtake_a_later_choice(page: Page) -> None:
         expect(page.locator("#pictures figcaption").first).to_contain_text(f"{photo.width} × {photo.height}")
     assert page.evaluate("new URLSearchParams(location.search).get('photo')") == "hug"
     page.unroute_all()
+
+
+def _held(page: Page) -> list[Route]:
+    """Uploads, which go on when they are told to."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/gradio_api/upload*", hold)
+    return held
+
+
+def _go_on(page: Page, held: Route) -> None:
+    with page.expect_response("**/gradio_api/upload*"):
+        held.continue_()
+    page.wait_for_timeout(500)
+
+
+def test_a_slow_second_photo_does_not_overtake_a_later_one(browser: Browser, url: str) -> None:
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=astronaut&tab=lab&section=teach")
+        ratio = page.locator("#teach .board").nth(1)
+        expect(page.locator("#teach .board .photo").first).to_be_visible()
+        held = _held(page)
+        chooser = page.locator("#teach-files input[type=file]").first
+        chooser.set_input_files(EXAMPLES / "hug.jpg")
+        page.get_by_role("combobox", name="Second photo").click()
+        page.get_by_role("option", name="cat", exact=True).click()
+        expect(ratio).to_have_attribute("style", re.compile("451 / 300"))
+        _go_on(page, held[0])
+        expect(ratio).to_have_attribute("style", re.compile("451 / 300"))
+        chooser.set_input_files(EXAMPLES / "boats.jpg")  # two uploads: the first arrives last
+        page.wait_for_timeout(200)
+        chooser.set_input_files(EXAMPLES / "hug.jpg")
+        page.wait_for_timeout(200)
+        _go_on(page, held[2])
+        hug = ratio.get_attribute("style")
+        assert hug != "--ratio: 451 / 300"
+        _go_on(page, held[1])
+        expect(ratio).to_have_attribute("style", hug)
+
+
+def test_a_label_map_that_arrives_after_another_photo_is_left_out(browser: Browser, url: str, tmp_path: Path) -> None:
+    Image.new("L", (451, 300)).save(tmp_path / "truth.png")
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=astronaut&tab=lab&section=parts")
+        caption = page.locator("#parts figcaption").first
+        expect(caption).to_be_visible()
+        held = _held(page)
+        chooser = page.locator("#parts-truth input[type=file]")
+        chooser.set_input_files(tmp_path / "truth.png")
+        page.wait_for_timeout(200)
+        page.locator("#lab-examples [data-example=cat]").click()
+        expect(page.locator("#photo-in-use")).to_contain_text("451")
+        _go_on(page, held[0])
+        expect(caption).not_to_contain_text("mIoU")
+        expect(page.locator("#parts .problem")).to_have_count(0)
+        chooser.set_input_files(tmp_path / "truth.png")  # which is the cat's
+        page.wait_for_timeout(200)
+        _go_on(page, held[1])
+        expect(caption).to_contain_text("mIoU")
 
 
 def test_files_are_asked_of_the_pages_own_origin(page: Page) -> None:
