@@ -224,7 +224,31 @@ def test_a_result_is_printed_without_its_controls(page: Page) -> None:
         ".tab-wrapper >> nth=0",
     ):
         expect(page.locator(part)).to_be_hidden()
+    assert page.locator("#link a").evaluate("link => link.dataset.printed") == page.url
     page.emulate_media(media="screen")
+    assert _sheets(page) == 1
+
+
+def _sheets(page: Page) -> int:
+    """On how many sheets of paper a page is printed."""
+    return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
+
+
+def test_a_lesson_is_printed_as_a_handout(browser: Browser, url: str) -> None:
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=dogs&tab=lessons&section=skips")
+        figure = page.locator("#figure-skips .drawing, #figure-skips figure").first
+        expect(figure).to_be_visible()
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 718, "height": 1046})  # A4 in Chromium's margins
+        for part in ("h2", ".prose", "input[type=number]"):
+            expect(page.locator(f".lesson {part} >> visible=true").first).to_be_visible()
+        expect(page.locator(".lesson input[type=range] >> visible=true")).to_have_count(0)
+        box = figure.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 718
+        assert _sheets(page) == 1
 
 
 def test_over_plain_http_the_camera_is_explained_and_the_link_copied(browser: Browser, url: str) -> None:
