@@ -14,7 +14,7 @@ from ..server.settings import settings_text
 
 def about(card: Card, note: str) -> str:
     """Return what a network is, which settings it has, and where it runs in the visitor's own browser."""
-    return render("segment/about.html", card=card, note=note, in_browser=card.name in in_browser.offered())
+    return render("segment/about.html", card=card, note=note, in_browser=in_browser.is_offered(card.name))
 
 
 def table(result: Segmentation) -> str:

@@ -28,10 +28,17 @@ MOST_SECONDS = 600
 
 
 @functools.cache
-def offered() -> tuple[str, ...]:
-    """The networks that can run in a browser."""
-    tools = all(importlib.util.find_spec(package) for package in ("onnx", "onnxscript"))
-    return tuple(registry.compact_models()) if tools else ()
+def _tools() -> bool:
+    return all(importlib.util.find_spec(package) for package in ("onnx", "onnxscript"))
+
+
+def is_offered(name: str) -> bool:
+    """Whether a network can run in a browser: those of the compact zoo, and weights of the deployer's own."""
+    return _tools() and (name in registry.compact_models() or name in _own())
+
+
+def _own() -> dict[str, Path]:
+    return {name: card.file for name, card in registry.CARDS.items() if card.source == "own" and card.file}
 
 
 _made: dict[str, "asyncio.Future[tuple[bytes, str]]"] = {}
@@ -45,7 +52,7 @@ def _make(name: str) -> tuple[bytes, str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     with _one_at_a_time, tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "net.html")
-        command = [sys.executable, "-c", code, "export", name, "--page", str(out)]
+        command = [sys.executable, "-c", code, "export", str(_own().get(name, name)), "--page", str(out)]
         subprocess.run(command, env=environment, check=True, timeout=MOST_SECONDS, stdout=subprocess.DEVNULL)
         content = out.read_bytes()
     return content, f'"{hashlib.sha256(content).hexdigest()}"'

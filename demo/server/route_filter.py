@@ -83,7 +83,7 @@ class RouteFilter:
             return
         path = get_route_path(scope) or "/"  # below GRADIO_ROOT_PATH, where a proxy keeps that, as the router sees it
         page = in_browser.PATH.fullmatch(path)
-        if page and page["name"] in in_browser.offered() and scope["method"] in ("GET", "HEAD"):
+        if page and in_browser.is_offered(page["name"]) and scope["method"] in ("GET", "HEAD"):
             await in_browser.answer(page["name"], scope, receive, send)
             return
         if not is_allowed(scope["method"], path):
