@@ -1,6 +1,7 @@
 """``python -m demo`` and ``segmodels-demo`` open the page; ``--weights FILE...`` adds weights of your own."""
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -51,6 +52,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as cleanly as with Ctrl-C
     with suppress(KeyboardInterrupt):  # while it starts; after that, gradio closes the server
         page.launch(**launch_options())
+    _leave()
+
+
+def _leave() -> None:
+    """End at once, tidily: an interpreter that ends while threads compute kills them inside C++, which aborts the process."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

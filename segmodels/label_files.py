@@ -100,6 +100,8 @@ def class_lines(path: Path) -> list[ClassLine]:
         del numbered[0]
     if numbered and re.split(r"[\s,;:]", numbered[0][1])[0] == IGNORED:
         del numbered[0]
+    bare = _bare([line for _, line in numbered])
+    numbered = [(number, line) for (number, _), line in zip(numbered, bare, strict=True)]
     style = next(
         style for style, pattern in _STYLES.items() if style == "name" or all(pattern.fullmatch(s) for _, s in numbered)
     )
@@ -113,6 +115,14 @@ def class_lines(path: Path) -> list[ClassLine]:
         values.append(match.groupdict().get("index"))
         lines.append(line)
     return _without_values(path, lines, values)
+
+
+def _bare(lines: list[str]) -> list[str]:
+    """The lines without a YAML list's dash and without quotation marks, where all have them."""
+    for form in (r"-\s+(.+)", r"'([^']+)',?", r'"([^"]+)",?'):
+        found = [re.fullmatch(form, line) for line in lines]
+        lines = [match[1] for match in found if match] if all(found) else lines
+    return lines
 
 
 def _is_header(line: str) -> bool:
@@ -134,7 +144,7 @@ def _check_name(path: Path, line: ClassLine) -> None:
     where = f"{path}, line {line.number}: {line.name[:60]!r}"
     if line.name == IGNORED:
         raise ValueError(f"{where} is no class, and has a meaning in the first line alone")
-    if re.search(r"[:{}\[\]<>=,]|#[0-9a-fA-F]{3}", line.name) or line.name.isdecimal():
+    if re.search(r"[:{}\[\]<>=,]|#[0-9a-fA-F]{3}|\d[\s,;]+\d+$|\d\.\d|^['\"]", line.name) or line.name.isdecimal():
         raise ValueError(f"{where} cannot be understood as the name of a class; write `name` or `name R G B`")
     if line.colour and max(line.colour) > 255:
         raise ValueError(f"{where} has the colour {line.colour}: red, green and blue go from 0 to 255")

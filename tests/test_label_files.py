@@ -25,6 +25,9 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hexadecimal": ("background #000000\nroad marking #8040ff\n", ("background", "road marking")),
     "commas": ("road, 128, 64, 128\nsky,1,2,3\n", ("road", "sky")),
     "a table": ("name,r,g,b\nroad,128,64,128\nsky,1,2,3\n", ("road", "sky")),
+    "a YAML list": ("- background\n- cat\n", ("background", "cat")),
+    "quotation marks": ("'background'\n'traffic light'\n", ("background", "traffic light")),
+    "a Python list, line by line": ('"background",\n"cat"\n', ("background", "cat")),
     "comments": ("# my classes\nroad\nclass 3\n", ("road", "class 3")),
 }
 
@@ -63,6 +66,9 @@ def test_labelme_s_background_is_one(tmp_path: Path) -> None:
         ("names:\n- cat\n", "line 1"),
         ("cat\n7\n", "line 2: '7'"),
         ("cat, dog\nsky\n", "line 1: 'cat, dog'"),
+        ("background 0 0 0\ncat 255 0\n", "line 2: 'cat 255 0'"),
+        ("background 0 0 0\ncat 1.0 0.5 0.0\n", "line 2: 'cat 1.0"),
+        ("'background'\ncat\n", "line 1"),
     ],
 )
 def test_a_list_that_cannot_be_understood_is_refused_with_its_line(tmp_path: Path, content: str, sentence: str) -> None:

@@ -107,8 +107,46 @@
     drawn.show({problem: sentence});
   }
 
+  // The camera: of what it sees, one frame after the other goes through the network.
+  const camera = find('.camera'), video = find('video');
+
+  function stop() {
+    for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+    video.srcObject = null;
+    video.hidden = true;
+    camera.textContent = 'Camera';
+  }
+
+  async function film() {
+    const turn = ++photos;
+    photo = null;
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({video: {facingMode: 'environment', width: {ideal: 640}}});
+      Object.assign(video, {srcObject: stream, hidden: false});
+      camera.textContent = 'Stop';
+      await Promise.all([video.play(), started]);
+    } catch {
+      stop();
+      return problem('There is no camera here that this page may use. Browsers give it to files and to pages with https alone.');
+    }
+    while (turn === photos && video.srcObject) {
+      const bitmap = await createImageBitmap(video), content = pixels(bitmap), {width, height} = content;
+      try {
+        const {milliseconds, size: seen} = await ask('encode', {photo: content}, [content.data.buffer]);
+        const decoded = await ask('decode', {rate: Number(slider?.value ?? 0), size: {width, height}});
+        if (turn === photos && video.srcObject) await drawn.frame(answer({size: [width, height], shown: {width, height}, seen, milliseconds}, decoded), bitmap);
+      } catch (error) {
+        stop();
+        return problem(`The network could not run: ${error.message}`);
+      }
+    }
+  }
+
+  camera.addEventListener('click', () => video.srcObject ? stop() : film());
+
   async function take(file) {
     const turn = ++photos;
+    stop();
     if (!drawing.readable()) return problem('This browser hides the pixels of photos from pages, to guard against fingerprinting. Allow this page to read its canvases.');
     say('Reading the photo \u2026');
     let bitmap;

@@ -12,6 +12,8 @@ from ..server.messages import WRONG_INPUTS, error_message
 
 LONGEST_STEM = 100
 """Letters of a photo's name in that of its files: names of files are bounded."""
+SAVE = """file => { Object.assign(document.createElement('a'), {href: drawing.address(file.path), download: file.orig_name}).click(); }"""
+"""The file comes from the page's own origin: a proxy may not tell the server that browsers reach it by https."""
 
 
 def download_button(
@@ -22,14 +24,14 @@ def download_button(
     js: str = "(...values) => values",
     several: bool = False,
 ) -> None:
-    """A button that makes a file and, once it is there, downloads it through a hidden link.
+    """A button that makes a file and, once it is there, downloads it.
 
     ``inputs`` are the photo and any settings; ``write`` gets the photo's path, the file's path and the settings. ``js`` makes
     the values that are sent, in the browser. The file is called after the photo: ``bus_labels.png``. With ``several`` there is a
     list of photos, and ``write`` gets their paths.
     """
     button = gr.Button(name, size="sm", min_width=120, elem_id="download-all" if several else None)
-    link = gr.DownloadButton(visible="hidden", elem_id=f"file-{file_name.replace('.', '-')}")
+    link = gr.DownloadButton(visible=False)
 
     def make(upload: Any, *settings: Any) -> str:
         if not upload:
@@ -51,6 +53,4 @@ def download_button(
 
     sent = f"async (photo, ...settings) => ({js})(await photoThere(photo), ...settings)"
     made = button.click(make, list(inputs), [link], js=sent, **COMPUTES)
-    made.success(
-        None, js=f"() => document.querySelector('#{link.elem_id} a, a#{link.elem_id}, #{link.elem_id}').click()"
-    )
+    made.success(None, [link], None, js=SAVE, api_visibility="private", preprocess=False)

@@ -44,6 +44,9 @@ OFF_AT_FIRST = ("low-level path", "score 16", "skip 16", "rate r", "skip 8")
 """The section opens without the first of these that a network has: a part whose absence can be seen."""
 TRUTH = "PNG, palette or grey: the network's classes from 0 on, 255 for void."
 
+WITHOUT_TRUTH = "() => {{ uploads.instead('{}'); return null; }}"
+"""Another photo has another label map; one that is being uploaded to the control of this id is left out when it arrives."""
+
 
 def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
@@ -73,7 +76,9 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     computed.computed(show_each, [photo, model, truth], "parts-overview", changes=changes)
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
     model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
-    photo.change(None, None, [truth], js="() => null", api_visibility="private")
+    photo.change(None, None, [truth], js=WITHOUT_TRUTH.format("parts-truth"), api_visibility="private")
+    late = "file => uploads.late('parts-truth', file) ? null : file"
+    truth.upload(None, [truth], [truth], js=late, api_visibility="private")
 
 
 def adapt(model: Any) -> tuple[Any, str]:

@@ -33,7 +33,7 @@ from ..components.url_state import named
 from ..events import AT_ONCE
 from ..server import cache, timeouts
 from ..server.uploads import Upload
-from .ablation import read_truth
+from .ablation import WITHOUT_TRUTH, read_truth
 
 ID = "teach"
 TITLE = "Teach a class"
@@ -93,8 +93,16 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
             margins = gr.Checkbox(label="Margin map", elem_id="teach-margin", container=False)
             crf = gr.Checkbox(label="CRF edges", elem_id="teach-crf", container=False)
             with gr.Row(elem_id="teach-files"):
-                upload = gr.UploadButton("Upload a second photo", file_types=["image"], size="sm", min_width=100)
-                known = gr.UploadButton("Score against a label map", file_types=[".png"], size="sm", min_width=100)
+                upload = gr.UploadButton(
+                    "Upload a second photo", file_types=["image"], size="sm", min_width=100, elem_id="teach-second-file"
+                )
+                known = gr.UploadButton(
+                    "Score against a label map",
+                    file_types=[".png"],
+                    size="sm",
+                    min_width=100,
+                    elem_id="teach-truth-file",
+                )
                 inputs = [photo, gr.Textbox(visible=False), strides, backbone, second, crf]
                 for name, file, write in DOWNLOADS:
                     download_button(name, file, write, inputs, js=WITH_PAINTING)
@@ -103,19 +111,16 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     gr.HTML(f'<p class="about-section">{ABOUT}</p>')
 
     last = {**AT_ONCE, "trigger_mode": "always_last"}
-    other.input(lambda name: _example(photo, name), [other], [second], **last)
-    upload.upload(_path, [upload], [second], **last)
-    known.upload(_path, [known], [truth], **last)
-    photo.change(None, None, [truth], js="() => null", api_visibility="private")
+    instead = "name => { uploads.instead('teach-second-file'); return name; }"
+    other.input(lambda name: _example(photo, name), [other], [second], js=instead, **last)
+    in_browser = {"fn": None, "api_visibility": "private"}
+    upload.upload(inputs=[upload, second], outputs=[second], js=IN_TIME.format("teach-second-file"), **in_browser)
+    known.upload(inputs=[known, truth], outputs=[truth], js=IN_TIME.format("teach-truth-file"), **in_browser)
+    photo.change(outputs=[truth], js=WITHOUT_TRUTH.format("teach-truth-file"), **in_browser)
 
 
+IN_TIME = "(file, before) => uploads.late('{}', file) ? before : file"
 WITH_PAINTING = "(photo, painting, ...settings) => [photo, window.brushPainting(), ...settings]"
-
-
-def _path(file: Any) -> str:
-    if not isinstance(file, dict):
-        raise gr.Error("There is no file: choose one to upload.", print_exception=False)
-    return str(file["path"])
 
 
 def _example(photo: gr.Image, name: Any) -> str | None:

@@ -8,12 +8,13 @@ from segmodels.insight.cost import Cost
 from segmodels.labels import VOC
 
 from ..components.templates import render
+from ..server import in_browser
 from ..server.settings import settings_text
 
 
 def about(card: Card, note: str) -> str:
-    """Return what a network is, and which settings it has."""
-    return render("segment/about.html", card=card, note=note)
+    """Return what a network is, which settings it has, and where it runs in the visitor's own browser."""
+    return render("segment/about.html", card=card, note=note, in_browser=in_browser.is_offered(card.name))
 
 
 def table(result: Segmentation) -> str:

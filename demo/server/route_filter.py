@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import uploads
+from . import in_browser, uploads
 from .messages import error_message
 
 MAX_UPLOAD = 64 * 2**20
@@ -82,6 +82,10 @@ class RouteFilter:
             await send({"type": "websocket.close"})
             return
         path = get_route_path(scope) or "/"  # below GRADIO_ROOT_PATH, where a proxy keeps that, as the router sees it
+        page = in_browser.PATH.fullmatch(path)
+        if page and in_browser.is_offered(page["name"]) and scope["method"] in ("GET", "HEAD"):
+            await in_browser.answer(page["name"], scope, receive, send)
+            return
         if not is_allowed(scope["method"], path):
             await _answer(404, NOT_FOUND, scope, receive, send)
             return

@@ -1,6 +1,7 @@
 """Which tool a source is from, by what lies in it."""
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 from ..files import is_hidden
 from . import cityscapes, coco, label_studio, labelme, masks, yolo
@@ -23,6 +24,8 @@ def plan(source: Path, options: Options, kind: str | None = None) -> Plan:
     """
     if not source.exists():
         raise FileNotFoundError(f"{source} is missing")
+    if is_zipfile(source):
+        raise ValueError(f"{source} is an archive: unpack it, and import the folder")
     kind = kind or detect(source)
     if kind == "yolo":
         return yolo.plan(_yaml(source) or source, options)

@@ -142,7 +142,7 @@ def plan(source: Path, options: Options, preset: str | None = None) -> Plan:
     if not matched:
         raise FileNotFoundError(
             f"{source} holds no pairs of a photo and a label map: they have the same name, in folders such as images and masks, or "
-            "the label map has an ending such as _mask"
+            "the label map has an ending such as _mask. Where a tool exported label maps alone, put the photos into a folder images"
         )
     counts, indexed = _count(matched, dropped)
     lists = (path for name in LISTS for path in (source / name, *sorted(source.glob(f"*/{name}"))) if path.is_file())

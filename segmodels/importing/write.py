@@ -43,6 +43,7 @@ def write(plan: Plan, target: Path) -> list[str]:
             continue
         split.setdefault(pair.split, []).append(pair.name)
     if not split:
+        shutil.rmtree(target)  # so that another try can have the name
         raise ValueError(f"nothing was imported. {' '.join(plan.dropped.sentences())}")
     _write_lists(target, split)
     kept = _without_unused(plan.classes, used, target)

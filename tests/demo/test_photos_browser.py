@@ -1,5 +1,6 @@
 """Which photo the page draws and uses: what the browser decodes, the last choice, and what it says of it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,68 @@ def test_a_slow_upload_does_not_overtake_a_later_choice(page: Page) -> None:
     page.unroute_all()
 
 
+def _held(page: Page) -> list[Route]:
+    """Uploads, which go on when they are told to."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/gradio_api/upload*", hold)
+    return held
+
+
+def _go_on(page: Page, held: Route) -> None:
+    with page.expect_response("**/gradio_api/upload*"):
+        held.continue_()
+    page.wait_for_timeout(500)
+
+
+def test_a_slow_second_photo_does_not_overtake_a_later_one(browser: Browser, url: str) -> None:
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=astronaut&tab=lab&section=teach")
+        ratio = page.locator("#teach .board").nth(1)
+        expect(page.locator("#teach .board .photo").first).to_be_visible()
+        held = _held(page)
+        chooser = page.locator("#teach-files input[type=file]").first
+        chooser.set_input_files(EXAMPLES / "hug.jpg")
+        page.get_by_role("combobox", name="Second photo").click()
+        page.get_by_role("option", name="cat", exact=True).click()
+        expect(ratio).to_have_attribute("style", re.compile("451 / 300"))
+        _go_on(page, held[0])
+        expect(ratio).to_have_attribute("style", re.compile("451 / 300"))
+        chooser.set_input_files(EXAMPLES / "boats.jpg")  # two uploads: the first arrives last
+        page.wait_for_timeout(200)
+        chooser.set_input_files(EXAMPLES / "hug.jpg")
+        page.wait_for_timeout(200)
+        _go_on(page, held[2])
+        hug = ratio.get_attribute("style")
+        assert hug != "--ratio: 451 / 300"
+        _go_on(page, held[1])
+        expect(ratio).to_have_attribute("style", hug)
+
+
+def test_a_label_map_that_arrives_after_another_photo_is_left_out(browser: Browser, url: str, tmp_path: Path) -> None:
+    Image.new("L", (451, 300)).save(tmp_path / "truth.png")
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=astronaut&tab=lab&section=parts")
+        caption = page.locator("#parts figcaption").first
+        expect(caption).to_be_visible()
+        held = _held(page)
+        chooser = page.locator("#parts-truth input[type=file]")
+        chooser.set_input_files(tmp_path / "truth.png")
+        page.wait_for_timeout(200)
+        page.locator("#lab-examples [data-example=cat]").click()
+        expect(page.locator("#photo-in-use")).to_contain_text("451")
+        _go_on(page, held[0])
+        expect(caption).not_to_contain_text("mIoU")
+        expect(page.locator("#parts .problem")).to_have_count(0)
+        chooser.set_input_files(tmp_path / "truth.png")  # which is the cat's
+        page.wait_for_timeout(200)
+        _go_on(page, held[1])
+        expect(caption).to_contain_text("mIoU")
+
+
 def test_files_are_asked_of_the_pages_own_origin(page: Page) -> None:
     path = "/tmp/a b/ü#1?%.jpg"
     assert page.evaluate("path => drawing.address(path)", path) == f"/gradio_api/file={quote(path)}"
@@ -161,7 +224,31 @@ def test_a_result_is_printed_without_its_controls(page: Page) -> None:
         ".tab-wrapper >> nth=0",
     ):
         expect(page.locator(part)).to_be_hidden()
+    assert page.locator("#link a").evaluate("link => link.dataset.printed") == page.url
     page.emulate_media(media="screen")
+    assert _sheets(page) == 1
+
+
+def _sheets(page: Page) -> int:
+    """On how many sheets of paper a page is printed."""
+    return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
+
+
+def test_a_lesson_is_printed_as_a_handout(browser: Browser, url: str) -> None:
+    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=dogs&tab=lessons&section=skips")
+        figure = page.locator("#figure-skips .drawing, #figure-skips figure").first
+        expect(figure).to_be_visible()
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 718, "height": 1046})  # A4 in Chromium's margins
+        for part in ("h2", ".prose", "input[type=number]"):
+            expect(page.locator(f".lesson {part} >> visible=true").first).to_be_visible()
+        expect(page.locator(".lesson input[type=range] >> visible=true")).to_have_count(0)
+        box = figure.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 718
+        assert _sheets(page) == 1
 
 
 def test_over_plain_http_the_camera_is_explained_and_the_link_copied(browser: Browser, url: str) -> None:

@@ -21,7 +21,8 @@ from segmodels.inference.sizes import resize_photo
 from segmodels.models import registry
 from tools.stress.running import ROOT
 
-from ..conftest import EXAMPLES, NEEDS_CHROMIUM
+from ..conftest import CHROMIUM, EXAMPLES, NEEDS_CHROMIUM
+from ..demo.test_camera_browser import FAKE
 
 pytest.importorskip("onnxscript", reason="needs onnx and onnxscript, which are optional")
 pytestmark = NEEDS_CHROMIUM
@@ -80,6 +81,25 @@ def test_the_file_segments_photos_from_a_disk_without_a_network(file: Path, brow
     context.close()
     assert wrong == []
     assert [url for url in asked if not url.startswith("blob:")] == [file.as_uri()]
+
+
+def test_the_camera_is_followed_and_stopped(file: Path, browser: Browser, tmp_path: Path) -> None:
+    film = tmp_path / "rider.mjpeg"
+    Image.open(EXAMPLES / "rider.jpg").resize((640, 424)).save(tmp_path / "rider.jpg", quality=90)
+    film.write_bytes(30 * (tmp_path / "rider.jpg").read_bytes())
+    options = [*FAKE, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    filming = browser.browser_type.launch(executable_path=CHROMIUM, args=options)
+    page = filming.new_page()
+    page.goto(file.as_uri())
+    page.wait_for_selector("#pictures[data-ready]", timeout=WAIT)
+    page.get_by_role("button", name="Camera").click()
+    expect(page.locator(".legend")).to_contain_text("horse", timeout=WAIT)
+    expect(page.locator(".input .size")).to_contain_text("live")
+    page.get_by_role("button", name="Stop").click()
+    assert page.locator("video").evaluate("video => video.srcObject") is None
+    page.set_input_files("input[type=file]", EXAMPLES / "cat.jpg")
+    expect(page.locator(".legend")).to_contain_text("cat", timeout=WAIT)
+    filming.close()
 
 
 def test_a_server_that_calls_it_utf_8_spoils_nothing(file: Path, browser: Browser) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,24 @@ def test_nothing_is_written_into_the_source_or_over_anything(source: Path, capsy
     (source.parent / "data" / "mine").touch()
     assert "is there already" in refused(capsys, source, "--map", "0=a,1=b")
     assert sorted(path.name for path in source.rglob("*")) == ["a.png", "a.png", "images", "labels"]
+
+
+def test_an_archive_is_to_be_unpacked(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(source / "SegmentationClass" / "a.png", truth(0, 1))
+    archive = Path(shutil.make_archive(str(source.parent / "export"), "zip", source))
+    assert "unpack it" in refused(capsys, archive)
+    assert "put the photos into a folder images" in refused(capsys, source)  # CVAT exports without them unless asked
+
+
+def test_after_photos_that_were_missing_the_same_command_works(source: Path) -> None:
+    annotations = [{"category_id": 90, "segmentation": [[0, 0, 9, 0, 9, 9, 0, 9]], "area": 81}]
+    coco_json(source / "annotations" / "instances_default.json", annotations)
+    command = ["import", str(source), str(source.parent / "data"), "--rest", "background"]
+    with pytest.raises(SystemExit):
+        main(command)
+    photo(source / "images" / "a.png")
+    main(command)
+    assert (source.parent / "data" / "labels" / "a.png").is_file()
 
 
 def test_a_result_that_cannot_be_trained_on_is_no_success(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

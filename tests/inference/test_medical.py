@@ -160,6 +160,17 @@ def test_a_nifti_that_claims_too_much_is_refused(tmp_path: Path) -> None:
             read_photo(file)
 
 
+def test_of_a_nifti_of_no_kind_nothing_but_the_sentence_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(head("RAS").to_bytes())
+    data[70:72] = bytes(2)  # the code of the type of numbers
+    (tmp_path / "head.nii").write_bytes(data)
+    with pytest.raises(PhotoError, match="broken or of a rare kind"):
+        read_photo(tmp_path / "head.nii")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_the_packages_a_sentence_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pydicom", "nibabel"):
         monkeypatch.setitem(sys.modules, name, None)

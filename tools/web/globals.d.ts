@@ -69,6 +69,7 @@ interface PageScripts {
   zoom(element: HTMLElement, server: Server, drawn: Pictures): void;
   photoChooser(chooser: HTMLInputElement, take: (...files: File[]) => unknown): void;
   takePhoto(...files: File[]): unknown;
+  uploads: {instead(control: string): void; late(control: string, file: KeptFile): boolean};
   lastChoice: {handed: number; begin(): number; is(turn: number): boolean};
   sendAgain(path: string): Promise<string | null> | undefined;
   photoThere<Photo extends {path: string}>(photo: Photo | null): Promise<Photo | null>;

@@ -36,7 +36,9 @@ window.address = (() => {
   function settle() {
     const bar = document.querySelector('#link'), photo = parts.find(part => part.name === 'photo').value;
     const next = query();
-    bar.querySelector('a').href = next;
+    const link = bar.querySelector('a');
+    link.href = next;
+    link.dataset.printed = link.href;
     /** @type {HTMLElement} */ (bar.querySelector('.own')).hidden = photo !== 'own';
     if (next === location.search) {
       settled = true;

@@ -4,6 +4,21 @@ window.lastChoice = (() => {
   return {handed: 0, begin: () => ++last, is: turn => turn === last};
 })();
 
+// Files that gradio's own controls upload. An upload that ends after another choice in its place is late, and is left out.
+window.uploads = (() => {
+  const chosen = {};  // by the control's id, the file that was chosen last; null where something else was
+  const hear = (element, files) => {
+    const control = element.closest('.block[id]') ?? element.nextElementSibling;
+    if (control?.id && files?.length) chosen[control.id] = files[0];
+  };
+  document.addEventListener('change', ({target}) => hear(target, /** @type {HTMLInputElement} */ (target).files), true);
+  document.addEventListener('drop', ({target, dataTransfer}) => hear(target, dataTransfer.files), true);
+  return {
+    instead: id => { chosen[id] = null; },
+    late: (id, {orig_name, size}) => chosen[id] === null || chosen[id]?.name !== orig_name || chosen[id].size !== size,
+  };
+})();
+
 // Hand on what is chosen in a place for files.
 window.photoChooser = (chooser, take) => chooser.addEventListener('change', () => {
   take(...chooser.files);

@@ -1,6 +1,7 @@
 """DICOM and NIfTI, by pydicom and nibabel, which are optional: ``pip install "segmodels[medical]"``."""
 
 import gzip
+import logging
 import zlib
 from dataclasses import dataclass
 from math import prod
@@ -122,7 +123,9 @@ class Nifti:
     """The axial slices of a NIfTI file, z from the feet up and t the time: front above, the right side to the right."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        from nibabel import Nifti1Image, Nifti2Image, io_orientation
+        from nibabel import Nifti1Image, Nifti2Image, imageglobals, io_orientation
+
+        imageglobals.logger.setLevel(logging.CRITICAL)  # what is wrong with a file is said in a sentence, not in a log
 
         file.seek(0)
         zipped = file.read(2) == b"\x1f\x8b"
