@@ -20,7 +20,8 @@ from .lab import lab_tab
 from .lessons import Ways, lessons_tab
 from .segment.tab import segment_tab
 from .server import cache, uploads
-from .server.checked_blocks import CheckedBlocks, Mailboxes, Sessions, check_gradio
+from .server.checked_blocks import CheckedBlocks, Mailboxes, Sessions
+from .server.gradio_check import check_page
 from .server.route_filter import MAX_UPLOAD, RouteFilter
 
 SCRIPTS = (
@@ -57,7 +58,7 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network.
 
     Raises:
-        RuntimeError: with a gradio that the page is not guarded for.
+        RuntimeError: with a gradio that the page is not made for.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
@@ -82,7 +83,7 @@ def build() -> gr.Blocks:
         follow_segment(page, *settings[1:4])
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.api_open, page._queue.max_size = False, LONGEST_QUEUE  # as by queue(), which would make one more server
-    check_gradio(page)
+    check_page(page)
     page._queue.pending_messages_per_session = Mailboxes(2 * SESSIONS, page._queue)
     return page
 
