@@ -20,13 +20,15 @@ from .lab import lab_tab
 from .lessons import Ways, lessons_tab
 from .segment.tab import segment_tab
 from .server import cache, uploads
-from .server.checked_blocks import CheckedBlocks, Mailboxes, Sessions, check_gradio
+from .server.checked_blocks import CheckedBlocks, Mailboxes, Sessions
+from .server.gradio_check import check_page
 from .server.route_filter import MAX_UPLOAD, RouteFilter
 
 SCRIPTS = (
     PAGE / "drawing.js",
     "computed/computed.js",
     "computed/running.js",
+    "figures/save_png.js",
     "viewer/questions.js",
     "viewer/zoom.js",
     "brush/brush.js",
@@ -56,7 +58,7 @@ def build() -> gr.Blocks:
     """All tabs, ready to launch. Loads no weights and runs no network.
 
     Raises:
-        RuntimeError: with a gradio that the page is not guarded for.
+        RuntimeError: with a gradio that the page is not made for.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else gradio sums up all events after each
     kept = (uploads.SWEEP_SECONDS, uploads.KEPT_SECONDS)
@@ -81,7 +83,7 @@ def build() -> gr.Blocks:
         follow_segment(page, *settings[1:4])
         follow(page, bar, photo, settings, tabs, {"lab": sections, "lessons": walk}, load)
     page.api_open, page._queue.max_size = False, LONGEST_QUEUE  # as by queue(), which would make one more server
-    check_gradio(page)
+    check_page(page)
     page._queue.pending_messages_per_session = Mailboxes(2 * SESSIONS, page._queue)
     return page
 
@@ -131,36 +133,32 @@ def _theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
+    both = {
+        "button_primary_background_fill": "*primary_700",
+        "button_primary_background_fill_hover": "*primary_800",
+        "checkbox_label_background_fill_selected": "*primary_700",
+        "checkbox_background_color_selected": "*primary_900",
+        "block_title_background_fill": "none",
+        "block_title_text_color": "*body_text_color",
+        "block_label_background_fill": "*background_fill_primary",
+        "block_label_text_color": "*body_text_color",
+    }
     return theme.set(
+        **both,
+        **{f"{name}_dark": value for name, value in both.items()},
+        block_title_padding="0",
+        button_secondary_background_fill_hover_dark="*primary_800",
         color_accent="*primary_700",
         slider_color="*primary_700",
         slider_color_dark="*primary_500",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_hover_dark="*primary_800",
-        button_secondary_background_fill_hover_dark="*primary_800",
-        checkbox_label_background_fill_selected="*primary_700",
-        checkbox_label_background_fill_selected_dark="*primary_700",
         checkbox_border_color="*neutral_500",
         checkbox_border_color_dark="*neutral_400",
-        checkbox_background_color_selected="*primary_900",
-        checkbox_background_color_selected_dark="*primary_900",
         link_text_color="*primary_700",
         link_text_color_hover="*primary_800",
         link_text_color_visited="*primary_700",
         link_text_color_dark="*primary_300",
         link_text_color_hover_dark="*primary_200",
         link_text_color_visited_dark="*primary_300",
-        block_title_background_fill="none",
-        block_title_background_fill_dark="none",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        block_title_padding="0",
-        block_label_background_fill="*background_fill_primary",
-        block_label_background_fill_dark="*background_fill_primary",
-        block_label_text_color="*body_text_color",
-        block_label_text_color_dark="*body_text_color",
     )

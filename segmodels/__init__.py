@@ -14,7 +14,8 @@ from .inference.loading import load
 from .inference.photo import PhotoError, read_photo
 from .inference.result import Features, Segmentation
 from .inference.segmenter import Segmenter
-from .models.registry import Card, build, card, list_models, trained_models
+from .models.card import Card
+from .models.registry import build, card, list_models, trained_models
 from .teaching.fit_head import fit_head
 
 __all__ = [

@@ -6,49 +6,36 @@ Colours are in the style sheet and follow the page's light and dark.
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from segmodels.insight.anatomy import Anatomy, Part
 from segmodels.insight.cost import Layer
 
-from .facts import Anatomy, Part
-from .layout import (
-    BOX_HEIGHT,
-    BOX_WIDTH,
-    MARGIN,
-    SHEET,
-    STACK_GAP,
-    TURN,
-    Box,
-    Inlet,
-    Row,
-    boxes_of,
-    place,
-    sheets,
-    stride,
-)
+from ..components.templates import render
+from . import layout
+from .layout import BOX_HEIGHT, MARGIN, TURN, Box, boxes_of, place, stride
 
 
 def draw(anatomy: Anatomy) -> str:
     """The whole drawing, as an ``<svg>`` with a text alternative."""
     boxes, rows, height = place(anatomy)
-    width = max(box.right + box.reach for box in boxes.values()) + MARGIN
-    most = max(part.macs for part in anatomy.parts) or 1
-    skips = _skips(boxes)
-    drawn = [
-        *(_band(index, row, width) for index, row in enumerate(rows)),
-        *(_box(anatomy, box, most) for box in boxes.values()),
-        *(_arrow(boxes[inlet.source], box, inlet, skips) for box in boxes.values() for inlet in box.inlets),
-        *(_joint(box) for box in boxes.values() if box.join),
-    ]
-    title = f"{anatomy.title} ({anatomy.name}) on a photo of {anatomy.width} × {anatomy.height} pixels"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img"'
-        f' aria-label="{escape(title)}" aria-describedby="path-description"'
-        f' style="--natural: {width:g}px">'
-        f'<desc id="path-description">{escape(description(anatomy))}</desc>'
-        f"<defs>{_arrowhead('flow')}{_arrowhead('skip')}</defs>{''.join(drawn)}</svg>"
+    return render(
+        "anatomy/diagram.html",
+        **{name: getattr(layout, name) for name in ("BOX_WIDTH", "BOX_HEIGHT", "SHEET", "STACK_GAP", "TURN", "sheets")},
+        JOINS=JOINS,
+        JOINT=JOINT,
+        anatomy=anatomy,
+        description=description(anatomy),
+        width=max(box.right + box.reach for box in boxes.values()) + MARGIN,
+        height=height,
+        rows=rows,
+        boxes=list(boxes.values()),
+        most=max(part.macs for part in anatomy.parts) or 1,
+        arrows=list(_arrows(boxes)),
+        is_branch=is_branch,
+        box_lines=_lines,
+        tooltip=_tooltip,
     )
 
 
@@ -145,42 +132,12 @@ def written(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, reversed(shape)))
 
 
-def _band(index: int, row: Row, width: float) -> str:
-    """A row's background and what its maps have in common."""
-    pad = STACK_GAP
-    middle = row.top + row.height / 2
-    return (
-        f'<rect class="band{" odd" * (index % 2)}" x="0" y="{row.top - pad:g}" width="{width:g}"'
-        f' height="{row.height + 2 * pad:g}"/>'
-        f'<text class="row" x="12" y="{middle - 2:g}">{row.label}</text>'
-        f'<text class="row size" x="12" y="{middle + 14:g}">{row.size}</text>'
-    )
-
-
-def _box(anatomy: Anatomy, box: Box, most: int) -> str:
-    """A box, the sheets behind it, its three lines and the bar of its cost."""
-    part = box.part
-    role = "aspp" if is_branch(part) else part.kind
-    behind = "".join(
-        f'<rect x="{box.x + SHEET * n:g}" y="{box.y - SHEET * n:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6"/>'
-        for n in range(sheets(part.shape[0]), -1, -1)
-    )
-    texts = [(label(part), "name"), (work(part), "work"), (shape(part), "shape")]
-    if work(part) in ("", label(part)):
-        del texts[1]
-    first = 19 if len(texts) == 3 else 26
-    lines = "".join(_line(*text, box.x, box.y + first + 16 * place) for place, text in enumerate(texts))
-    bar = (BOX_WIDTH - 12) * part.macs / most
-    cost = (
-        f'<rect class="cost" x="{box.x + 6:g}" y="{box.y + BOX_HEIGHT - 5:g}" width="{bar:.1f}" height="3" rx="1.5"/>'
-    )
-    return f'<g class="part {role}"><title>{escape(_tooltip(part))}</title>{behind}{lines}{cost}</g>'
-
-
-def _line(text: str, style: str, left: float, baseline: float) -> str:
-    """A line in the middle of a box, squeezed if it is longer than the box is wide."""
-    squeezed = f' textLength="{BOX_WIDTH - 10}" lengthAdjust="spacingAndGlyphs"' if len(text) > 18 else ""
-    return f'<text class="{style}" x="{left + BOX_WIDTH / 2:g}" y="{baseline:g}"{squeezed}>{escape(text)}</text>'
+def _lines(part: Part) -> dict[str, str]:
+    """What stands in a box: name, work and shape."""
+    lines = {"name": label(part), "work": work(part), "shape": shape(part)}
+    if lines["work"] in ("", lines["name"]):
+        del lines["work"]
+    return lines
 
 
 def _tooltip(part: Part) -> str:
@@ -212,13 +169,15 @@ def _skips(boxes: dict[int, Box]) -> set[tuple[int, int]]:
     return skips
 
 
-def _arrow(source: Box, target: Box, inlet: Inlet, skips: set[tuple[int, int]]) -> str:
-    """An arrow and the words beside it."""
-    kind = "skip" if (source.index, target.index) in skips else "flow"
-    points = _route(source, target)
-    path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
-    text = "".join(f'<text class="up" {_beside(points)}>{escape(up_label(up))}</text>' for up in inlet.ups)
-    return f'<path class="{kind}" d="{path}" marker-end="url(#arrow-{kind})"/>{text}'
+def _arrows(boxes: dict[int, Box]) -> Iterator[tuple[str, str, list[str], tuple[float, float]]]:
+    """Each arrow's kind and path, the words beside it, and where they stand."""
+    skips = _skips(boxes)
+    for box in boxes.values():
+        for inlet in box.inlets:
+            points = _route(boxes[inlet.source], box)
+            path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
+            kind = "skip" if (inlet.source, box.index) in skips else "flow"
+            yield kind, path, list(map(up_label, inlet.ups)), _beside(points) if inlet.ups else (0, 0)
 
 
 def _route(source: Box, target: Box) -> list[tuple[float, float]]:
@@ -243,30 +202,11 @@ def _route(source: Box, target: Box) -> list[tuple[float, float]]:
     return [*corners, (turn, target.middle), end]
 
 
-def _beside(points: Sequence[tuple[float, float]]) -> str:
+def _beside(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Where the words for an arrow stand: right of its rising part, in the gap under the row it leads to."""
-    rise = next((a, b) for a, b in pairwise(points) if a[0] == b[0])
-    (x, _), (_, end) = rise
-    return f'x="{x + 7:g}" y="{end + BOX_HEIGHT / 2 + 13:g}"'
+    (x, _), (_, end) = next((a, b) for a, b in pairwise(points) if a[0] == b[0])
+    return x + 7, end + BOX_HEIGHT / 2 + 13
 
 
 JOINT = 9
 """The radius of the circle where maps are joined."""
-
-
-def _joint(box: Box) -> str:
-    assert box.join is not None
-    x = box.x - TURN
-    sign, word = JOINS[box.join]
-    return (
-        f'<path class="flow" d="M{x + JOINT:g} {box.middle:g} L{box.x - 3:g} {box.middle:g}" marker-end="url(#arrow-flow)"/>'
-        f'<g class="joint"><title>{word}</title><circle cx="{x:g}" cy="{box.middle:g}" r="{JOINT}"/>'
-        f'<text x="{x:g}" y="{box.middle + 4.5:g}">{sign}</text></g>'
-    )
-
-
-def _arrowhead(kind: str) -> str:
-    return (
-        f'<marker id="arrow-{kind}" class="{kind}-head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7"'
-        ' markerHeight="7" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z"/></marker>'
-    )

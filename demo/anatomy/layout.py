@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .facts import Anatomy, Part
+from segmodels.insight.anatomy import Anatomy, Part
 
 BOX_WIDTH, BOX_HEIGHT = 126, 62
 STACK_GAP = 22

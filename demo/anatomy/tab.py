@@ -4,8 +4,6 @@ import base64
 import csv
 import io
 import math
-from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -13,18 +11,19 @@ from gradio.context import Context
 
 from segmodels.inference.settings import check_integer
 from segmodels.inference.sizes import fit_working_size
-from segmodels.insight.cost import Layer
+from segmodels.insight.anatomy import Anatomy, anatomy
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
+from segmodels.models.card import Card
 
 from ..components import computed
 from ..components.model_picker.choices import RATE_RANGE
 from ..components.model_picker.following import settings_beside
+from ..components.templates import render
 from ..events import AT_ONCE
 from ..server import timeouts
 from ..server.settings import applicable_settings, control_updates
 from .diagram import draw, field, written
-from .facts import Anatomy, Part, anatomy
 
 OPENS_WITH = "unet_mobilenetv2"
 PHOTO = (4, 3)
@@ -38,11 +37,6 @@ IDLE = "{} has no ASPP: no rate or stride to set."
 STRIDE_ALONE = "{} has no ASPP, so no rate; its backbone can be dilated."
 ACTIVE = "Rate 6 runs the ASPP at 6, 12 and 18; a smaller output stride keeps the last maps larger."
 UNTRAINED = "Without trained weights, it cannot segment."
-HINT = (
-    "Maps of one size share a row. A box is a run of layers; its sheets stand for channels, its bar for multiply-accumulates. "
-    "Dashed arrows are skip connections."
-)
-
 COUNTING = '<p class="hint">Counting the other networks …</p>'
 
 
@@ -80,7 +74,7 @@ def anatomy_tab() -> gr.Dropdown:
     return model
 
 
-def _stride(card: registry.Card) -> gr.Radio:
+def _stride(card: Card) -> gr.Radio:
     return gr.Radio(
         list(OUTPUT_STRIDES),
         value=16,
@@ -106,8 +100,7 @@ def _about(model: str) -> str:
     note = (
         ACTIVE if card.atrous_rate is not None else (STRIDE_ALONE if card.chooses_stride else IDLE).format(card.title)
     )
-    untrained = "" if card.trained else f"<p>{UNTRAINED}</p>"
-    return f"<p>{escape(card.summary)}</p>{untrained}<p class='setting-note'>{escape(note)}</p>"
+    return render("anatomy/about.html", card=card, note=note, untrained="" if card.trained else UNTRAINED)
 
 
 def adapt_settings(model: str, chosen: Any = None, rate: Any = None, stride: Any = None) -> tuple[Any, Any, Any]:
@@ -160,83 +153,28 @@ def looked_at(model: Any, width: Any, height: Any, rate: Any, stride: Any) -> An
 
 def diagram_box(found: Anatomy) -> str:
     """The drawing in a box of its own, which scrolls where the page is narrow, and how to read it."""
-    return (
-        f'<div class="diagram" tabindex="0" role="region" aria-label="Diagram of {escape(found.name)}">{draw(found)}</div>'
-        f'<p class="hint">{HINT}</p>'
-    )
+    return render("anatomy/diagram_box.html", found=found, drawn=draw(found))
 
 
 def parts_table(found: Anatomy) -> str:
     """The network's totals, and the same for each part of the drawing that has layers."""
     most = max(part.macs for part in found.parts)
-    rows = "".join(_part_row(part, most) for part in found.parts if part.layers)
-    return f"""<div class="wide" tabindex="0" role="region" aria-label="Parts of {escape(found.name)}">
-<table class="classes anatomy"><caption>{escape(found.title)}, part by part</caption>
-<thead><tr><th scope="col">Part</th><th scope="col">Output</th><th scope="col">Parameters</th>
-<th scope="col">MACs</th><th scope="col">Sees</th></tr></thead><tbody>{rows}</tbody>
-<tfoot><tr><th scope="row">Whole network</th><td>{written(found.parts[-1].shape)}</td><td>{_short(found.cost.parameters)}</td>
-<td>{_bar(1, 0)}{_short(found.cost.macs)}</td><td>{_field(found.receptive_field)}</td></tr></tfoot></table></div>"""
-
-
-def _part_row(part: Part, most: int) -> str:
-    name = part.name.replace("-", "–")
-    return (
-        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{written(part.shape)}</td><td>{_short(part.parameters)}</td>'
-        f"<td>{_bar(part.macs, most)}{_short(part.macs)}</td><td>{_field(part.receptive_field)}</td></tr>"
-    )
+    return render("anatomy/parts.html", found=found, most=most, **WRITTEN)
 
 
 def others_table(chosen: Anatomy, others: list[Anatomy]) -> str:
     """Every network at the chosen one's size; the chosen one as it is set, the others as they were trained."""
     networks = [chosen if other.name == chosen.name else other for other in others]
-    largest = max(network.cost.parameters for network in networks), max(network.cost.macs for network in networks)
-    rows = "".join(_network_row(network, network is chosen, *largest) for network in networks)
-    return f"""<div class="wide" tabindex="0" role="region" aria-label="All networks">
-<table class="classes anatomy"><caption>All networks on {chosen.width} × {chosen.height} pixels</caption>
-<thead><tr><th scope="col">Network</th><th scope="col">Parameters</th><th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>
-<tbody>{rows}</tbody></table></div>
-<p class="hint">The others run at their own stride and rates.</p>"""
-
-
-def _network_row(network: Anatomy, chosen: bool, most_parameters: int, most_macs: int) -> str:
-    return (
-        f'<tr{" class=chosen aria-current=true" * chosen}><th scope="row"><code>{escape(network.name)}</code></th>'
-        f"<td>{_bar(network.cost.parameters, most_parameters)}{_short(network.cost.parameters)}</td>"
-        f"<td>{_bar(network.cost.macs, most_macs)}{_short(network.cost.macs)}</td>"
-        f"<td>{_field(network.receptive_field)}</td></tr>"
-    )
+    parameters, macs = (max(getattr(one.cost, what) for one in networks) for what in ("parameters", "macs"))
+    return render("anatomy/others.html", chosen=chosen, networks=networks, parameters=parameters, macs=macs, **WRITTEN)
 
 
 def layers_table(found: Anatomy) -> str:
     """Every layer in the order it runs, under the part it is of, in a box that scrolls, and the same as a file."""
-    groups = "".join(_layer_group(part) for part in found.parts if part.layers)
-    return f"""<div class="layers-head"><h2>All {len(found.cost.layers)} layers of {escape(found.title)}</h2>{_download(found)}</div>
-<div class="layers" tabindex="0" role="region" aria-label="Layers of {escape(found.name)}"><table class="classes anatomy">
-<thead><tr><th scope="col">Layer</th><th scope="col">What it is</th><th scope="col">Output</th><th scope="col">Parameters</th>
-<th scope="col">MACs</th><th scope="col">Sees</th></tr></thead>{groups}</table></div>
-<p class="hint">Output: width × height × channels. MACs: multiply-accumulates of convolutions. Sees: the receptive field's
-side in pixels, which may exceed the photo's.</p>"""
-
-
-def _layer_group(part: Part) -> str:
-    heading = f'<tr class="group"><th colspan="6" scope="rowgroup">{escape(part.name.replace("-", "–"))}</th></tr>'
-    return f"<tbody>{heading}{''.join(map(_layer_row, part.layers))}</tbody>"
-
-
-def _layer_row(layer: Layer) -> str:
-    quiet = "" if layer.macs else ' class="quiet"'
-    return (
-        f'<tr{quiet}><th scope="row"><code>{escape(layer.name)}</code></th><td>{escape(layer.kind)}</td>'
-        f"<td>{written(layer.shape)}</td><td>{layer.parameters:,}</td><td>{layer.macs:,}</td>"
-        f"<td>{_field(layer.receptive_field)}</td></tr>"
-    )
-
-
-def _download(found: Anatomy) -> str:
-    """A link that holds the table itself, so that saving it asks nothing of the server."""
-    content = base64.b64encode(layers_csv(found).encode()).decode()
-    file = f"{found.name}_{found.width}x{found.height}.csv"
-    return f'<a class="file" download="{file}" href="data:text/csv;base64,{content}">Layers (CSV)</a>'
+    content = base64.b64encode(
+        layers_csv(found).encode()
+    ).decode()  # in the link, so that saving it asks nothing of the server
+    return render("anatomy/layers.html", found=found, content=content, **WRITTEN)
 
 
 def layers_csv(found: Anatomy) -> str:
@@ -244,17 +182,11 @@ def layers_csv(found: Anatomy) -> str:
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(["layer", "kind", "channels", "height", "width", "parameters", "macs", "receptive_field"])
-    rows.writerows(_csv_rows(found))
+    rows.writerows(
+        [layer.name, layer.kind, *layer.shape, layer.parameters, layer.macs, layer.receptive_field]
+        for layer in found.cost.layers
+    )
     return stream.getvalue()
-
-
-def _csv_rows(found: Anatomy) -> Iterator[list[Any]]:
-    for layer in found.cost.layers:
-        yield [layer.name, layer.kind, *layer.shape, layer.parameters, layer.macs, layer.receptive_field]
-
-
-def _bar(value: float, most: float) -> str:
-    return f'<span class="bar" style="--share: {value / most if most else 0:.4f}"></span>'
 
 
 def _short(value: int) -> str:
@@ -267,3 +199,7 @@ def _short(value: int) -> str:
 
 def _field(size: float) -> str:
     return field(size).removeprefix("the ").removesuffix(" pixels")
+
+
+WRITTEN = {"written": written, "short": _short, "field": _field}
+"""For the templates of tables: a shape, a count and a receptive field as text."""

@@ -1,6 +1,4 @@
-"""Maps of a value per pixel: coloured, with a scale beside them that says in numbers what the colours mean."""
-
-from html import escape
+"""Maps of a value per pixel, coloured; ``ui.scale`` in ``macros.html`` says in numbers what the colours mean."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +21,9 @@ def map_image(values: Values, most: float, colours: str, alpha: NDArray[np.float
     return image
 
 
-def scale(colours: str, ticks: tuple[str, ...], label: str) -> str:
-    """The colours from the least to the largest value as HTML; ``ticks`` stand under it at equal distances."""
-    stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _table(colours, 17).tolist())
-    last = len(ticks) - 1
-    marks = "".join(f'<span style="--at: {place / last:.3f}">{escape(tick)}</span>' for place, tick in enumerate(ticks))
-    return (
-        f'<div class="scale" role="img" aria-label="Colour scale: {escape(label)}">'
-        f'<div class="colours" style="background: linear-gradient(to right, {stops})"></div>'
-        f'<div class="ticks">{marks}</div></div>'
-    )
+def gradient(colours: str) -> str:
+    """The colours from the least to the largest value, as the stops of a CSS gradient."""
+    return ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _table(colours, 17).tolist())
 
 
 def _table(colours: str, size: int) -> NDArray[np.uint8]:

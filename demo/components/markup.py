@@ -1,25 +1,16 @@
-"""Small pieces of HTML that many places use: legends, swatches of classes, pictures as addresses."""
+"""What many places say of classes and photos: names, colours, shares; pictures as addresses."""
 
 import base64
 import io
-from html import escape
 
+from markupsafe import Markup
 from PIL import Image
 
 from segmodels import Segmentation
 from segmodels.labels import VOC, ClassList
 
-
-def empty() -> str:
-    """What stands there before the first photo."""
-    return '<div class="panels empty"><p>Drop in a photo, or pick an example.</p></div>'
-
-
-def problem(sentence: str) -> str:
-    """An error, as a sentence in place of the pictures."""
-    return f'<div class="panels empty" role="alert"><p class="problem">{escape(sentence)}</p></div>'
-
-
+EMPTY = Markup('<div class="panels empty"><p>Drop in a photo, or pick an example.</p></div>')
+"""What stands there before the first photo."""
 READABLE = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "TV monitor"}
 
 
@@ -32,23 +23,14 @@ LEAST_SHARE = 0.0005
 """Of a photo: what has less would stand there with 0.0 %, and has no place in legends and tables."""
 
 
-def seen(result: Segmentation) -> dict[str, float]:
-    """Return the share of the photo of each class that is large enough to be listed, by readable names."""
-    return {readable(name): share for name, share in result.shares.items() if share > LEAST_SHARE}
-
-
-def legend(result: Segmentation) -> str:
-    """The classes found, each with its colour and its share, as list items."""
-    return "".join(
-        f'<li translate="no">{swatch(result.classes.index(name), result.class_list)}{escape(readable(name))} <small>{share:.1%}</small></li>'
-        for name, share in result.shares.items()
-        if share > LEAST_SHARE
-    )
+def listed(result: Segmentation) -> dict[str, float]:
+    """Return the share of the photo of each class that is large enough to be listed."""
+    return {name: share for name, share in result.shares.items() if share > LEAST_SHARE}
 
 
 def summary(result: Segmentation) -> str:
     """The classes found and their shares, as words for who cannot see the picture."""
-    return ", ".join(f"{name} {share:.0%}" for name, share in seen(result).items())
+    return ", ".join(f"{readable(name)} {share:.0%}" for name, share in listed(result).items())
 
 
 VOC_NOTHING = (
@@ -71,11 +53,6 @@ def nothing(classes: ClassList) -> str:
         f"The network found nothing here: it was taught {', '.join(taught[:NAMED])}{more}, "
         f"and took all of this photo for {readable(classes.names[classes.background])}."
     )
-
-
-def swatch(index: int, classes: ClassList = VOC) -> str:
-    """A spot of a class's colour, to stand before its name."""
-    return f'<span class="swatch" style="{colour_style(index, classes)}"></span>'
 
 
 def colour_style(index: int, classes: ClassList = VOC) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from html import escape
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from segmodels.label_files import read_label_map
 from segmodels.labels import VOID
 from segmodels.models import registry
 from segmodels.models.ablation import Part, parts
+from segmodels.models.card import Card
 from segmodels.models.fcn import FCN
-from segmodels.models.registry import DEFAULT_MODEL, Card
+from segmodels.models.registry import DEFAULT_MODEL
 from segmodels.training.metrics import Scores, confusion_matrix
 
-from ..components import computed, markup, photo_overlay
-from ..components.figures import SAVE_PNG, save_button
+from ..components import computed, photo_overlay
+from ..components.templates import render
 from ..server import cache
 from ..server.uploads import Upload
 
@@ -37,7 +38,7 @@ SMALL_SIDE = 320
 """The longer side, in pixels, of the pictures of the overview."""
 
 ABOUT = (
-    "A part that is off outputs zeros; the rest stays as trained. This shows what the network <i>relies</i> on, not how well "
+    "A part that is off outputs zeros; the rest stays as trained. This shows what the network *relies* on, not how well "
     "one trained without the part would do."
 )
 OFF_AT_FIRST = ("low-level path", "score 16", "skip 16", "rate r", "skip 8")
@@ -66,15 +67,13 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
                 height=80,
                 elem_id="parts-truth",
             )
-            gr.HTML(f'<p class="hint">{TRUTH}</p>')
-    computed.computed(
-        show, [photo, model, on, truth], "parts", changes=[photo.change, on.change, truth.change], script=SAVE_PNG
-    )
+            gr.Markdown(TRUTH, elem_classes="hint")
+    computed.computed(show, [photo, model, on, truth], "parts", changes=[photo.change, on.change, truth.change])
     # Another network changes the list of parts, which the pictures follow; the overview waits for the network alone.
     settled = gr.Textbox(DEFAULT_MODEL, visible="hidden", container=False)
     changes = [photo.change, settled.change, truth.change]
     computed.computed(show_each, [photo, model, truth], "parts-overview", changes=changes)
-    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    gr.Markdown(ABOUT, elem_classes="about-section")
     model.change(adapt, [model], [on, settled], api_visibility="private", preprocess=False, queue=False)
     photo.change(None, None, [truth], js=WITHOUT_TRUTH.format("parts-truth"), api_visibility="private")
     late = "file => uploads.late('parts-truth', file) ? null : file"
@@ -184,10 +183,18 @@ def show(path: str, model: Any, on: Any, truth: Upload) -> str:
     off = _off(card, on)
     display = cache.display(path)
     known = read_truth(truth, display.size, display.photo.size, len(card.classes))
-    full = labels_without(path, card, (), display.photo.size)
-    rest = labels_without(path, card, off, display.photo.size)
-    over = photo_overlay.photo_attributes(path, display, card.class_list)
-    return figures(over, card, off, full, rest, known)
+    full, rest = (labels_without(path, card, parts_off, display.photo.size) for parts_off in ((), off))
+    return render(
+        "lab/ablation.html",
+        card=card,
+        off={title(card, name): _zeroed(card, name) for name in off},
+        full=full,
+        rest=rest,
+        differs=(full != rest).mean(),
+        truth=known,
+        found=partial(_found, card),
+        over=photo_overlay.photo_attributes(path, display, card.class_list),
+    )
 
 
 def show_each(path: str, model: Any, truth: Upload) -> str:
@@ -199,8 +206,18 @@ def show_each(path: str, model: Any, truth: Upload) -> str:
     full = labels_without(path, card, (), size)
     each = {f"without {title(card, name)}": labels_without(path, card, [name], size) for name in _parts(card)}
     each |= {f"{name}, its own prediction": labels for name, labels in fcn_predictions(path, card, size).items()}
-    over = photo_overlay.photo_attributes(path, display, card.class_list)
-    return overview_grid(over, card, full, each, known)
+    step = max(1, max(full.shape) // SMALL_SIDE)
+    changed = [(name, labels, (labels != full).mean(), labels[::step, ::step]) for name, labels in each.items()]
+    return render(
+        "lab/ablation_overview.html",
+        card=card,
+        full=full,
+        small_full=full[::step, ::step],
+        each=sorted(changed, key=lambda one: -one[2]),
+        truth=known,
+        found=partial(_found, card),
+        over=photo_overlay.photo_attributes(path, display, card.class_list),
+    )
 
 
 def _card(model: Any) -> Card:
@@ -225,66 +242,13 @@ def _off(card: Card, on: Any) -> list[str]:
     return [name for name in names if name not in on]
 
 
-def figures(over: str, card: Card, off: list[str], full: Labels, rest: Labels, truth: Truth) -> str:
-    """Three pictures side by side, and in words what is zero and what it changes; ``over`` is ``drawing.over``."""
-    differs = full != rest
-    without = " and ".join(title(card, name) for name in off) if len(off) < 3 else f"{len(off)} parts"
-    zeroed = "; ".join(_zeroed(card, name) for name in off)
-    lead = f"Zeroed: {zeroed}. {differs.mean():.1%} of the pixels change." if off else "All parts are on: untick one."
-    problem = f'<p class="problem" role="alert">{escape(truth.problem)}</p>' if truth.problem else ""
-    share = f"{differs.mean():.1%} of the pixels"
-    return f"""<p class="figure-of-merit" role="status">{escape(lead)}</p>{problem}
-<div class="panels" {over}>
-{_figure(card, full, "Full network", truth, f"{card.name}_full.png")}
-{_figure(card, rest, f"Without {without}" if off else "The same", truth, f"{card.name}_without.png")}
-<figure><figcaption>Difference: {share}</figcaption>
-{photo_overlay.picture(f"Difference map: {share} change", photo_overlay.differences(full, rest))}
-<p class="hint">Yellow: the class changes.</p>{save_button(f"{card.name}_difference.png")}</figure></div>"""
-
-
 def _zeroed(card: Card, name: str) -> str:
     """What stands at zero while a part is off, with the rate it has in this network."""
     own = title(card, name).removeprefix("3x3 at ")
     return _parts(card)[name].zeroed.replace(f"convolution at {name},", f"convolution at {own},")
 
 
-def _figure(card: Card, labels: Labels, name: str, truth: Truth, file: str) -> str:
-    score = truth.miou(labels, len(card.classes))
-    found = _found(card, labels)
-    shares = ", ".join(f"{each} {share:.0%}" for each, share in found)
-    return f"""<figure><figcaption>{escape(": ".join(filter(None, [name, score])))}</figcaption>
-{photo_overlay.picture(f"Mask: {shares}", photo_overlay.layer(labels))}
-<ul class="legend" aria-label="Legend">{"".join(_entry(card, each, share) for each, share in found)}</ul>{save_button(file)}</figure>"""
-
-
-def _found(card: Card, labels: Labels) -> list[tuple[str, float]]:
+def _found(card: Card, labels: Labels) -> dict[str, float]:
     """The classes in a label map with their shares, largest first."""
     counts = np.bincount(labels.ravel(), minlength=len(card.classes))
-    return [(card.classes[index], counts[index] / labels.size) for index in np.argsort(-counts) if counts[index]]
-
-
-def _entry(card: Card, name: str, share: float) -> str:
-    return (
-        f"<li>{markup.swatch(card.classes.index(name), card.class_list)}{escape(name)} <small>{share:.1%}</small></li>"
-    )
-
-
-def overview_grid(over: str, card: Card, full: Labels, each: dict[str, Labels], truth: Truth) -> str:
-    """Small pictures in rows, most changed first, each with how much it changes and its score."""
-    order = sorted(each, key=lambda name: -float((each[name] != full).mean()))
-    cells = "".join(_cell(card, name, each[name], full, truth) for name in order)
-    best = truth.miou(full, len(card.classes))
-    beside = f" The full network: {best}." if best else ""
-    return f"""<h2 class="overview-title">Each part off by itself, most changed first</h2>
-<p class="hint">Yellow: pixels whose class changes.{beside}</p>
-<ul class="overview" {over}>{cells}</ul>"""
-
-
-def _cell(card: Card, name: str, labels: Labels, full: Labels, truth: Truth) -> str:
-    share = (labels != full).mean()
-    found = ", ".join(f"{each} {part:.0%}" for each, part in _found(card, labels))
-    score = truth.miou(labels, len(card.classes))
-    step = max(1, max(labels.shape) // SMALL_SIDE)
-    small, full = labels[::step, ::step], full[::step, ::step]
-    return f"""<li>{photo_overlay.picture(f"Mask {name}: {found}", photo_overlay.layer(small), photo_overlay.differences(small, full))}
-<strong>{escape(name)}</strong><br><span class="bar" style="--share: {share:.4f}"></span>{share:.1%}{f"<br>{score}" if score else ""}</li>"""
+    return {card.classes[index]: counts[index] / labels.size for index in np.argsort(-counts) if counts[index]}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmodels import Segmentation
+from segmodels.insight.cost import Cost
 from segmodels.labels import VOC, ClassList
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 
-from ..components import computed, markup, photo_overlay
+from ..components import computed, photo_overlay
 from ..components.download_button import download_button
 from ..components.model_picker import follow_stride
 from ..components.model_picker.choices import RATE_RANGE, settings_in_range
+from ..components.templates import render
 from ..events import AT_ONCE
 from ..server import cache
 from ..server.inference import segment_photo
@@ -78,6 +79,14 @@ class Slot:
 
     letter: str
     result: Segmentation
+
+    @property
+    def title(self) -> str:
+        return f"{self.letter}: {registry.card(self.result.model).title}"
+
+    @property
+    def settings(self) -> str:
+        return settings_text(self.result.atrous_rate, self.result.output_stride)
 
 
 def section(photo: gr.Image, network: gr.Radio) -> None:
@@ -171,18 +180,17 @@ def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, i
 def write_sheet(path: str, file: Path, *settings: Any) -> None:
     """All overlays side by side as one PNG, each with its network, settings and agreement with the first."""
     photo = cache.display(path).photo
-    wanted = _wanted(settings)
-    results = [segment_photo(path, model, rate, stride, photo.size) for _, (model, rate, stride) in wanted]
+    slots = [Slot(letter, segment_photo(path, *setting, photo.size)) for letter, setting in _wanted(settings)]
     columns = [
         [
             Picture(
-                result.labels,
-                f"{letter}: {registry.card(result.model).title}, {_settings(result)}".removesuffix(", "),
-                f"agrees with {wanted[0][0]} on {np.mean(result.labels == results[0].labels):.1%}",
-                result.class_list,
+                slot.result.labels,
+                ", ".join(filter(None, [slot.title, slot.settings])),
+                f"agrees with {slots[0].letter} on {_agreement(slot, slots[0]):.1%}",
+                slot.result.class_list,
             )
         ]
-        for (letter, _), result in zip(wanted, results, strict=True)
+        for slot in slots
     ]
     sheet(photo, "The same photo, by each network", columns).save(file)
 
@@ -210,99 +218,39 @@ def answers(label_maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 def page(over: str, slots: Sequence[Slot], wanted: int) -> str:
     """The pictures of the ``slots`` that are done; when all ``wanted`` are, also what becomes of comparing them.
 
-    ``over`` is ``drawing.over`` of the photo.
+    ``over`` is ``photo_attributes`` of the photo.
     """
-    figures = "".join(
-        map(_figure, slots)
-    ) + '<figure><figcaption>…</figcaption><div class="picture"></div></figure>' * (wanted - len(slots))
-    compared = _compared(slots) if len(slots) == wanted else '<p class="hint">Computing …</p>'
-    return f"""<div class="compared" {over}><div class="in-step" style="--count: {wanted}">{figures}</div>{compared}</div>"""
+    compared = _compared(slots) if len(slots) == wanted >= LEAST else None
+    return render("lab/compare.html", over=over, slots=slots, wanted=wanted, compared=compared)
 
 
-def _figure(slot: Slot) -> str:
-    card = registry.card(slot.result.model)
-    return f"""<figure><figcaption>{slot.letter}: {escape(card.title)} <small>{_settings(slot.result)}</small></figcaption>
-<div class="picture" role="img" aria-label="{slot.letter}, {escape(card.title)}: {escape(markup.summary(slot.result))}">
-<div class="zoomed">{photo_overlay.layer(slot.result.labels)}</div></div></figure>"""
-
-
-def _compared(slots: Sequence[Slot]) -> str:
-    """Zoom, legend, the map of disagreement, the slider between the two that differ most, and the table."""
-    if len(slots) < LEAST:
-        return '<p class="hint">Choose at least two networks to compare.</p>'
+def _compared(slots: Sequence[Slot]) -> dict[str, Any]:
+    """What the template shows of networks beside one another."""
+    classes = slots[0].result.class_list
     number = answers([slot.result.labels for slot in slots])
-    shares = {count: float((number == count).mean()) for count in range(1, len(slots) + 1)}
-    sentence = f"All {len(slots)} agree on {shares[1]:.1%} of the pixels"
-    keys = "".join(
-        f"<li>{markup.swatch(count - 1, ANSWERS)}{ANSWERS.names[count - 1]} <small>{shares[count]:.1%}</small></li>"
-        for count in range(2, len(slots) + 1)
-    )
     pair = most_different(slots)
-    first, second = (f"{slot.letter}: {escape(registry.card(slot.result.model).title)}" for slot in pair)
-    differ = f"{np.mean(pair[0].result.labels != pair[1].result.labels):.1%} of the pixels differ"
-    most = f"{differ}, more than between any other two" if len(slots) > LEAST else differ
-    return f"""<div class="zooming">{_range("Zoom", "--zoom", 1, 8, 1)}{_range("Across", "--x", 0, 100, 50)}{_range("Down", "--y", 0, 100, 50)}
-<span class="hint">Or point at a picture.</span></div>
-<ul class="legend" aria-label="Legend">{_classes_found(slots)}</ul>
-<div class="pair"><figure><figcaption>Where they disagree</figcaption>
-<div class="picture" role="img" aria-label="Disagreement: {sentence}"><div class="zoomed">{photo_overlay.layer(number - 1, ANSWERS)}</div></div>
-<p><strong>{sentence}.</strong></p><ul class="legend">{keys}</ul></figure>
-<figure><figcaption>{first} | {second}</figcaption>
-<div class="picture split" role="img" aria-label="{first} left of the line, {second} right of it">
-<div class="side left"><div class="zoomed">{photo_overlay.layer(pair[0].result.labels)}</div></div>
-<div class="side right"><div class="zoomed">{photo_overlay.layer(pair[1].result.labels)}</div></div>
-<div class="line"></div></div>
-<label class="ranged">{pair[0].letter} <input type="range" min="0" max="100" step="0.5" value="50" data-sets="--split"
- aria-label="Where {pair[0].letter} ends and {pair[1].letter} begins"> {pair[1].letter}</label>
-<p><strong>{most}.</strong></p></figure></div>
-{table(slots)}"""
+    return {
+        "classes": classes,
+        "found": [name for name in classes.names if any(name in slot.result.shares for slot in slots)],
+        "number": number - 1,
+        "answers": ANSWERS,
+        "shares": [float((number == count).mean()) for count in range(1, len(slots) + 1)],
+        "pair": pair,
+        "differ": np.mean(pair[0].result.labels != pair[1].result.labels),
+        "columns": [name for name in classes.names if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)],
+        "rows": [(slot, registry.card(slot.result.model), _cost(slot), _agreement(slot, slots[0])) for slot in slots],
+    }
+
+
+def _cost(slot: Slot) -> Cost:
+    width, height = slot.result.working_size
+    return cache.cost(slot.result.model, height, width, slot.result.output_stride)
+
+
+def _agreement(slot: Slot, other: Slot) -> float:
+    return float(np.mean(slot.result.labels == other.result.labels))
 
 
 def most_different(slots: Sequence[Slot]) -> tuple[Slot, Slot]:
     """The two whose label maps differ on the most pixels; of several such pairs, the first."""
     return max(combinations(slots, 2), key=lambda two: int((two[0].result.labels != two[1].result.labels).sum()))
-
-
-def _range(name: str, sets: str, least: int, most: int, value: int) -> str:
-    return (
-        f'<label class="ranged">{name} <input type="range" min="{least}" max="{most}" step="0.5" value="{value}"'
-        f' data-sets="{sets}"></label>'
-    )
-
-
-def table(slots: Sequence[Slot]) -> str:
-    """What each network costs, how far it agrees with the first, and what share of the photo each class gets."""
-    classes = slots[0].result.class_list
-    found = [name for name in classes.names if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)]
-    heads = "".join(
-        f'<th scope="col">{markup.swatch(classes.names.index(name), classes)}{escape(name)}</th>' for name in found
-    )
-    rows = "".join(_row(slot, slots[0], found) for slot in slots)
-    return f"""<div class="wide" tabindex="0" role="region" aria-label="Cost and class shares">
-<table class="classes anatomy"><caption>Costs, and each class's share of the photo</caption>
-<thead><tr><th scope="col">Network</th><th scope="col">Rate, stride</th><th scope="col">Working size</th><th scope="col">Parameters</th><th scope="col">MACs</th>
-<th scope="col">File</th><th scope="col">Backbone</th><th scope="col">Decoder</th><th scope="col">Agrees with {slots[0].letter}</th>
-{heads}</tr></thead><tbody>{rows}</tbody></table></div>"""
-
-
-def _row(slot: Slot, first: Slot, found: Sequence[str]) -> str:
-    result = slot.result
-    card = registry.card(result.model)
-    width, height = result.working_size
-    cost = cache.cost(card.name, height, width, result.output_stride)
-    agreement = np.mean(result.labels == first.result.labels)
-    shares = "".join(f"<td>{result.shares.get(name, 0):.1%}</td>" for name in found)
-    return f"""<tr><th scope="row">{slot.letter}: {escape(card.title)}</th><td>{_settings(result) or "–"}</td><td>{width} × {height}</td>
-<td>{cost.parameters / 1e6:.2f} M</td><td>{cost.macs / 1e9:.1f} G</td><td>{card.weights_file().stat().st_size / 1e6:.1f} MB</td>
-<td>{result.milliseconds["encode"]:.0f} ms</td><td>{result.milliseconds["decode"]:.0f} ms</td>
-<td>{agreement:.1%}</td>{shares}</tr>"""
-
-
-def _classes_found(slots: Sequence[Slot]) -> str:
-    classes = slots[0].result.class_list
-    found = [name for name in classes.names if any(name in slot.result.shares for slot in slots)]
-    return "".join(f"<li>{markup.swatch(classes.names.index(name), classes)}{escape(name)}</li>" for name in found)
-
-
-def _settings(result: Segmentation) -> str:
-    return settings_text(result.atrous_rate, result.output_stride)

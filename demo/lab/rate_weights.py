@@ -1,12 +1,12 @@
 """Weights that fit the rate: a decoder moved to another atrous rate, beside one that was trained there."""
 
 import math
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from markupsafe import Markup, escape
 
 from segmodels import Segmentation
 from segmodels.inference.settings import quoted
@@ -14,6 +14,7 @@ from segmodels.models import registry
 from segmodels.training import rates
 
 from ..components import computed, figures, markup, photo_overlay
+from ..components.templates import render
 from ..server import cache
 
 ID = "weights"
@@ -37,8 +38,8 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     with gr.Column():
         setting = gr.Radio(choices(), value="1/16", label="Atrous rate and output stride", elem_id="fit-setting")
         kind = gr.Radio(list(KINDS), value="both", label="Show", elem_id="fit-kind")
-    computed.computed(show, [photo, setting, kind], "fit", script=figures.SAVE_PNG)
-    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    computed.computed(show, [photo, setting, kind], "fit")
+    gr.Markdown(ABOUT, elem_classes="about-section")
 
 
 def choices() -> list[tuple[str, str]]:
@@ -76,10 +77,11 @@ def _page(path: str, rate: int, stride: int, kind: str) -> str:
     if kind == "both":
         panels.append(_difference(moved, fitted))
     over = photo_overlay.photo_attributes(path, display, fitted.class_list)
-    pictures = figures.figure("weights-that-fit", panels, _summary(rate, stride, moved, fitted), over)
-    drawn = figures.panel("mIoU-7 over the field of view", plot(rates.measured(), (rate, stride)))
-    scores_drawn = figures.figure("rates", [drawn], _key())
-    return f'{pictures}<div class="fit-scores">{scores_drawn}{table(rates.measured())}</div>'
+    pictures = figures.figure("weights-that-fit", panels, escape(_summary(rate, stride, moved, fitted)), over)
+    measured = rates.measured()
+    drawn = figures.panel("mIoU-7 over the field of view", plot(measured, (rate, stride)))
+    scores_drawn = figures.figure("rates", [drawn], KEY)
+    return Markup('{}<div class="fit-scores">{}{}</div>').format(pictures, scores_drawn, table(measured))
 
 
 def _score(kind: str, rate: int, stride: int) -> float:
@@ -137,7 +139,7 @@ def plot(measured: dict[str, Any], chosen: tuple[int, int]) -> str:
     for kind in ("moved", "fitted"):
         for stride in (16, 8):
             line = sorted((row for row in measured[kind] if row["stride"] == stride), key=_field)
-            parts += _line(f"{kind} stride{stride}", line, [place(row) for row in line], chosen)
+            parts += _line(f"{kind} stride{stride}", line, place, chosen)
     title = "mIoU-7 over the atrous rate; the table below has the numbers"
     return figures.svg(HEIGHT, title, *parts, width=WIDTH)
 
@@ -147,11 +149,15 @@ def _field(row: dict[str, Any]) -> float:
     return float(row["rate"] * row["stride"] / 16)
 
 
-def _axes(fields: Sequence[float], bottom: float, top: float, place: Any) -> Iterable[str]:
+Place = Callable[[dict[str, Any]], tuple[float, float]]
+"""Where the score of a setting is drawn: (x, y)."""
+
+
+def _axes(fields: list[float], bottom: float, top: float, place: Place) -> Iterable[str]:
     for step in range(round((top - bottom) / TICK) + 1):
         score = bottom + step * TICK
         _, y = place({"rate": fields[0], "stride": 16, "miou7": score})
-        yield f'<path class="grid" d="M{LEFT} {y:.4g}H{WIDTH - RIGHT}"/>'
+        yield Markup('<path class="grid" d="M{} {:.4g}H{}"/>').format(LEFT, y, WIDTH - RIGHT)
         yield figures.text(LEFT - 24, y + 4, f"{score:.2f}", "quiet")
     for field in fields:
         x, y = place({"rate": field, "stride": 16, "miou7": bottom})
@@ -159,22 +165,21 @@ def _axes(fields: Sequence[float], bottom: float, top: float, place: Any) -> Ite
     yield figures.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "atrous rate × output stride / 16", "quiet")
 
 
-def _line(
-    style: str, rows: Sequence[dict[str, Any]], places: Sequence[tuple[float, float]], chosen: tuple[int, int]
-) -> Iterable[str]:
-    points = " ".join(f"{x:.4g},{y:.4g}" for x, y in places)
-    yield f'<polyline class="{style}" points="{points}"/>'
-    for row, (x, y) in zip(rows, places, strict=True):
-        here = " chosen" * ((row["rate"], row["stride"]) == chosen)
+def _line(style: str, rows: list[dict[str, Any]], place: Place, chosen: tuple[int, int]) -> Iterable[str]:
+    points = " ".join("{:.4g},{:.4g}".format(*place(row)) for row in rows)
+    yield Markup('<polyline class="{}" points="{}"/>').format(style, points)
+    for row in rows:
+        here = (row["rate"], row["stride"]) == chosen
         name = f"rate {row['rate']} at stride {row['stride']}: mIoU-7 {row['miou7']:.3f}"
-        yield f'<circle class="{style}{here}" cx="{x:.4g}" cy="{y:.4g}" r="{7 if here else 4.5}"><title>{name}</title></circle>'
+        yield Markup('<circle class="{}{}" cx="{:.4g}" cy="{:.4g}" r="{}"><title>{}</title></circle>').format(
+            style, " chosen" * here, *place(row), 7 if here else 4.5, name
+        )
 
 
-def _key() -> str:
-    return (
-        '<span class="fit-key moved"></span> rate 6 moved <span class="fit-key fitted"></span> trained at the rate. Full: '
-        "stride 16; hollow: 8; large: chosen. The scale does not begin at 0."
-    )
+KEY = Markup(
+    '<span class="fit-key moved"></span> rate 6 moved <span class="fit-key fitted"></span> trained at the rate. Full: '
+    "stride 16; hollow: 8; large: chosen. The scale does not begin at 0."
+)
 
 
 def table(measured: dict[str, Any]) -> str:
@@ -182,17 +187,5 @@ def table(measured: dict[str, Any]) -> str:
     kinds = ("moved", "fitted")
     scores = {kind: {(row["stride"], row["rate"]): row["miou7"] for row in measured[kind]} for kind in kinds}
     settings = sorted(scores["moved"].keys() | scores["fitted"].keys(), key=lambda key: (-key[0], key[1]))
-    rows = "".join(
-        f'<tr><th scope="row">{rate} at stride {stride}</th>'
-        + "".join(f"<td>{_number(scores[kind].get((stride, rate)))}</td>" for kind in kinds)
-        + "</tr>"
-        for stride, rate in settings
-    )
-    return f"""<div class="wide" tabindex="0"><table class="classes"><caption>mIoU-7 on {escape(measured["data"])},
-{measured["images"]} photos, made by tools/weights/rates.py</caption><thead><tr><th scope="col">Atrous rate</th>
-<th scope="col">Weights of rate 6, run there</th><th scope="col">Weights trained there</th></tr></thead>
-<tbody>{rows}</tbody></table></div>"""
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    rows = [(rate, stride, [scores[kind].get((stride, rate)) for kind in kinds]) for stride, rate in settings]
+    return render("lab/rate_weights_table.html", measured=measured, rows=rows)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from segmodels.inference.settings import quoted
 from segmodels.insight.receptive_field import share_of_taps_inside
 from segmodels.models import registry
 
-from ..components import computed, markup, photo_overlay
+from ..components import computed, photo_overlay
 from ..components.download_button import download_button
+from ..components.templates import render
 from ..server import cache
 from .contact_sheet import Picture, sheet
 
@@ -81,7 +81,7 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     )
     with gr.Row(elem_id="grid-download"):
         download_button("All cells (PNG)", "rates.png", write_sheet, [photo, model])
-    gr.HTML(f'<p class="about-section">{ABOUT}</p><p class="about-section">{KEY}</p>')
+    gr.Markdown(f"{ABOUT}\n\n{KEY}", elem_classes="about-section")
 
 
 KEEP_CHOICE = """
@@ -202,22 +202,12 @@ def changes(trained: Segmentation, result: Segmentation) -> dict[tuple[str, str]
 def page(over: str, model: str, done: Mapping[int, Column]) -> str:
     """The grid of small overlays with the enlarged cell beside it; columns not ``done`` yet are empty.
 
-    ``over`` is ``drawing.over`` of the photo.
+    ``over`` is ``photo_attributes`` of the photo.
     """
     card = registry.card(model)
     trained = trained_cell(card, done)
-    heads = "".join(_column_head(place, stride, done.get(stride)) for place, stride in enumerate(STRIDES))
-    rows = "".join(
-        f'<div class="rate" style="--rate: {place}" aria-hidden="true">rate <strong>{rate}</strong></div>'
-        for place, rate in enumerate(rates(card))
-    )
-    cells = "".join(
-        _cell(card, (column, row), done.get(stride), trained)
-        for column, stride in enumerate(STRIDES)
-        for row in range(len(RATES))
-    )
-    return f"""<fieldset class="rates" {over}><legend>Atrous rate and output stride</legend>
-{heads}{rows}{cells}</fieldset>"""
+    columns = [(stride, done.get(stride), _cells(card, done.get(stride), trained)) for stride in STRIDES]
+    return render("lab/rates_by_stride.html", over=over, columns=columns, rates=rates(card), trained=trained)
 
 
 def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
@@ -226,72 +216,33 @@ def trained_cell(card: Card, done: Mapping[int, Column]) -> Segmentation | None:
     return None if column is None else column.results[rates(card).index(card.atrous_rate or RATES[0])]
 
 
-def _column_head(place: int, stride: int, column: Column | None) -> str:
-    facts = "computing …"
-    if column is not None:
-        width, height = column.map_size
-        facts = f"map {width} × {height}<br>backbone {column.milliseconds:.0f} ms"
-    return (
-        f'<div class="stride" style="--stride: {place}"><span>stride</span> <strong>{stride}</strong><br>'
-        f"<small>{facts}</small></div>"
-    )
-
-
-def _cell(card: Card, place: tuple[int, int], column: Column | None, trained: Segmentation | None) -> str:
-    """One radio button of the grid and, after it, what is shown while it is chosen."""
-    area = f"--stride: {place[0]}; --rate: {place[1]}"
+def _cells(card: Card, column: Column | None, trained: Segmentation | None) -> list[dict[str, Any] | None]:
+    """What the template shows of a column, from the first rate on; None for what is not computed yet."""
     if column is None or trained is None:
-        return f'<div class="cell pending" style="{area}"><div class="picture"></div></div>'
-    result = column.results[place[1]]
-    rate, stride = rates(card)[place[1]], column.stride
-    kind, note = _kind(card, rate, stride)
-    differs = result.labels != trained.labels
-    taps = taps_inside(column.map_size, rate)
-    name = _name(card, rate, stride)
-    return f"""<div class="one" data-labels="{photo_overlay.label_png(result.labels)}">
-<label class="cell {kind}" style="{area}"><input type="radio" name="grid-cell" value="{rate}-{stride}"{" checked" * (kind == "trained")}
- aria-label="{name}: {_facts(column, result, trained)}"><div class="picture"><label-map></label-map></div>{f"<span class=note>{note}</span>" * bool(note)}
-<span class="facts"><span><b>{result.milliseconds["decode"]:.0f}</b> ms</span> <span><b>{np.mean(taps):.0%}</b> taps</span>
- <span><b>{differs.mean():.1%}</b> differ</span></span></label>
-{_detail(name, column, result, trained, taps)}</div>"""
+        return [None] * len(RATES)
+    return [
+        {
+            "rate": rate,
+            "note": _note(card, rate, column.stride),
+            "name": _name(card, rate, column.stride),
+            "facts": _facts(column, result, trained),
+            "result": result,
+            "taps": taps_inside(column.map_size, rate),
+            "differs": (result.labels != trained.labels).mean(),
+            "changes": list(changes(trained, result).items()),
+        }
+        for rate, result in zip(rates(card), column.results, strict=True)
+    ]
 
 
-def _kind(card: Card, rate: int, stride: int) -> tuple[str, str]:
-    """A cell's CSS class, and what is to be said of it."""
+def _note(card: Card, rate: int, stride: int) -> str:
+    """What is to be said of a cell."""
     assert card.atrous_rate is not None
     if (rate, stride) == (card.atrous_rate, card.output_stride):
-        return "trained", "trained"
-    if rate * stride == card.atrous_rate * card.output_stride:
-        return "same-field", "same field"
-    return "", ""
+        return "trained"
+    return "same field" if rate * stride == card.atrous_rate * card.output_stride else ""
 
 
 def _name(card: Card, rate: int, stride: int) -> str:
-    _, note = _kind(card, rate, stride)
+    note = _note(card, rate, stride)
     return f"Rate {rate}, output stride {stride}" + (f", {note}" if note else "")
-
-
-def _detail(
-    name: str, column: Column, result: Segmentation, trained: Segmentation, taps: tuple[float, float, float]
-) -> str:
-    """The enlarged overlay, the difference map, and what the numbers say."""
-    rate = result.atrous_rate or 1
-    width, height = column.map_size
-    branches = ", ".join(f"{share:.0%} at rate {rate * n}" for n, share in enumerate(taps, 1))
-    moved = changes(trained, result)
-    differs = sum(moved.values())
-    if moved:
-        pairs = ", ".join(f"{old} → {new} {share:.1%}" for (old, new), share in list(moved.items())[:3])
-        change = f"{differs:.1%} of the pixels are labelled otherwise than as trained: {pairs}."
-    else:
-        change = "Every pixel is labelled as trained."
-    apart = f"{rate * column.stride} pixels"
-    return f"""<section class="detail" aria-label="{name}">
-<h2>{name}</h2>
-<div class="pair"><figure><figcaption>Overlay</figcaption>
-<div class="picture" role="img" aria-label="Overlay: {escape(markup.summary(result))}"><label-map></label-map></div></figure>
-<figure><figcaption>Where it differs</figcaption>
-{photo_overlay.picture(f"Difference map: {change}", photo_overlay.differences(result.labels, trained.labels))}</figure></div>
-<ul class="legend" aria-label="Legend">{markup.legend(result)}</ul>
-<p>{escape(change)}</p>
-<p>The first branch's taps stand {apart} apart (rate × stride). Of the taps, {branches} land on the {width} × {height} map.</p></section>"""

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from segmodels import read_photo
@@ -35,7 +36,7 @@ HEIGHT = 210
 ABOUT = (
     "The backbone and the scores at stride 32 stay as they are. The layers of strides 16 and 8 begin with random weights, the "
     "last of them with zeros, and learn from the example photos, without a label: the target is what Google's network says at stride 8. Your photo is "
-    "not among them. <b>Train</b>, and watch the edges: so few photos teach where they run, and cost a little elsewhere."
+    "not among them. **Train**, and watch the edges: so few photos teach where they run, and cost a little elsewhere."
 )
 
 Labels = NDArray[np.uint8]
@@ -71,7 +72,7 @@ _runs: cache.LRUCache[Run] = cache.LRUCache(24)
 
 def section(photo: gr.Image, network: gr.Radio) -> None:
     """Put the section into the tab that is being built; nothing is computed before it is shown."""
-    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    gr.Markdown(ABOUT, elem_classes="about-section")
     computed.running(show, [photo], "learn")
 
 
@@ -131,10 +132,9 @@ def _figure(path: str, training: SkipTraining | None) -> str:
         ),
     ]
     near = near_edges(target)
-    words = (
-        f"Step {made} of {STEPS}. Near the target's edges {_share(start == target, near)} of the pixels had the "
-        f"target's class without skips, <b>{_share(now == target, near)}</b> have it now"
-    )
+    words = Markup(
+        "Step {} of {}. Near the target's edges {} of the pixels had the target's class without skips, <b>{}</b> have it now"
+    ).format(made, STEPS, _share(start == target, near), _share(now == target, near))
     over = photo_overlay.photo_attributes(path, cache.display(path), registry.card(FCN).class_list)
     return figure("skips-that-learn", panels, words, over)
 
@@ -173,8 +173,8 @@ def curve(losses: Collection[float]) -> str:
         HEIGHT,
         f"The loss: {last}",
         rect(left, 8, right - left, HEIGHT - bottom - 8, "frame"),
-        f'<polyline class="curve" points="{points}"/>',
+        Markup('<polyline class="curve" points="{}"/>').format(points),
         text(17, 18, f"{most:.1f}"),
         text(17, HEIGHT - bottom, "0"),
-        text((left + right) / 2, HEIGHT - 6, f"{last}"),
+        text((left + right) / 2, HEIGHT - 6, last),
     )

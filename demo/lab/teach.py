@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from ..components.brush.painting import read as painting_of
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, LABELLED, label_map_of
 from ..components.heat_map import map_image
+from ..components.templates import render
 from ..components.url_state import named
 from ..events import AT_ONCE
 from ..server import cache, timeouts
@@ -61,7 +61,7 @@ ABOUT = (
     "A stroke labels the cells of the feature maps under it. On these a 1x1 convolution is fitted (multinomial "
     "logistic regression, solved to the end), one a stride, and the scores are summed as in FCN. The backbone stays as "
     "it is: you see what it already knew. If cars come along with the road, one stroke of background on a car does "
-    "more than another on a house. <b>Try</b> stride 32, then 8, then all; then random weights. Without a mouse: Tab "
+    "more than another on a house. **Try** stride 32, then 8, then all; then random weights. Without a mouse: Tab "
     "to the photo; arrows, Space and Shift paint, 1 to 6 choose the class, 0 the eraser, Backspace takes a stroke "
     "back."
 )
@@ -108,7 +108,7 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
                     download_button(name, file, write, inputs, js=WITH_PAINTING)
         with board:
             brush_board([photo, second, strides, backbone, margins, truth, crf], show, COLOURS)
-    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    gr.Markdown(ABOUT, elem_classes="about-section")
 
     last = {**AT_ONCE, "trigger_mode": "always_last"}
     instead = "name => { uploads.instead('teach-second-file'); return name; }"
@@ -274,17 +274,9 @@ def _own_score(path: str, labels: Labels, classes: Sequence[str]) -> Score:
 
 def facts(layer: TaughtSegmenter, shares: dict[str, float], choice: Choice, strokes: int) -> str:
     """The numbers of a fit, as words."""
-    fit = layer.fit
-    cells = ", ".join(f"{count} of {escape(name)}" for name, count in fit.cells.items())
-    found = ", ".join(f"{escape(name)} {share:.1%}" for name, share in shares.items())
-    painted = [escape(name) for name, count in fit.cells.items() if count]
-    hint = (
-        "Where it errs, add a stroke." if len(painted) > 1 else f"All is {painted[0]} until another class is painted."
-    )
-    used = ", ".join(map(str, choice.strides))
-    return (
-        f"<p><strong>{strokes} {'stroke' if strokes == 1 else 'strokes'}</strong>, cells under them: {cells}. Stride {used}: solved in {fit.iterations} "
-        f"iterations and {fit.milliseconds:.0f} ms, training accuracy {fit.accuracy:.1%}. The photo: {found}. {hint}</p>"
+    painted = [name for name, count in layer.fit.cells.items() if count]
+    return render(
+        "lab/teach.html", fit=layer.fit, shares=shares, strides=choice.strides, strokes=strokes, painted=painted
     )
 
 

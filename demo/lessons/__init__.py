@@ -10,7 +10,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..components import computed
-from ..components.figures import SAVE_PNG, unbroken
+from ..components.figures import unbroken
 from ..events import AT_ONCE
 from . import (
     any_size,
@@ -144,7 +144,7 @@ def _lay_out(place: int, lesson: Lesson, photo: gr.Image, ways: Ways) -> list[Co
             with gr.Row(elem_classes="controls"):
                 controls = lesson.controls()
             inputs: list[Any] = [photo, *controls] if lesson.on_photo else list(controls)
-            elem_id, script = f"figure-{lesson.slug}", SAVE_PNG + (POINT if lesson.pointed else "")
+            elem_id, script = f"figure-{lesson.slug}", POINT if lesson.pointed else ""
             drawn = computed.computed(lesson.figure, inputs, elem_id, on_photo=lesson.on_photo, script=script)
             if lesson.pointed:
                 drawn.select(None, None, controls[-2:], js=POINTED_AT.format(elem_id), api_visibility="private")

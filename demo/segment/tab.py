@@ -10,7 +10,7 @@ from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.models import registry
 from segmodels.models.registry import DEFAULT_MODEL
 
-from ..components import examples, photo_overlay
+from ..components import computed, examples, photo_overlay
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, FIRST
 from ..components.model_picker import follow_stride
@@ -61,7 +61,7 @@ def segment_tab(drop: gr.HTML) -> tuple[gr.Image, list[Any], dict[str, Any]]:
     with gr.Row():
         for part in ("table", "ran"):
             with gr.Column(min_width=300):
-                gr.HTML(f'<div id="{part}"></div>')  # filled by the viewer's script when it shows an answer
+                computed.target(part)  # filled by the viewer's script when it shows an answer
     # The variant as text: gradio checks a radio's value against the choices that it had when the page was built.
     chosen = gr.Textbox(visible=False)
     with gr.Row(elem_id="downloads"):

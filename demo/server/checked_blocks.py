@@ -2,7 +2,6 @@
 
 import asyncio
 import html
-import inspect
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,7 +13,6 @@ from typing import Any
 import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.queueing import Event, Queue
-from gradio.routes import App
 from gradio.server_messages import EventMessage
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import LRUCache
@@ -147,41 +145,3 @@ class Session(SessionState):
 
     def _update_value_in_config(self, key: int, value: Any) -> None:
         pass
-
-
-PRIVATE_INTERFACES: dict[Callable[..., Any], tuple[str, ...]] = {
-    gr.Blocks.preprocess_data: ("block_fn", "inputs", "state", "explicit_call"),
-    gr.Blocks.process_api: ("block_fn", "inputs", "event_id"),
-    SessionState.__init__: ("blocks",),
-    SessionState._update_config: ("key",),
-    SessionState._update_value_in_config: ("key", "value"),
-    StateHolder.__getitem__: ("session_id",),
-    StateHolder.set_blocks: ("blocks",),
-    Queue.send_message: ("event", "event_message"),
-}
-"""What is private to gradio and leaned on here, with the arguments that count. Whatever has no name any more fails as this
-is imported; a method that is overridden here and never called would let strangers in without a word."""
-
-
-def check_gradio(page: gr.Blocks) -> None:
-    """Look whether gradio still works as this room takes it to.
-
-    Raises:
-        RuntimeError: if it does not, so that no page is served that is open where it should be closed.
-    """
-    missing = [
-        f"{method.__qualname__}({name})"
-        for method, names in PRIVATE_INTERFACES.items()
-        for name in names
-        if name not in inspect.signature(method).parameters
-    ]
-    queue = page._queue
-    missing += [
-        f"Queue.{name}" for name in ("event_ids_to_events", "pending_messages_per_session") if name not in vars(queue)
-    ]
-    missing += [name for name in ("App.state_holder",) if not hasattr(App(), "state_holder")]
-    if missing:
-        raise RuntimeError(
-            f"gradio {gr.__version__} is not the one that this page is guarded for: it has no {', '.join(missing)}. "
-            "Install the version in requirements.txt."
-        )

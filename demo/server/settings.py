@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from segmodels.inference.settings import Settings, check_settings
-from segmodels.models.registry import Card
+from segmodels.models.card import Card
 
 
 def applicable_settings(card: Card, rate: Any, stride: Any) -> Settings:

@@ -5,51 +5,32 @@ medians. Times are in milliseconds and run from a decoded photo to a label map a
 """
 
 import io
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from ..checkpoints.files import load_state, read_state
 from ..checkpoints.paths import EXAMPLES
 from ..crf.parameters import CRF
 from ..inference.loading import load
 from ..inference.result import Features
 from ..inference.segmenter import Segmenter
 from ..insight.cost import count
-from ..kernels import openmp
-from ..kernels.precision import choose_precision
 from ..models import registry
-from ..models import torchvision as published
 from . import crf
+from .growth import growth
+from .machine import machine, matrix_rate, times_of
 from .neighbours import medians_beside
+from .rival import RIVAL, Way, same_weights, torchvision_network, torchvision_way, untrained
 from .tables import Row
 
 PUBLISHED = ("deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet50", "deeplabv3_mobilenet_v3_large")
 """torchvision's networks that are measured if none are named."""
 
-RIVAL = "lraspp_mobilenet_v3_large"
-"""torchvision's smallest segmentation network: what one would take for speed."""
-
 MEGAPIXELS = (0.25, 1.0, 4.0, 12.0, 40.0)
-
-Way = Callable[[Image.Image], NDArray[np.uint8]]
-"""From a decoded photo to its label map."""
-
-
-IMITATED = 10.0
-"""Billions of operations a second; no processor of today that has the instructions is as slow."""
 
 
 def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], None] = lambda line: None) -> Row:
@@ -91,45 +72,6 @@ def bench(names: Sequence[str] = (), quick: bool = False, say: Callable[[str], N
     return report
 
 
-def machine() -> Row:
-    """The processor and what it can do: the rate of a product of two 2048 x 2048 matrices, in GFLOP/s."""
-    choice = choose_precision(torch.device("cpu"))
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "precision": choice.precision,
-        "reason": choice.reason,
-        "waiting": openmp.waiting(),
-        "excess": openmp.excess(),
-        "gflops": {name: matrix_rate(name) for name in ("float32", "bfloat16")},
-    }
-
-
-def _processor() -> str:
-    """The processor's name, with the instructions that matter here, as far as Linux tells."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.is_file() else ""
-    name = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), "")
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag} " in text]
-    return f"{name or platform.processor()} ({', '.join(flags) or 'flags unknown'})"
-
-
-def matrix_rate(precision: str) -> float:
-    """Billions of floating-point operations a second of a product of two 2048 x 2048 matrices, at the best of ten.
-
-    Where a smaller product shows that the processor only imitates the precision, it is that one's: ten large ones would
-    take minutes.
-    """
-    for side, runs in ((512, 1), (2048, 10)):
-        matrix = torch.randn(side, side).to(getattr(torch, precision))
-        rate = round(2 * side**3 / min(_times(partial(torch.matmul, matrix, matrix), runs)) / 1e6, 1)
-        if rate < IMITATED:
-            break
-    return rate
-
-
 def same_network(name: str, turns: int, quick: bool = False) -> Row:
     """The same network with the same weights, here and in torchvision's own way (target: 2.2 times, MobileNet 3).
 
@@ -142,7 +84,7 @@ def same_network(name: str, turns: int, quick: bool = False) -> Row:
     reference = torchvision_way(theirs, size)
     row = _in_turns(name, _ours(segmenter, 128 if quick else None), reference, photo, turns)
     trained = registry.card(name).at_hand
-    exact = segmenter if trained else Segmenter(_same_weights(name, theirs), segmenter.card, "cpu", "float32")
+    exact = segmenter if trained else Segmenter(same_weights(name, theirs), segmenter.card, "cpu", "float32")
     return {
         **row,
         "input": list(size),
@@ -162,7 +104,7 @@ def compact(name: str, turns: int, quick: bool = False) -> Row:
     segmenter, exact = load(name), load(name, precision="float32")
     photo = _photo(1155, 866, quick)
     size = segmenter.input_size(photo.size, 128 if quick else None)
-    rival = torchvision_way(_torchvision(RIVAL), size)
+    rival = torchvision_way(torchvision_network(RIVAL), size)
     row = _in_turns(name, _ours(segmenter, 128 if quick else None), rival, photo, turns)
     photos = [Image.open(EXAMPLES / f"{title}.jpg").convert("RGB") for title in ("cat", "astronaut", "grace_hopper")]
     return {
@@ -180,7 +122,10 @@ def beside_neighbours(name: str, turns: int, quick: bool = False) -> Row:
     """
     segmenter, photo = load(name), _photo(1155, 866, quick)
     size = segmenter.input_size(photo.size, 128 if quick else None)
-    ways = {"ours": _ours(segmenter, 128 if quick else None), "theirs": torchvision_way(_torchvision(RIVAL), size)}
+    ways = {
+        "ours": _ours(segmenter, 128 if quick else None),
+        "theirs": torchvision_way(torchvision_network(RIVAL), size),
+    }
     sides = {side: partial(way, photo) for side, way in ways.items()}
     times = medians_beside(sides, turns, runs=1 if quick else 5)
     return {"model": name, "photo": list(photo.size), **times, "targets": [1.0, 1.5, 2.2]}
@@ -202,7 +147,7 @@ def crf_rows(turns: int, quick: bool = False) -> list[Row]:
         labels = [way(pixels, probabilities, CRF()) for way in (crf.our_way, theirs)]
         again()
         whole, rival = (partial(way, pixels, probabilities, CRF()) for way in (crf.our_way, theirs))
-        times = [[_times(run, 1)[0] for run in (whole, again, rival)] for _ in range(turns)]
+        times = [[times_of(run, 1)[0] for run in (whole, again, rival)] for _ in range(turns)]
         ours, moved, other = (statistics.median(column) for column in zip(*times, strict=True))
         rows.append(
             {
@@ -247,7 +192,7 @@ def moving_the_rate(segmenter: Segmenter, turns: int, quick: bool = False) -> Ro
 
     whole()
     again()
-    pairs = [(_times(whole, 1)[0], _times(again, 1)[0]) for _ in range(turns)]
+    pairs = [(times_of(whole, 1)[0], times_of(again, 1)[0]) for _ in range(turns)]
     first, second = (statistics.median(times) for times in zip(*pairs, strict=True))
     return {
         "model": segmenter.card.name,
@@ -272,7 +217,7 @@ def share_of_peak(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
     run()
     runs, rates = [], []
     for _ in range(turns):
-        runs += _times(run, 1)
+        runs += times_of(run, 1)
         rates.append(matrix_rate(segmenter.precision))
     rate = 2 * macs / statistics.median(runs) / 1e6
     peak = statistics.median(rates)
@@ -288,109 +233,6 @@ def share_of_peak(segmenter: Segmenter, turns: int, quick: bool = False) -> Row:
     }
 
 
-def growth(name: str, megapixels: Sequence[float]) -> list[Row]:
-    """Time after decoding, and peak memory over that of the idle process, by the photo's size; one process each."""
-    rows = []
-    for size in megapixels:
-        width = round((size * 1e6 * 4 / 3) ** 0.5)
-        command = [sys.executable, "-c", _GROWTH, name, str(EXAMPLES / "cat.jpg"), str(width), str(width * 3 // 4)]
-        root = str(Path(__file__).resolve().parents[2])
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-        milliseconds, memory = map(float, done.stdout.split())
-        rows.append(
-            {"model": name, "megapixels": size, "milliseconds": round(milliseconds, 1), "gigabytes": round(memory, 3)}
-        )
-    return rows
-
-
-_GROWTH = """
-import statistics, sys, time
-from PIL import Image
-import segmodels
-from segmodels.benchmark.speed import peak_gigabytes
-
-name, file, width, height = sys.argv[1:]
-segmenter = segmodels.load(name)
-photo = Image.open(file).convert("RGB")
-segmenter(photo)
-idle = peak_gigabytes()
-photo = photo.resize((int(width), int(height)))
-times = []
-for _ in range(5):
-    started = time.perf_counter()
-    segmenter(photo)
-    times.append(1000 * (time.perf_counter() - started))
-print(statistics.median(times), peak_gigabytes() - idle)
-"""
-
-
-def peak_gigabytes() -> float:
-    """The most memory that this process has held so far.
-
-    Not what ``getrusage`` says: on Linux a process starts with the peak of the one that started it.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**20
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
-
-
-def torchvision_way(model: torch.nn.Module, size: tuple[int, int]) -> Way:
-    """torchvision's documented way with a model: ToTensor, Normalize, ``model(x)["out"]``, argmax, resize of the mask.
-
-    The photo is brought to ``size`` (width, height) first.
-    """
-    from torchvision.transforms import functional
-
-    mean, std = ([value / 255 for value in registry.IMAGENET[key]] for key in ("mean", "std"))
-
-    def run(photo: Image.Image) -> NDArray[np.uint8]:
-        x = functional.to_tensor(photo.resize(size, Image.Resampling.BILINEAR))
-        with torch.inference_mode():
-            out = model(functional.normalize(x, mean, std)[None])["out"]
-        mask = Image.fromarray(out.argmax(1)[0].byte().numpy())
-        return np.asarray(mask.resize(photo.size, Image.Resampling.NEAREST))
-
-    return run
-
-
-def untrained(name: str) -> tuple[Segmenter, torch.nn.Module]:
-    """torchvision's network called ``name``, and the same behind a Segmenter; with its weights if they are at hand."""
-    theirs = _torchvision(name)
-    return Segmenter(_same_weights(name, theirs), registry.card(name), "cpu"), theirs
-
-
-def _same_weights(name: str, theirs: torch.nn.Module) -> Any:
-    network = registry.build(name)
-    load_state(network, published.translate(name, theirs.state_dict()))
-    return network
-
-
-def _torchvision(name: str) -> torch.nn.Module:
-    """torchvision's own network in eval mode: as published if the weights are at hand, else with random ones.
-
-    Batch norms see a photo once, or the numbers would grow from layer to layer as they never do in a trained network.
-    """
-    from torchvision.models import get_model
-
-    torch.manual_seed(0)
-    options = {} if name == RIVAL else {"aux_loss": True}  # which published weights come with
-    model = get_model(name, weights=None, weights_backbone=None, num_classes=21, **options)
-    if name in registry.CARDS and registry.card(name).at_hand:
-        model.load_state_dict(read_state(registry.card(name).weights_file()))
-    else:
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = None  # the plain mean
-        with torch.no_grad():
-            model.train()(torch.rand(2, 3, 128, 160))
-    return model.eval()
-
-
 def _ours(segmenter: Segmenter, working_size: int | None = None) -> Way:
     return lambda photo: segmenter(photo, working_size=working_size).labels
 
@@ -404,19 +246,10 @@ def _photo(width: int, height: int, quick: bool) -> Image.Image:
 def _in_turns(name: str, ours: Way, theirs: Way, photo: Image.Image, turns: int) -> Row:
     """Medians of both sides, run in turn after one run each that does not count."""
     ours(photo), theirs(photo)
-    pairs = [(_times(lambda: ours(photo), 1)[0], _times(lambda: theirs(photo), 1)[0]) for _ in range(turns)]
+    pairs = [(times_of(lambda: ours(photo), 1)[0], times_of(lambda: theirs(photo), 1)[0]) for _ in range(turns)]
     first, second = (statistics.median(times) for times in zip(*pairs, strict=True))
     times = {"ours": round(first, 1), "theirs": round(second, 1), "times": round(second / first, 2)}
     return {"model": name, "photo": list(photo.size), **times}
-
-
-def _times(run: Callable[[], object], repeats: int) -> list[float]:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(1000 * (time.perf_counter() - started))
-    return times
 
 
 def _agreement(ours: Way, theirs: Way, photos: Sequence[Image.Image]) -> float:

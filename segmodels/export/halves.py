@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.base import SegmentationNetwork, configure
-from ..models.registry import Card
+from ..models.card import Card
 from .atrous_rate_input import Rate
 from .onnx_graph import EXAMPLE, LEAST_SIDE, MOST_SIDE, move_taps, traced
 

@@ -16,8 +16,8 @@ from ..files import atomic_write
 from ..inference.loading import load_network
 from ..inference.settings import check_settings
 from ..models.base import SegmentationNetwork, configure
+from ..models.card import Card
 from ..models.heads import ASPP
-from ..models.registry import Card
 from . import weight_types
 from .atrous_rate_input import MovingConv, Rate
 

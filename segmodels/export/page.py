@@ -16,7 +16,7 @@ from ..checkpoints.paths import ONNXRUNTIME_WEB, PAGE
 from ..files import atomic_write
 from ..inference.loading import load_network
 from ..labels import ClassList
-from ..models.registry import Card
+from ..models.card import Card
 from . import weight_types
 from .halves import split
 from .onnx_graph import check_tools, metadata

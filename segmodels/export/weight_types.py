@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..inference.photo import read_photo
 from ..inference.sizes import network_input_size, resize_photo
-from ..models.registry import Card
+from ..models.card import Card
 
 if TYPE_CHECKING:
     import onnx

@@ -15,7 +15,7 @@ from ..files import display_path
 from ..models import registry
 from ..models import torchvision as published
 from ..models.base import SegmentationNetwork
-from ..models.registry import Card
+from ..models.card import Card
 from ..models.taught import taught_card
 from .bounds import MIN_SIDE
 from .segmenter import Segmenter

@@ -20,7 +20,7 @@ from ..kernels.precision import best_precision, optimise
 from ..kernels.threads import threads_for_pass
 from ..models.ablation import disabled_parts
 from ..models.base import SegmentationNetwork, configure
-from ..models.registry import Card
+from ..models.card import Card
 from . import certainty
 from .contrast import contrast_range, stretch_contrast
 from .crf_label_map import CRFAnswer

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..models.backbones import OUTPUT_STRIDES
-from ..models.registry import Card
+from ..models.card import Card
 
 LARGEST_ATROUS_RATE = 64
 """Beyond this every outer tap of every branch is off the map of the compact zoo at its working size, 65 cells long at

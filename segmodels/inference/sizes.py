@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..models.registry import Card
+from ..models.card import Card
 from .settings import WORKING_SIZES
 
 REDUCING_GAP = 2.0

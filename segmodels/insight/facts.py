@@ -6,10 +6,11 @@ from typing import Any
 from ..inference.sizes import network_input_size
 from ..models import registry
 from ..models.base import configure
+from ..models.card import Card
 from .cost import Cost, count
 
 
-def facts(card: registry.Card) -> dict[str, Any]:
+def facts(card: Card) -> dict[str, Any]:
     """A card as JSON, with the parameters and the multiply-accumulates at the working size (4:3, landscape)."""
     cost = network_cost(card.name)
     return {

@@ -15,8 +15,8 @@ from . import registry
 from . import torchvision as published
 from .backbones import VGG16, MobileNetV2
 from .base import SegmentationNetwork
+from .card import Card
 from .fcn import FCN, load_vgg16
-from .registry import Card
 from .torchvision import IMAGENET_MEAN, IMAGENET_STD
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ..labels import ClassList
 from .base import SegmentationNetwork
-from .registry import Card
+from .card import Card
 from .score_layers import ScoreLayers
 
 COARSEST = 32

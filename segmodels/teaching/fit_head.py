@@ -16,7 +16,7 @@ from ..inference.loading import load
 from ..inference.result import Features
 from ..inference.segmenter import Segmenter
 from ..labels import VOC_COLOURS, ClassList
-from ..models.registry import Card
+from ..models.card import Card
 from ..models.score_layers import ScoreLayers
 from ..models.taught import backbone_maps, taught_card
 from .regression import solve

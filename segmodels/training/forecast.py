@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..kernels.device import synchronise
 from ..kernels.precision import memory_format
-from ..models.registry import Card
+from ..models.card import Card
 from .data import SegmentationFolder
 from .loss import segmentation_loss
 from .run import Run, Supervised

@@ -14,8 +14,9 @@ from ..inference.loading import load_network, resolve_name
 from ..inference.settings import WORKING_SIZES, check_settings
 from ..models.backbones import MobileNetV2
 from ..models.base import SegmentationNetwork, configure
+from ..models.card import Card
 from ..models.pretrained import load_all_but_scores
-from ..models.registry import Card, card
+from ..models.registry import card
 from .recipe import Recipe
 
 

@@ -28,8 +28,8 @@ from ..inference.loading import bundled_backbone
 from ..inference.segmenter import Segmenter
 from ..models import registry
 from ..models.base import SegmentationNetwork
+from ..models.card import Card
 from ..models.pretrained import start_from
-from ..models.registry import Card
 from .data import SegmentationFolder, common_classes, photos_by_folder, usual_side
 from .evaluate import evaluate
 from .forecast import forecast

@@ -21,8 +21,8 @@ from ..checkpoints.files import load_state, read_state, save_state
 from ..inference.segmenter import Segmenter
 from ..kernels.precision import memory_format, training_precision
 from ..models.base import SegmentationNetwork
+from ..models.card import Card
 from ..models.pretrained import start_from
-from ..models.registry import Card
 from .instance_scores import InstanceScores, score_instances
 from .instances import InstanceFolder, Sample, Varied, draw, how_often
 from .start import normaliser

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from segmodels.benchmark import rival
 from segmodels.benchmark import speed as bench
 from segmodels.benchmark.neighbours import busy_neighbours
 from segmodels.benchmark.tables import markdown
@@ -74,7 +75,7 @@ def test_a_peak_is_this_process_own() -> None:
     """A child does not count the memory of its parent, and counts its own."""
     script = """
 import numpy
-from segmodels.benchmark.speed import peak_gigabytes
+from segmodels.benchmark.growth import peak_gigabytes
 before = peak_gigabytes()
 numpy.ones(50_000_000)
 print(before, peak_gigabytes() - before)
@@ -91,12 +92,12 @@ def test_the_reference_is_torchvisions_own_way(cat: Image.Image) -> None:
     from torchvision.models.segmentation import DeepLabV3_MobileNet_V3_Large_Weights as Weights
 
     torch.manual_seed(0)
-    model = bench._torchvision("deeplabv3_mobilenet_v3_large")
+    model = rival.torchvision_network("deeplabv3_mobilenet_v3_large")
     photo = cat.resize((240, 180))
     transform = Weights.COCO_WITH_VOC_LABELS_V1.transforms(resize_size=96)
     with torch.inference_mode():
         expected = model(transform(photo)[None])["out"].argmax(1)[0].numpy()
-    ours = bench.torchvision_way(model, (128, 96))(photo)
+    ours = rival.torchvision_way(model, (128, 96))(photo)
     assert ours.shape == (180, 240)
     small = np.asarray(Image.fromarray(ours).resize((128, 96), Image.Resampling.NEAREST))
     assert (small == expected).mean() > 0.97  # the nearest pixels, twice

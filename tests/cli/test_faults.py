@@ -101,7 +101,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the bundled weights that may be damaged, and nothing loaded yet."""
     folder = tmp_path / "weights"
     shutil.copytree(registry.WEIGHTS, folder)
-    monkeypatch.setattr(registry, "WEIGHTS", folder)
+    monkeypatch.setattr("segmodels.models.card.WEIGHTS", folder)
     fresh: cache.LRUCache[Segmenter] = cache.LRUCache(8)
     monkeypatch.setattr(cache, "_segmenters", fresh)
     return folder

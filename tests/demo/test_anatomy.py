@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from demo.anatomy.diagram import description, draw
-from demo.anatomy.facts import Anatomy, Part, _parts, anatomy
 from demo.anatomy.layout import stride
 from demo.anatomy.tab import UNTRAINED, _choices, _short, adapt_settings, layers_csv, layers_table, show
+from segmodels.insight.anatomy import Anatomy, Part, _parts, anatomy
 from segmodels.insight.cost import count
 from segmodels.models import registry
 from segmodels.models.backbones import ResNet18

@@ -581,7 +581,7 @@ def test_how_far_another_size_moves_each_network(cat: Image.Image) -> None:
 def test_without_the_weights_a_sentence_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh: cache.LRUCache[Segmenter] = cache.LRUCache(2)
     monkeypatch.setattr(cache, "_segmenters", fresh)
-    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+    monkeypatch.setattr("segmodels.models.card.WEIGHTS", tmp_path)
     answer = draw(LESSONS[9], *settings(10))
     assert "has no trained weights" in answer
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import segmodels
-from demo.anatomy.facts import anatomy
 from demo.components.model_picker import Settings, checked_settings
 from demo.lab import pixel as page
 from demo.lab.pixel import facts as pixel_facts
@@ -18,6 +17,7 @@ from demo.lab.pixel import receptive_field as looking
 from demo.server import cache
 from segmodels import read_photo
 from segmodels.checkpoints.files import read_state
+from segmodels.insight.anatomy import anatomy
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork
 

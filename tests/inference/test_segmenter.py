@@ -243,7 +243,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 PEAKS = """
 import json, os, sys
 import numpy as np, segmodels
-from segmodels.benchmark.speed import peak_gigabytes
+from segmodels.benchmark.growth import peak_gigabytes
 
 def peak(name):
     segmenter = segmodels.load(name)

@@ -23,7 +23,7 @@ from segmodels.export.onnx_graph import export_model
 from segmodels.inference.loading import load_network
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork, configure
-from segmodels.models.registry import Card
+from segmodels.models.card import Card
 
 SIZES = ((513, 385), (224, 224), (320, 240))
 """(width, height) in pixels: one of 16 k + 1, and two that are not."""

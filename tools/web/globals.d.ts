@@ -74,7 +74,7 @@ interface PageScripts {
   sendAgain(path: string): Promise<string | null> | undefined;
   photoThere<Photo extends {path: string}>(photo: Photo | null): Promise<Photo | null>;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
-  address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void};
+  address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void; bar(element: HTMLElement): void};
   /** What was chosen last, for the gradio events that ask for it. */
   chosenPhoto: KeptFile;
 }

@@ -18,6 +18,7 @@ from segmodels.inference.segmenter import Segmenter
 from segmodels.insight.facts import counted_at, network_cost
 from segmodels.labels import CAMVID, NUCLEI, VOC, VOC_CLASSES, ClassList
 from segmodels.models import registry
+from segmodels.models.card import Card, measured_facts
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.evaluate import evaluate
 from segmodels.training.instance_scores import score_instances
@@ -86,7 +87,7 @@ OF_HELD_OUT = "of the same recipe without these photos, which the bundled weight
 Folder = SegmentationFolder | InstanceFolder
 
 
-def measure(card: registry.Card, folder: Folder, split: str, held_out: Path | None) -> dict[str, Any]:
+def measure(card: Card, folder: Folder, split: str, held_out: Path | None) -> dict[str, Any]:
     """Scores of the bundled weights, or of ``held_out``, in float32, at the working size at which they are loaded."""
     network, card = load_network(card.name, held_out or registry.WEIGHTS / f"{card.name}.safetensors")
     segmenter = Segmenter(network, card, "cpu", "float32")
@@ -112,7 +113,7 @@ def measure(card: registry.Card, folder: Folder, split: str, held_out: Path | No
     }
 
 
-def facts(card: registry.Card, folder: Folder, split: str, held_out: Path | None = None) -> dict[str, Any]:
+def facts(card: Card, folder: Folder, split: str, held_out: Path | None = None) -> dict[str, Any]:
     """The whole card of one network."""
     file = registry.WEIGHTS / f"{card.name}.safetensors"
     cost = network_cost(card.name)
@@ -131,7 +132,7 @@ def facts(card: registry.Card, folder: Folder, split: str, held_out: Path | None
     }
 
 
-def training(card: registry.Card) -> dict[str, Any]:
+def training(card: Card) -> dict[str, Any]:
     """What the logs of the run, and of the run it started from, say."""
     if card.name.endswith("_google"):
         return PUBLISHED
@@ -188,7 +189,7 @@ def command(log: dict[str, Any]) -> str:
     return f"python -m segmodels train {' '.join(log['data'])} --model {log['model']} --out {out}{start}{settings}"
 
 
-def markdown(card: registry.Card, measured: dict[str, Any]) -> str:
+def markdown(card: Card, measured: dict[str, Any]) -> str:
     """The card for people."""
     scores, trained = measured["scores"], measured["training"]
     rows = "\n".join(
@@ -357,7 +358,7 @@ def main() -> None:
         (registry.WEIGHTS / f"{name}.md").write_text(markdown(card, measured), encoding="utf-8")
         scores = measured["scores"]
         print(f"{name}: mIoU {scores['miou']:.3f}, pixel accuracy {scores['pixel_accuracy']:.3f}")
-    registry._measured.cache_clear()
+    measured_facts.cache_clear()
     update_tables()
 
 

@@ -20,7 +20,7 @@ from segmodels.checkpoints.metadata import backbone_hash
 from segmodels.kernels import malloc
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork, configure
-from segmodels.models.registry import Card
+from segmodels.models.card import Card
 from segmodels.training.cached_features import CachedFeatures, cache_features
 from segmodels.training.data import SegmentationFolder
 from segmodels.training.decoders import DecoderRecipe, begin, take_pyramid, train_decoder

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from ...server.inference_queue import MAX_BYTES, Answer, page_queue
 from ...server.messages import NOT_A_QUESTION
@@ -52,7 +53,7 @@ def computed(
         partial(answer, compute, len(inputs), on_photo),
         inputs,
         elem_id,
-        html_template=TEMPLATE.replace("{{value}}", markup.empty() if on_photo else ""),
+        html_template=TEMPLATE.replace("{{value}}", markup.EMPTY if on_photo else ""),
         js_on_load=begin + script,
         changes=[one.change for one in inputs] if changes is None else changes,  # type: ignore[attr-defined]
     )
@@ -68,7 +69,7 @@ def running(compute: Compute, inputs: Sequence[gr.components.Component], elem_id
         partial(answer, compute, len(inputs) + 1, True),
         inputs,
         elem_id,
-        html_template=RUNNING + TEMPLATE.replace("{{value}}", markup.empty()),
+        html_template=RUNNING + TEMPLATE.replace("{{value}}", markup.EMPTY),
         js_on_load=f"running(element, server, trigger, {json.dumps(elem_id)}); // 'shown'\n",
         changes=[one.change for one in inputs],  # type: ignore[attr-defined]
     )
@@ -98,9 +99,9 @@ def place_on_page(
     return place
 
 
-def target(elem_id: str, html: str = "") -> gr.HTML:
+def target(elem_id: str) -> gr.HTML:
     """Put an element on the page that an answer fills by its id."""
-    return gr.HTML(f'<div id="{elem_id}">{html}</div>')
+    return gr.HTML(Markup('<div id="{}"></div>').format(elem_id))
 
 
 def answer(compute: Compute, count: int, on_photo: bool, question: Any) -> Answer:
@@ -112,7 +113,7 @@ def answer(compute: Compute, count: int, on_photo: bool, question: Any) -> Answe
     values, step = read(question, count)
     if on_photo:
         if values[0] is None:
-            return {"html": {"": markup.empty()}}
+            return {"html": {"": markup.EMPTY}}
         values[0] = photo_path(values[0])
     parameter = inspect.signature(compute).parameters.get("step")
     takes_steps = parameter is not None and parameter.kind is parameter.KEYWORD_ONLY

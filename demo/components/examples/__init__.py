@@ -1,17 +1,16 @@
 """Photos to begin with: each teaches something, and a line says what to look for."""
 
-import base64
-import io
 import json
-from collections.abc import Mapping
 from functools import cache
-from html import escape
 from pathlib import Path
 
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageOps
 
 from segmodels.checkpoints.paths import EXAMPLES
+
+from ..markup import data_url
+from ..templates import render
 
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
@@ -54,26 +53,14 @@ def strip(photo: gr.Image, elem_id: str) -> None:
     """The examples in a row; a click on one makes it the page's ``photo``."""
     # As gradio keeps them, since the page may not be allowed to hand out the project's own files.
     paths = {name: str(photo.move_resource_to_block_cache(PHOTOS[name])) for name in OFFERED | CELLS}
-    row = gr.HTML(_buttons(paths), js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
+    html = render("components/examples/strip.html", offered=OFFERED | CELLS, paths=paths, thumbnail=_thumbnail)
+    row = gr.HTML(html, js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
     row.select(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
-
-
-def _buttons(paths: Mapping[str, str]) -> str:
-    buttons = "".join(
-        f'<button type="button" data-example="{name}" data-path="{escape(paths[name])}"><img src="{_thumbnail(name)}" alt="">'
-        f"<strong>{escape(title)}</strong><span>{escape(line)}</span></button>"
-        for name, (title, line) in (OFFERED | CELLS).items()
-    )
-    return f'<div class="examples" role="group" aria-label="Examples">{buttons}</div>'
 
 
 @cache
 def _thumbnail(name: str) -> str:
     """The middle of a photo, small, as an address."""
     with Image.open(PHOTOS[name]) as photo:
-        scale = max(THUMBNAIL[0] / photo.width, THUMBNAIL[1] / photo.height)
-        small = photo.convert("RGB").resize((round(photo.width * scale), round(photo.height * scale)))
-    left, top = (small.width - THUMBNAIL[0]) // 2, (small.height - THUMBNAIL[1]) // 3
-    buffer = io.BytesIO()
-    small.crop((left, top, left + THUMBNAIL[0], top + THUMBNAIL[1])).save(buffer, "JPEG", quality=72)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        small = ImageOps.fit(photo.convert("RGB"), THUMBNAIL, centering=(0.5, 1 / 3))
+    return data_url(small, "JPEG", quality=72)

@@ -10,7 +10,8 @@ from gradio.context import Context
 
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
-from segmodels.models.registry import DEFAULT_MODEL, Card
+from segmodels.models.card import Card
+from segmodels.models.registry import DEFAULT_MODEL
 
 from ...server import weight_downloads
 from ...server.settings import control_updates, settings_text

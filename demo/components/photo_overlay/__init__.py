@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 import secrets
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gradio.utils import get_upload_folder
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -67,34 +67,35 @@ DIFFERENT = ClassList(("the same class", "another class"), ((0, 0, 0), (255, 214
 """Of two label maps: no class of the page has this yellow, and it stands out on a darkened photo."""
 
 
-def photo_attributes(path: str, display: Display, classes: ClassList) -> str:
+def photo_attributes(path: str, display: Display, classes: ClassList) -> Markup:
     """Attributes of what holds pictures: the photo under them, its shape, and the colours of their classes."""
     width, height = display.photo.size
-    style = f"--ratio: {width} / {height}; --wide: {width / height:.4f}"
-    return f'data-photo="{escape(shown_file(path, display))}" {_coloured(classes)} style="{style}"'
+    attributes = Markup('data-photo="{}" {} style="--ratio: {} / {}; --wide: {:.4f}"')
+    return attributes.format(shown_file(path, display), _coloured(classes), width, height, width / height)
 
 
-def picture(alt: str, *layers: str) -> str:
-    """The photo under one or several ``layer``s; ``alt`` says what they show."""
-    return f'<div class="picture" role="img" aria-label="{escape(alt)}">{"".join(layers)}</div>'
+def picture(alt: str, *layers: str) -> Markup:
+    """The photo under one or several ``layer``s, which are markup; ``alt`` says what they show."""
+    drawn = Markup('<div class="picture" role="img" aria-label="{}">{}</div>')
+    return drawn.format(alt, Markup("".join(layers)))
 
 
-def layer(labels: NDArray[np.uint8], marks: ClassList | None = None) -> str:
+def layer(labels: NDArray[np.uint8], marks: ClassList | None = None) -> Markup:
     """A label map, (H, W), in the colours of its classes; or of ``marks``, which dim the photo if they are the first."""
-    marked = f' data-marks="" {_coloured(marks)}' if marks else ""
-    return f'<label-map data-labels="{label_png(labels)}"{marked}></label-map>'
+    marked = Markup(' data-marks="" {}').format(_coloured(marks)) if marks else ""
+    return Markup('<label-map data-labels="{}"{}></label-map>').format(label_png(labels), marked)
 
 
-def differences(labels: NDArray[np.uint8], others: NDArray[np.uint8]) -> str:
+def differences(labels: NDArray[np.uint8], others: NDArray[np.uint8]) -> Markup:
     """A layer that marks where two label maps differ."""
     return layer((labels != others).astype(np.uint8), DIFFERENT)
 
 
-def _coloured(classes: ClassList) -> str:
+def _coloured(classes: ClassList) -> Markup:
     """All classes but the background with their colours, as an attribute."""
     indices = (index for index in range(len(classes.names)) if index != classes.background)
     colours = [{"index": index, "colours": markup.colours(index, classes)} for index in indices]
-    return f"data-classes='{json.dumps(colours, separators=(',', ':'))}'"
+    return Markup(f"data-classes='{json.dumps(colours, separators=(',', ':'))}'")
 
 
 def label_png(labels: NDArray[np.uint8]) -> str:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,10 @@ from ...server.uploads import Upload
 from ..examples import FIRST, PHOTOS
 from ..model_picker.choices import RATE_RANGE, choices
 from ..model_picker.following import FOLLOWERS
+from ..templates import render
 
 OWN = "own"
 """What stands for a photo that no link can name."""
-OWN_PHOTO = "Your own photo cannot be in a link: whoever follows it sees an example."
-
-
 SWITCH = ("0", "1")
 """How a link says off and on."""
 NONE: Mapping[str, gr.Component] = {}
@@ -135,37 +132,9 @@ def _naming() -> str:
     return f"photo => photo ? {json.dumps(names)}[photo.path.split(/[\\\\/]/).at(-2)] ?? '{OWN}' : ''"
 
 
-COPY = """
-element.addEventListener('click', async event => {
-  if (!event.target.closest('button')) return;
-  const said = element.querySelector('[role=status]'), {href} = element.querySelector('a');
-  const copied = () => {  // browsers give the clipboard to pages with https alone
-    const field = Object.assign(document.createElement('textarea'), {value: href, readOnly: true});
-    element.append(field);
-    field.select();
-    const done = document.execCommand('copy');
-    field.remove();
-    event.target.closest('button').focus();
-    if (!done) throw new Error('copying is not allowed');
-  };
-  try {
-    await (navigator.clipboard ? navigator.clipboard.writeText(href) : copied());
-    said.textContent = 'Copied.';
-  } catch {
-    said.textContent = 'The browser does not let this page copy: the link is in its address bar.';
-  }
-});
-"""
-
-
 def link_bar() -> tuple[gr.HTML, gr.HTML]:
     """The link to the page as it is, with a button that copies it, and a place for what a link asked for in vain."""
-    bar = gr.HTML(
-        '<button type="button">Copy link</button> <a href="?">to this page as it is</a> '
-        f'<span role="status"></span><span class="own" hidden>{OWN_PHOTO}</span>',
-        elem_id="link",
-        js_on_load=COPY,
-    )
+    bar = gr.HTML(render("components/url_state/bar.html"), elem_id="link", js_on_load="address.bar(element)")
     return bar, gr.HTML(elem_id="link-note")
 
 
@@ -376,7 +345,4 @@ def setting_updates(linked: UrlState) -> tuple[Any, Any, Any, Any, Any, Any]:
 
 def sentences(linked: UrlState) -> str:
     """What the page says of a link that asks for what cannot be had; nothing if it does not."""
-    if not linked.ignored:
-        return ""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in linked.ignored)
-    return f'<div role="alert">Not all of the link could be followed as it was:<ul>{items}</ul></div>'
+    return render("components/url_state/ignored.html", ignored=linked.ignored) if linked.ignored else ""

@@ -62,5 +62,27 @@ window.address = (() => {
     write(0, []);
     document.dispatchEvent(new CustomEvent('arrived'));
   }
-  return {begin, write, arrived};
+
+  // The button beside the link copies it.
+  function bar(element) {
+    const said = element.querySelector('[role=status]'), button = element.querySelector('button');
+    const selected = () => {  // browsers give the clipboard to pages with https alone
+      const field = Object.assign(document.createElement('textarea'), {value: element.querySelector('a').href, readOnly: true});
+      element.append(field);
+      field.select();
+      const done = document.execCommand('copy');
+      field.remove();
+      button.focus();
+      if (!done) throw new Error('copying is not allowed');
+    };
+    button.addEventListener('click', async () => {
+      try {
+        await (navigator.clipboard ? navigator.clipboard.writeText(element.querySelector('a').href) : selected());
+        said.textContent = 'Copied.';
+      } catch {
+        said.textContent = 'The browser does not let this page copy: the link is in its address bar.';
+      }
+    });
+  }
+  return {begin, write, arrived, bar};
 })();

@@ -9,7 +9,6 @@ from segmodels.inference.settings import quoted
 from segmodels.models import registry
 
 from ...components import computed
-from ...components.figures import SAVE_PNG
 from ...components.model_picker import Settings, checked_settings, model_picker
 from ...events import AT_ONCE
 from ...server import cache
@@ -25,8 +24,8 @@ LAYERS = ("Effective field", "Theoretical field", "Taps")
 WINNER = "the best class"
 
 ABOUT = (
-    "<b>Theoretical field</b>: no pixel outside can move this one's scores. <b>Taps</b>: the cells of the backbone's "
-    "last map that the ASPP reads. <b>Effective field</b>: how much each pixel moves the score, the size of its "
+    "**Theoretical field**: no pixel outside can move this one's scores. **Taps**: the cells of the backbone's "
+    "last map that the ASPP reads. **Effective field**: how much each pixel moves the score, the size of its "
     "gradient."
 )
 
@@ -52,12 +51,10 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
                 list(LAYERS), value=list(LAYERS), label="Show", elem_id="pixel-layers", min_width=280
             )
             computed.target("pixel-facts")
-    gr.HTML(f'<p class="about-section">{ABOUT}</p>')
+    gr.Markdown(ABOUT, elem_classes="about-section")
     changes = [photo.change, *chosen.changes, x.change, y.change, followed.change]
     with place:
-        picture = computed.computed(
-            show, [photo, *chosen.all, x, y, followed], "pixel", changes=changes, script=SAVE_PNG + CLICK
-        )
+        picture = computed.computed(show, [photo, *chosen.all, x, y, followed], "pixel", changes=changes, script=CLICK)
     chosen.settled.change(
         classes_of,
         [chosen.settled, followed],

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from segmodels.inference.settings import check_settings
-from segmodels.insight.cost import Cost, Layer, count
-from segmodels.insight.receptive_field import POINTWISE, FieldTracer, ReceptiveField, largest_field
-from segmodels.models import registry
-from segmodels.models.base import SegmentationNetwork, configure
+from ..inference.settings import check_settings
+from ..models import registry
+from ..models.base import SegmentationNetwork, configure
+from .cost import Cost, Layer, count
+from .receptive_field import POINTWISE, FieldTracer, ReceptiveField, largest_field
 
 Kind = Literal["input", "backbone", "decoder", "join", "up", "output"]
 
