@@ -34,7 +34,9 @@ def vague(classes: int, height: int, width: int) -> Tensor:
     return scores
 
 
-@pytest.mark.parametrize(("classes", "height", "width"), [(2, 17, 33), (3, 20, 27), (6, 16, 18), (9, 16, 16), (1, 12, 20)])
+@pytest.mark.parametrize(
+    ("classes", "height", "width"), [(2, 17, 33), (3, 20, 27), (6, 16, 18), (9, 16, 16), (1, 12, 20)]
+)
 def test_agrees_with_all_pairs(classes: int, height: int, width: int) -> None:
     photo, scores = halves(height, width), vague(classes, height, width)
     exact = dense.mean_field(photo, scores, SMALL)
