@@ -113,7 +113,7 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     last = {**AT_ONCE, "trigger_mode": "always_last"}
     instead = "name => { uploads.instead('teach-second-file'); return name; }"
     other.input(lambda name: _example(photo, name), [other], [second], js=instead, **last)
-    in_browser = {"fn": None, "api_visibility": "private"}
+    in_browser: dict[str, Any] = {"fn": None, "api_visibility": "private"}
     upload.upload(inputs=[upload, second], outputs=[second], js=IN_TIME.format("teach-second-file"), **in_browser)
     known.upload(inputs=[known, truth], outputs=[truth], js=IN_TIME.format("teach-truth-file"), **in_browser)
     photo.change(outputs=[truth], js=WITHOUT_TRUTH.format("teach-truth-file"), **in_browser)

@@ -135,9 +135,9 @@ class Lattice:
         np.not_equal(sorted_keys[1:], sorted_keys[:-1], out=starts[1:])
         first = np.flatnonzero(starts)
         self.vertices = len(first)
-        entries = ordered & ((1 << entry_bits) - 1)
-        points = entries >> 3
-        places = points * corners + (entries & 7)
+        origins = ordered & ((1 << entry_bits) - 1)
+        points = origins >> 3
+        places = points * corners + (origins & 7)
         self._weights = simplices.weights.T.contiguous()
         numbers = np.empty(len(ordered), dtype=np.int32)  # numpy is several times as fast at this as torch
         numbers[places] = np.cumsum(starts, dtype=np.int32) - 1

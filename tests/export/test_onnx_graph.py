@@ -188,7 +188,7 @@ def _saved(kind: str, folder: Path) -> Path:
     photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
     if kind == "transparent":
         photo.putalpha(Image.new("L", photo.size, 255))
-        photo.paste((*photo.getpixel((0, 0))[:3], 0), (0, 0, photo.width // 2, photo.height))
+        photo.paste((90, 60, 30, 0), (0, 0, photo.width // 2, photo.height))
         photo.save(folder / "photo.png")
         return folder / "photo.png"
     exif = Image.Exif()
