@@ -1,5 +1,6 @@
 """Compare: the same photo through two to four networks or settings at once."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,6 +16,7 @@ from segmodels.insight.cost import Cost
 from segmodels.labels import VOC, ClassList
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
+from segmodels.training.metrics import Scores, confusion_matrix
 
 from ..components import computed, photo_overlay
 from ..components.download_button import download_button
@@ -98,6 +100,7 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
     computed.computed(show, [photo, *settings], "compare", script=IN_STEP)
     with gr.Row():
         download_button("All networks (PNG)", "compared.png", write_sheet, [photo, *settings])
+        download_button("Numbers (CSV)", "compared.csv", write_numbers, [photo, *settings])
 
 
 def _slot(letter: str, model: str) -> list[Any]:
@@ -138,16 +141,16 @@ def adapt(model: str) -> tuple[Any, Any]:
 
 def show(path: str, *settings: Any, step: int) -> dict[str, Any]:
     """Return the networks' answers and their comparison; until all have seen the photo, a part of them a step."""
-    wanted = _wanted(settings)
+    wanted, left_out = _wanted(settings)
     size = cache.display(path).photo.size
     classes = registry.card(wanted[0][1][0]).class_list if wanted else VOC
     over = photo_overlay.photo_attributes(path, cache.display(path), classes)
     slots: list[Slot] = []
     for letter, (model, rate, stride) in wanted:
         if len(slots) > step and not cache.has_features(path, model, stride):
-            return {"html": {"": page(over, slots, len(wanted))}, "more": True}
+            return {"html": {"": page(over, slots, len(wanted), left_out)}, "more": True}
         slots.append(Slot(letter, _segmented(path, model, rate, stride, size)))
-    return {"html": {"": page(over, slots, len(wanted))}}
+    return {"html": {"": page(over, slots, len(wanted), left_out)}}
 
 
 _results: cache.LRUCache[Segmentation] = cache.LRUCache(64 * 2**20, lambda result: result.labels.nbytes)
@@ -159,28 +162,58 @@ def _segmented(path: str, model: str, rate: int | None, stride: int | None, size
     return _results.get(key, lambda: segment_photo(path, model, rate, stride, size))
 
 
-def _wanted(settings: Sequence[Any]) -> list[tuple[str, tuple[str, int | None, int | None]]]:
-    """The slots that hold a network, by letter, their settings checked.
+Wanted = list[tuple[str, tuple[str, int | None, int | None]]]
+"""The letters of slots, and their settings."""
+
+
+def _wanted(settings: Sequence[Any]) -> tuple[Wanted, list[str]]:
+    """The slots that can be compared, their settings checked, and the letters of those left out.
+
+    Only networks that know the same classes can be compared: those of which there are most, and of as many, the first.
 
     Raises:
-        ValueError: if a setting cannot be, or the networks do not know the same classes.
+        ValueError: if a setting cannot be.
     """
     wanted = [
         (letter, checked(*settings[3 * index : 3 * index + 3]))
         for index, letter in zip(range(len(settings) // 3), LETTERS, strict=False)
         if settings[3 * index] != NOTHING
     ]
-    if len({registry.card(model).classes for _, (model, _, _) in wanted}) > 1:
-        raise ValueError(
-            "these networks know different classes: choose some that know the same, and none in the slots left over"
+    known = [registry.card(model).classes for _, (model, _, _) in wanted]
+    most = max(known, key=known.count, default=())
+    left_out = [letter for (letter, _), classes in zip(wanted, known, strict=True) if classes != most]
+    return [slot for slot in wanted if slot[0] not in left_out], left_out
+
+
+def _all_slots(path: str, settings: Sequence[Any]) -> list[Slot]:
+    """The answers of all networks that can be compared, at the size of the photo on the page."""
+    size = cache.display(path).photo.size
+    return [Slot(letter, _segmented(path, *setting, size)) for letter, setting in _wanted(settings)[0]]
+
+
+def write_numbers(path: str, file: Path, *settings: Any) -> None:
+    """Write a row for each two networks: on how many pixels they agree, and the IoU of their areas, class by class.
+
+    A class that neither of the two finds has no number.
+    """
+    slots = _all_slots(path, settings)
+    if len(slots) < LEAST:
+        raise ValueError("choose at least two networks that know the same classes")
+    names = slots[0].result.class_list.names
+    with file.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out)
+        rows.writerow(
+            ["network", "settings", "other network", "other settings", "agreement", *(f"IoU {name}" for name in names)]
         )
-    return wanted
+        for one, other in combinations(slots, 2):
+            scores = Scores(confusion_matrix(one.result.labels, other.result.labels, len(names)))
+            iou = ["" if value is None else f"{value:.4f}" for value in scores.iou]
+            rows.writerow([one.title, one.settings, other.title, other.settings, f"{_agreement(one, other):.4f}", *iou])
 
 
 def write_sheet(path: str, file: Path, *settings: Any) -> None:
     """All overlays side by side as one PNG, each with its network, settings and agreement with the first."""
-    photo = cache.display(path).photo
-    slots = [Slot(letter, segment_photo(path, *setting, photo.size)) for letter, setting in _wanted(settings)]
+    slots = _all_slots(path, settings)
     columns = [
         [
             Picture(
@@ -192,7 +225,7 @@ def write_sheet(path: str, file: Path, *settings: Any) -> None:
         ]
         for slot in slots
     ]
-    sheet(photo, "The same photo, by each network", columns).save(file)
+    sheet(cache.display(path).photo, "The same photo, by each network", columns).save(file)
 
 
 def checked(model: Any, rate: Any, stride: Any) -> tuple[str, int | None, int | None]:
@@ -215,13 +248,13 @@ def answers(label_maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return different
 
 
-def page(over: str, slots: Sequence[Slot], wanted: int) -> str:
+def page(over: str, slots: Sequence[Slot], wanted: int, left_out: Sequence[str]) -> str:
     """The pictures of the ``slots`` that are done; when all ``wanted`` are, also what becomes of comparing them.
 
-    ``over`` is ``photo_attributes`` of the photo.
+    ``over`` is ``photo_attributes`` of the photo, ``left_out`` the letters of networks that know other classes.
     """
     compared = _compared(slots) if len(slots) == wanted >= LEAST else None
-    return render("lab/compare.html", over=over, slots=slots, wanted=wanted, compared=compared)
+    return render("lab/compare.html", over=over, slots=slots, wanted=wanted, compared=compared, left_out=left_out)
 
 
 def _compared(slots: Sequence[Slot]) -> dict[str, Any]:

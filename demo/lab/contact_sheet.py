@@ -30,7 +30,8 @@ def sheet(photo: Image.Image, title: str, columns: Sequence[Sequence[Picture]]) 
     """Overlays in columns with their words below, under a title."""
     width = max(photo.width, LEAST_WIDTH) + MARGIN
     height = photo.height + 2 * LINE + MARGIN
-    drawn = Image.new("RGB", (len(columns) * width + MARGIN, len(columns[0]) * height + MARGIN + 2 * LINE), "white")
+    legend_top = MARGIN + 2 * LINE + len(columns[0]) * height
+    drawn = Image.new("RGB", (len(columns) * width + MARGIN, legend_top + LINE + MARGIN), "white")
     draw = ImageDraw.Draw(drawn)
     small, large = (ImageFont.load_default(points) for points in (SMALL, LARGE))
     draw.text((MARGIN, MARGIN), title, "black", large)
@@ -40,4 +41,20 @@ def sheet(photo: Image.Image, title: str, columns: Sequence[Sequence[Picture]]) 
             drawn.paste(overlay(photo, picture.labels, classes=picture.classes), (left, top))
             for line, words in enumerate((picture.name, picture.facts)):
                 draw.text((left, top + photo.height + 4 + line * LINE), words, "black", small)
+    _draw_legend(drawn, legend_top, [picture for pictures in columns for picture in pictures])
     return drawn
+
+
+def _draw_legend(drawn: Image.Image, top: int, pictures: Sequence[Picture]) -> None:
+    """Draw the colour and the name of each class that is there, in the last line; names that do not fit are left out."""
+    draw, letters, left = ImageDraw.Draw(drawn), ImageFont.load_default(SMALL), float(MARGIN)
+    classes = pictures[0].classes
+    for index in np.unique(np.concatenate([np.unique(picture.labels) for picture in pictures])):
+        if index >= len(classes.names) or index == classes.background:
+            continue
+        end = left + SMALL + 6 + draw.textlength(classes.names[index], letters)
+        if end > drawn.width - MARGIN:
+            return
+        draw.rectangle((left, top, left + SMALL, top + SMALL), classes.colours[index])
+        draw.text((left + SMALL + 6, top - 2), classes.names[index], "black", letters)
+        left = end + MARGIN

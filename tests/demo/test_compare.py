@@ -1,5 +1,6 @@
 """Compare: counts of different answers against numpy, and answers to settings that cannot be."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from demo.lab import compare
 from demo.server import cache
 from demo.server.inference import segment_photo
 from segmodels.inference.pictures import overlay
+from segmodels.labels import VOC
 
 from ..conftest import EXAMPLES
 from ..helpers import shown
@@ -52,6 +54,28 @@ def test_slots_keep_their_letters_and_settings() -> None:
     assert "B: DeepLab v3 <small>rate 1, stride 32</small>" in answer
     assert "D: FCN" in answer
     assert "C: " not in answer
+
+
+def test_a_network_of_other_classes_is_left_out_and_the_rest_compared() -> None:
+    answer = last(FCN, DEEPLAB, NONE, ("deeplabv3plus_mobilenetv2_streets", 6, 16))
+    assert "D knows other classes than the rest, so it is left out." in answer
+    assert "All 2 agree on" in answer
+    assert "D: " not in answer
+
+
+def test_the_numbers_are_agreement_and_iou_of_each_two_networks(tmp_path: Path) -> None:
+    path, file = str(EXAMPLES / "cat.jpg"), tmp_path / "compared.csv"
+    compare.write_numbers(path, file, *FCN, *DEEPLAB, *NONE, "unet_mobilenetv2", 6, 16)
+    rows = list(csv.DictReader(file.open(encoding="utf-8")))
+    pairs = [(row["network"][0], row["other network"][0]) for row in rows]
+    assert pairs == [("A", "B"), ("A", "D"), ("B", "D")]
+    size = cache.display(path).photo.size
+    fcn, deeplab = (segment_photo(path, *slot, size).labels for slot in (FCN, DEEPLAB))
+    cat = VOC.names.index("cat")
+    iou = ((fcn == cat) & (deeplab == cat)).sum() / ((fcn == cat) | (deeplab == cat)).sum()
+    assert float(rows[0]["IoU cat"]) == pytest.approx(iou, abs=1e-4)
+    assert float(rows[0]["agreement"]) == pytest.approx((fcn == deeplab).mean(), abs=1e-4)
+    assert not rows[0]["IoU train"]
 
 
 def test_one_network_alone_is_not_compared() -> None:
@@ -109,3 +133,4 @@ def test_the_sheet_has_every_network_side_by_side(tmp_path: Path) -> None:
     colours = np.asarray(two)
     top = next(row for row in range(200) if (colours[row, 16 : 16 + 451] == np.asarray(fcn)[0]).all())
     assert (colours[top : top + 300, 16 : 16 + 451] == np.asarray(fcn)).all()
+    assert (colours[-30:] == VOC.colours[VOC.names.index("cat")]).all(-1).any(), "the legend names the cat's colour"
