@@ -93,7 +93,9 @@ PLACES: dict[str, Callable[[str], list[Any]]] = {
     "compare": lambda model: asked(compare.show, PHOTO, model, 6, 16, model, 1, 16),
     "rates": lambda model: asked(rates_by_stride.show, PHOTO, model),
     "pixel": lambda model: asked(pixel.show, PHOTO, model, 6, 16, 50, 60, NAME),
-    "teach": lambda model: [teach.show({"values": [PHOTO, None, [32], "compact", False, None, painted()], "step": 0})],
+    "teach": lambda model: [
+        teach.show({"values": [PHOTO, None, [32], "compact", False, None, False, painted()], "step": 0})
+    ],
     "anatomy": lambda model: [
         {"html": {"": anatomy._about(model)}},
         *asked(anatomy.show, model, 64, 64, 6, 16, on_photo=False),
