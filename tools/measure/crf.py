@@ -239,8 +239,8 @@ def main() -> None:
         print(markdown({"machine": machine(), "crf": crf_rows(9)}))
         return
     if arguments.command == "sizes":
-        folder = Part(arguments.data, arguments.split, arguments.every)
-        rows = [row for model in arguments.model for row in sizes(model, folder, arguments.working_size)]
+        some = Part(arguments.data, arguments.split, arguments.every)
+        rows = [row for model in arguments.model for row in sizes(model, some, arguments.working_size)]
         columns = ["network", "working size", "labels", "mIoU-7", f"accuracy within {BAND} px", "milliseconds"]
         print(table("Working sizes", columns, rows))
         return
