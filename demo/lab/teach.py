@@ -90,8 +90,9 @@ def section(photo: gr.Image, network: gr.Radio) -> None:
             )
             others = [("none", ""), *((Path(name).stem, name) for name in CREDITS)]
             other = gr.Dropdown(others, value="", label="Second photo", filterable=False, elem_id="teach-second")
-            margins = gr.Checkbox(label="Margin map", elem_id="teach-margin", container=False)
-            crf = gr.Checkbox(label="CRF edges", elem_id="teach-crf", container=False)
+            with gr.Row():
+                margins = gr.Checkbox(label="Margin map", elem_id="teach-margin", container=False, min_width=60)
+                crf = gr.Checkbox(label="CRF edges", elem_id="teach-crf", container=False, min_width=60)
             with gr.Row(elem_id="teach-files"):
                 upload = gr.UploadButton(
                     "Upload a second photo", file_types=["image"], size="sm", min_width=100, elem_id="teach-second-file"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..kernels.threads import one_thread
 from .lattice import Lattice
 from .parameters import CRF, REFERENCE_SIDE
 
@@ -39,6 +40,7 @@ class SampledPhoto:
     lattice: Lattice
 
     @classmethod
+    @one_thread()
     def of(cls, pixels: Tensor, crf: CRF) -> "SampledPhoto":
         """Sample the (H, W, 3) uint8 ``pixels`` of a photo and build the lattice for ``crf``."""
         height, width = pixels.shape[:2]
@@ -116,6 +118,7 @@ class Marginals:
         return scores + self.crf.w1 * bilateral + self.crf.w2 * smoothness
 
 
+@one_thread()
 def mean_field(photo: SampledPhoto, scores: Tensor, crf: CRF) -> Marginals:
     """Run mean field on the network's (C, h, w) ``scores`` at the sampled pixels, which are its logits or log-probabilities.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..crf.mean_field import Marginals, SampledPhoto, mean_field
 from ..crf.parameters import CRF
+from ..kernels.threads import one_thread
 from .label_map import Between, Size, borders, spread_between, values_at
 
 LEAST_ODDS = 0.5
@@ -36,6 +37,7 @@ class CRFAnswer:
     marginals: Marginals
 
     @classmethod
+    @one_thread()
     def of(cls, logits: Tensor, photo: SampledPhoto, crf: CRF, aligned_size: Size | None) -> "CRFAnswer":
         """Run mean field on the sampled pixels of a photo, from (C, h, w) logits."""
         near_best = logits > logits.amax(0) + math.log(LEAST_ODDS)
@@ -45,6 +47,7 @@ class CRFAnswer:
         scores = spread_between(chosen, rows.at(photo.rows), columns.at(photo.columns))
         return cls(chosen, present, aligned_size, mean_field(photo, scores, crf))
 
+    @one_thread()
     def label_map(self, size: Size, photo: Image.Image) -> NDArray[np.uint8]:
         """The best class of every pixel of ``photo``, whose (height, width) is ``size``.
 
@@ -74,6 +77,7 @@ class CRFAnswer:
                 labels.ravel()[there] = names.take(wins.numpy()).take(scores.max(0).indices.numpy())
         return labels
 
+    @one_thread()
     def probabilities(self, num_classes: int, pixels: Tensor) -> Tensor:
         """Q at every pixel of the (H, W, 3) photo that was sampled: (num_classes, H, W), 0 for classes that cannot win."""
         size = (pixels.shape[0], pixels.shape[1])

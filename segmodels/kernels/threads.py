@@ -84,6 +84,18 @@ def threads_for_pass() -> Iterator[int]:
         _set_threads(most)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, loops of this thread run on it alone: where each is so short that several would mostly wait for one another."""
+    most = torch.get_num_threads()
+    told = most > 1 and _set_threads(1)
+    try:
+        yield
+    finally:
+        if told:
+            _set_threads(most)
+
+
 def _set_threads(count: int) -> bool:
     """Tell OpenMP for the calling thread alone; whether there is one that can be told."""
     try:

@@ -13,7 +13,7 @@ from PIL import Image
 import segmodels
 from segmodels.kernels import threads
 from segmodels.kernels.cpus import runnable_threads
-from segmodels.kernels.threads import Neighbours, threads_beside, threads_for_pass
+from segmodels.kernels.threads import Neighbours, one_thread, threads_beside, threads_for_pass
 from segmodels.models import registry
 
 
@@ -86,6 +86,20 @@ def test_only_the_thread_of_the_pass_is_told(
     others: list[int] = []
     with threads_for_pass() as count:
         assert count == torch.get_num_threads() == 1
+        other = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+    assert torch.get_num_threads() == 2
+    assert others == [2]
+
+
+def test_loops_on_one_thread_leave_the_others_of_the_program_theirs(two_threads: None) -> None:
+    others: list[int] = []
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        with one_thread():
+            pass
+        assert torch.get_num_threads() == 1
         other = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
         other.start()
         other.join()
