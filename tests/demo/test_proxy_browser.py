@@ -13,6 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Request, Response, expect
 
 from demo import build, launch_options
+from demo.server import in_browser
+from segmodels.models.registry import DEFAULT_MODEL
 
 from ..conftest import EXAMPLES, NEEDS_CHROMIUM
 from ..helpers import load, unharmed
@@ -99,6 +101,9 @@ def test_the_page_works_behind_nginx(browser: Browser, proxied: str, tmp_path: P
     with unharmed(wrong):
         load(page, proxied + "?photo=cat")
         expect(page.locator("#pictures .legend")).to_contain_text("cat")
+        if in_browser.is_offered(DEFAULT_MODEL):
+            here = page.get_by_role("link", name="Compute here").evaluate("link => link.href")
+            assert here == f"{proxied}in-browser/{DEFAULT_MODEL}.html"
         upload(page, tmp_path / "own photo #1.png")
         expect(page.locator("#pictures figcaption").first).to_contain_text("640 × 480")
         page.wait_for_function("!new URLSearchParams(location.search).has('photo')")

@@ -187,8 +187,9 @@ def _saved(kind: str, folder: Path) -> Path:
     """The cat as files may have it."""
     photo = Image.open(EXAMPLES / "cat.jpg").convert("RGB")
     if kind == "transparent":
-        photo.putalpha(Image.new("L", photo.size, 255))
-        photo.paste((90, 60, 30, 0), (0, 0, photo.width // 2, photo.height))
+        alpha = Image.new("L", photo.size, 255)
+        alpha.paste(0, (0, 0, photo.width // 2, photo.height))
+        photo.putalpha(alpha)
         photo.save(folder / "photo.png")
         return folder / "photo.png"
     exif = Image.Exif()
