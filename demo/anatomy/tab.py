@@ -13,11 +13,9 @@ from segmodels.inference.settings import check_integer
 from segmodels.inference.sizes import fit_working_size
 from segmodels.insight.anatomy import Anatomy, anatomy
 from segmodels.models import registry
-from segmodels.models.backbones import OUTPUT_STRIDES
-from segmodels.models.card import Card
 
 from ..components import computed
-from ..components.model_picker.choices import RATE_RANGE
+from ..components.model_picker import rate_and_stride
 from ..components.model_picker.following import settings_beside
 from ..components.templates import render
 from ..events import AT_ONCE
@@ -57,10 +55,9 @@ def anatomy_tab() -> gr.Dropdown:
             scale=2,
             min_width=280,
         )
-        width = _slider("Photo width", sides[0], SIDES, "anatomy-width")
-        height = _slider("Photo height", sides[1], SIDES, "anatomy-height")
-        rate = _slider("Atrous rate", 6, RATE_RANGE, "anatomy-rate", card.atrous_rate is not None)
-        stride = _stride(card)
+        width = _slider("Photo width", sides[0], "anatomy-width")
+        height = _slider("Photo height", sides[1], "anatomy-height")
+        rate, stride = rate_and_stride(card, "anatomy-{}", min_width=150)
     settings: list[Any] = [model, width, height, rate, stride]
     computed.computed(show, settings, "anatomy-diagram", on_photo=False)
     about = gr.HTML(_about(OPENS_WITH), elem_id="anatomy-about")
@@ -74,19 +71,8 @@ def anatomy_tab() -> gr.Dropdown:
     return model
 
 
-def _stride(card: Card) -> gr.Radio:
-    return gr.Radio(
-        list(OUTPUT_STRIDES),
-        value=16,
-        label="Output stride",
-        elem_id="anatomy-stride",
-        min_width=150,
-        interactive=card.chooses_stride,
-    )
-
-
-def _slider(label: str, value: int, limits: tuple[int, int], elem_id: str, interactive: bool = True) -> gr.Slider:
-    return gr.Slider(*limits, value=value, step=1, label=label, elem_id=elem_id, min_width=150, interactive=interactive)
+def _slider(label: str, value: int, elem_id: str) -> gr.Slider:
+    return gr.Slider(*SIDES, value=value, step=1, label=label, elem_id=elem_id, min_width=150)
 
 
 def _choices() -> list[tuple[str, str]]:

@@ -15,13 +15,12 @@ from segmodels import Segmentation
 from segmodels.insight.cost import Cost
 from segmodels.labels import VOC, ClassList
 from segmodels.models import registry
-from segmodels.models.backbones import OUTPUT_STRIDES
 from segmodels.training.metrics import Scores, confusion_matrix
 
 from ..components import computed, photo_overlay
 from ..components.download_button import download_button
-from ..components.model_picker import follow_stride
-from ..components.model_picker.choices import RATE_RANGE, settings_in_range
+from ..components.model_picker import follow_stride, rate_and_stride
+from ..components.model_picker.choices import settings_in_range
 from ..components.templates import render
 from ..events import AT_ONCE
 from ..server import cache
@@ -113,21 +112,7 @@ def _slot(letter: str, model: str) -> list[Any]:
         network = gr.Dropdown(
             choices, value=model, label=f"{letter}: network", filterable=False, elem_id=f"compare-model-{name}"
         )
-        rate = gr.Slider(
-            *RATE_RANGE,
-            value=card.atrous_rate or 6,
-            step=1,
-            label="Atrous rate",
-            interactive=card.atrous_rate is not None,
-            elem_id=f"compare-rate-{name}",
-        )
-        stride = gr.Radio(
-            list(OUTPUT_STRIDES),
-            value=card.output_stride if card.chooses_stride else 16,
-            label="Output stride",
-            interactive=card.chooses_stride,
-            elem_id=f"compare-stride-{name}",
-        )
+        rate, stride = rate_and_stride(card, f"compare-{{}}-{name}")
     network.change(adapt, [network], [rate, stride], **AT_ONCE)
     follow_stride(network, stride, rate)
     return [network, rate, stride]

@@ -13,7 +13,7 @@ from segmodels.models.registry import DEFAULT_MODEL
 from ..components import computed, examples, photo_overlay
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, FIRST
-from ..components.model_picker import follow_stride
+from ..components.model_picker import follow_stride, rate_and_stride
 from ..components.model_picker.choices import RATE_RANGE, SOURCES, choices, settings_in_range
 from ..components.templates import render
 from ..components.viewer import viewer
@@ -112,8 +112,7 @@ def _controls() -> list[Any]:
     with gr.Row(elem_id="controls"):
         model = gr.Radio(choices("bundled"), value=DEFAULT_MODEL, label="Network", elem_id="model", min_width=200)
         source = gr.Radio(list(SOURCES), value="bundled", label="Weights", elem_id="source", min_width=120)
-        rate = gr.Slider(*RATE_RANGE, value=6, step=1, label="Atrous rate", elem_id="rate", min_width=120)
-        stride = gr.Radio([8, 16, 32], value=16, label="Output stride", elem_id="stride", min_width=120)
+        rate, stride = rate_and_stride(registry.card(DEFAULT_MODEL), "{}", min_width=120)
         variant = gr.Radio(names, value=names[0], label="Decoder", elem_id="variant", min_width=120)
         opacity = gr.Slider(0, 1, value=0.5, step=0.05, label="Overlay opacity", elem_id="opacity", min_width=120)
     with gr.Row(elem_id="switches"):

@@ -9,7 +9,6 @@ from gradio import helpers, processing_utils
 from gradio.context import Context
 from gradio.state_holder import SessionState
 
-from demo import build
 from demo.server import gradio_check
 from demo.server.checked_blocks import Mailboxes
 
@@ -56,14 +55,21 @@ def test_a_name_that_gradio_s_scripts_and_styles_no_longer_have_is_said(
         gradio_check.check_names()
 
 
-def test_a_page_without_what_is_set_on_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gr.routes, "App", object)
-    with pytest.raises(RuntimeError, match=r"it has no App\.state_holder\. Install"):
-        build()
+def test_a_page_without_what_is_set_on_it_is_refused(blocks: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    gradio_check.check_page(blocks)
+    monkeypatch.delattr(blocks._queue, "event_ids_to_events")
+    with pytest.raises(RuntimeError, match=r"it has no Queue\.event_ids_to_events\. Install"):
+        gradio_check.check_page(blocks)
 
 
 def test_every_class_that_is_styled_is_the_page_s_own_or_looked_for() -> None:
-    made = {"bin1", "stride8", "flow-head", "skip-head"}  # of parts: their names stand nowhere in one piece
+    made = {
+        "bin1",
+        "stride8",
+        "same-field",
+        "flow-head",
+        "skip-head",
+    }  # of parts: their names stand nowhere in one piece
     files = [file for folder in (PAGE, PAGE.parent / "assets" / "page") for file in folder.rglob("*")]
     own = "\n".join(file.read_text() for file in files if file.suffix in (".py", ".js", ".html"))
     styled = "\n".join(re.sub(r"\{[^{}]*\}", "{}", file.read_text()) for file in files if file.suffix == ".css")

@@ -18,6 +18,7 @@ from demo.server import cache
 from segmodels import read_photo
 from segmodels.checkpoints.files import read_state
 from segmodels.insight.anatomy import anatomy
+from segmodels.insight.pixel import field_size, share_that_matters
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork
 
@@ -144,15 +145,15 @@ def test_the_size_of_the_field_is_the_boxs_and_anatomys() -> None:
     boxes = [look.box for look in looks]
     assert all(box.left > 0 and box.right < 255 for box in boxes)
     size = max(box.right - box.left + 1 for box in boxes)
-    assert looking.field_size(model, None, None) == anatomy(model, 96, 128).receptive_field == size
+    assert field_size(model, None, None) == anatomy(model, 96, 128).receptive_field == size
     assert f"up to {size} × {size} pixels around this one" in pixel_facts._theory(settings(model), looks[0])
 
 
 def test_the_share_that_matters_of_a_case_counted_by_hand() -> None:
     heat = np.array([[4.0, 1.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]], dtype=np.float32)
-    assert looking.share_that_matters(heat, 0.5) == 1 / 8
-    assert looking.share_that_matters(heat, 0.75) == 2 / 8
-    assert looking.share_that_matters(heat, 0.9) == 4 / 8
+    assert share_that_matters(heat, 0.5) == 1 / 8
+    assert share_that_matters(heat, 0.75) == 2 / 8
+    assert share_that_matters(heat, 0.9) == 4 / 8
 
 
 def test_means_over_squares_with_a_remainder() -> None:

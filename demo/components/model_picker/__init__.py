@@ -69,16 +69,7 @@ def model_picker(prefix: str, models: Sequence[str]) -> ModelPicker:
         model = gr.Dropdown(
             choices, value=card.name, label="Network", filterable=False, elem_id=f"{prefix}-model", min_width=170
         )
-        rate = gr.Slider(
-            *RATE_RANGE, value=card.atrous_rate, step=1, label="Atrous rate", elem_id=f"{prefix}-rate", min_width=170
-        )
-        stride = gr.Radio(
-            list(OUTPUT_STRIDES),
-            value=card.output_stride,
-            label="Output stride",
-            elem_id=f"{prefix}-stride",
-            min_width=170,
-        )
+        rate, stride = rate_and_stride(card, f"{prefix}-{{}}", min_width=170)
     settled = gr.Textbox(card.name, visible="hidden", container=False)
     model.change(
         adapt,
@@ -94,6 +85,31 @@ def model_picker(prefix: str, models: Sequence[str]) -> ModelPicker:
     )
     follow_stride(model, stride, rate)
     return ModelPicker(model, rate, stride, settled)
+
+
+def rate_and_stride(card: Card, elem_id: str, min_width: int = 160) -> tuple[gr.Slider, gr.Radio]:
+    """Put both controls into what is being built, as ``card`` was trained, idle where it has none.
+
+    ``elem_id`` has a place for ``rate`` and ``stride``: ``pixel-{}``.
+    """
+    rate = gr.Slider(
+        *RATE_RANGE,
+        value=card.atrous_rate or 6,
+        step=1,
+        label="Atrous rate",
+        interactive=card.atrous_rate is not None,
+        elem_id=elem_id.format("rate"),
+        min_width=min_width,
+    )
+    stride = gr.Radio(
+        list(OUTPUT_STRIDES),
+        value=card.output_stride if card.chooses_stride else 16,
+        label="Output stride",
+        interactive=card.chooses_stride,
+        elem_id=elem_id.format("stride"),
+        min_width=min_width,
+    )
+    return rate, stride
 
 
 def follow_stride(model: gr.Dropdown | gr.Radio, stride: gr.Radio, rate: gr.Slider) -> None:

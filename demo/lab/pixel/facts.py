@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from segmodels.insight.pixel import Branch, Look, field_size, share_that_matters
+
 from ...components.heat_map import Values
 from ...components.model_picker import Settings
 from ...components.templates import render
 from .picture import MARKS
-from .receptive_field import Branch, Look, field_size, share_that_matters
 
 BARS = 5
 """How many classes have a bar."""

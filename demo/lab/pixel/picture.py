@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 
+from segmodels.insight.pixel import Box, Branch, Look
 from segmodels.models.layers import factor_between
 
 from ...components.heat_map import Values, map_image
 from ...components.model_picker import Settings
 from ...components.templates import render
 from ...server import cache
-from .receptive_field import Box, Branch, Look
 
 GRAIN = 4
 """Pixels along the edge of the squares over which the heat map is drawn as a mean: strided convolutions leave gaps."""
