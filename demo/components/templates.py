@@ -22,6 +22,7 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters["percent"] = lambda share, digits=1: "–" if share is None else f"{share:.{digits}%}"
 _ENVIRONMENT.filters["readable"] = markup.readable
+_ENVIRONMENT.filters["unbroken"] = figures.unbroken
 _ENVIRONMENT.filters["shares"] = lambda shares: ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
 _ENVIRONMENT.globals |= {
     "colour_style": markup.colour_style,
