@@ -129,6 +129,7 @@ def lessons_tab(photo: gr.Image, ways: Ways) -> gr.Tabs:
 
     ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
     """
+    gr.HTML(render("lessons/projector.html"), elem_id="projector", js_on_load="projector.begin(element)")
     with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
         for place, lesson in enumerate(LESSONS):
             with gr.Tab(f"{place + 1} {lesson.name}", id=lesson.slug, elem_id=f"lesson-{place + 1}") as step:

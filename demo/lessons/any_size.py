@@ -14,7 +14,7 @@ from segmodels.models.base import SegmentationNetwork
 from segmodels.models.deeplab import DeepLabV3Decoder
 
 from ..components.figures import PANEL, figure, panel, photograph, rect, svg, text
-from ..components.markup import colour_style
+from ..components.markup import colour_style, readable
 from ..server import cache
 from ..server.cache import LRUCache
 from .lesson import Lesson, See, slider
@@ -24,7 +24,7 @@ MODEL = "deeplabv3_mobilenetv2_google"
 STRIDE, KERNEL = 32, 7
 """The photos that the classifier was made for, 224 pixels a side, leave a map of 7 x 7."""
 SIDES = (160, 512)
-THINGS = VOC_CLASSES[1:]
+THINGS = tuple(map(readable, VOC_CLASSES[1:]))
 """What the classifier tells apart: it is asked what is there, so background is no answer."""
 
 

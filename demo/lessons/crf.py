@@ -20,6 +20,7 @@ from segmodels.labels import ClassList
 from ..components import photo_overlay
 from ..components.figures import PANEL, Cell, Grid, figure, panel, photograph, svg
 from ..components.heat_map import map_image
+from ..components.markup import readable
 from ..server import cache
 from .lesson import Box, Lesson, See, cell_at, chosen, close_up, pointed, radio, slider, small_photo
 
@@ -64,7 +65,7 @@ class Asked:
         return self._named(answer.marginals.probabilities[:, row, column])
 
     def _named(self, shares: Tensor) -> str:
-        names = [self.classes.names[index] for index in self.answer.present.tolist()]
+        names = [readable(self.classes.names[index]) for index in self.answer.present.tolist()]
         order = [index for index in shares.argsort(descending=True).tolist() if shares[index] >= LEAST_VOTES]
         return ", ".join(f"{names[index]} {float(shares[index]):.0%}" for index in order)
 

@@ -16,7 +16,7 @@ from .lesson import Lesson, See, chosen, radio, small_photo
 NETWORKS = {"trained": "unet_mobilenetv2", "random": "unet_width24"}
 """The network by what it started from, which is also what its bars are called."""
 OWN = "each at its own size"
-FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops since the start")
+FACTS = ("mIoU-7: mean IoU of seven classes", "parameters", "multiply-accumulates", "crops since the start")
 """What there is a pair of bars for."""
 LEFT, RIGHT, BAR, ROW = 76, 74, 16, 70
 """The drawing of the bars: the room for words on both sides of them, their height, and that of a pair with its heading."""

@@ -49,6 +49,7 @@ from segmodels.inference.label_map import label_map
 from segmodels.insight.cost import count
 from segmodels.models import registry
 from segmodels.models.heads import SpatialPyramidPooling
+from tools.weights.cells import kept
 
 from ..conftest import EXAMPLES
 from ..crf import dense
@@ -684,26 +685,23 @@ def test_where_a_picture_folds_by_hand() -> None:
 ROWS = {10: (0.70, 0.45), 30: (0.80, 0.62), 100: (0.85, 0.70), 400: (0.90, 0.80)}
 
 
-def measured_rows(counts: tuple[int, ...]) -> dict[str, Any]:
-    """What the tool writes: made up here."""
-    return {
-        "rows": {
-            f"pictures-{count}" if count < 400 else "all": {
-                "pictures": count,
-                "scores": dict(zip(("foreground_iou", "precision_50"), ROWS[count], strict=True)),
-            }
-            for count in counts
-        }
-    }
+def keep_rows(counts: tuple[int, ...], out: Path, file: Path) -> None:
+    """Write made-up scores as ``tools.weights.cells`` does."""
+    for pictures in counts:
+        scores = dict(zip(("foreground_iou", "precision_50"), ROWS[pictures], strict=True))
+        report = {"recipe": {"pictures": pictures % 400}, "scores": scores}
+        (out / ("all.json" if pictures == 400 else f"pictures-{pictures}.json")).write_text(json.dumps(report))
+    file.write_text(json.dumps(kept(out, 400)))
 
 
 @pytest.mark.parametrize("counts", [(), (400,), (10, 30, 400), (10, 30, 100, 400)])
 def test_the_curve_is_what_was_measured_and_nothing_else(
     counts: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "rows.json"
+    file = tmp_path / "kept" / "rows.json"
+    file.parent.mkdir()
     if counts:
-        file.write_text(json.dumps(measured_rows(counts)))
+        keep_rows(counts, tmp_path, file)
     monkeypatch.setattr(thirty_pictures, "MEASURED", file)
     thirty_pictures.measured.cache_clear()
     figure = drawn(14)
