@@ -107,7 +107,7 @@ pixels: *w = 1 + w₀ · exp(−(d₁ + d₂)² / 2σ²)*, where *d₁* and *d�
 *w₀* = 10 and *σ* = 5 pixels.
 """,
     question="How much of the weight has the line with w₀ = 0, and how much with 10?",
-    choices=("About 0.2 %, then ten times as much", "About 2 % with both", "Nothing, then half of all"),
+    choices=("0.2 % and 1.7 %", "2 % with both", "Nothing and a half"),
     answer="""
 The caption counts it. With *w₀* = 0 the line weighs only what its pixels are; with 10 it is worth several times as much. A
 larger *σ* spreads the weight over gaps between cells that do not touch, which keeps those apart too.

@@ -123,7 +123,7 @@ second. The backbone never learnt rockets and stays as it is: what the layer fin
 The strokes spare the rocket's **tip** and three of four **towers**. The scores of several strides are summed, as in FCN.
 """,
     question="Which stride finds the tip, and which knows the rocket from the towers?",
-    choices=("Stride 32 finds most of both", "Stride 4 finds the tip, 32 the towers", "Stride 4 finds most of both"),
+    choices=("Stride 32 does both", "Stride 4 does both", "Stride 4 the tip, stride 32 the towers"),
     answer="""
 Stride 32 finds three quarters of the tip and hardly any tower, but its outline is soft. Stride 4 keeps to the edges, but
 sees "bright and upright": it finds a quarter of the tip and takes six times as much of the towers. Their sum finds nearly

@@ -18,6 +18,8 @@ from scipy import ndimage
 from torch import nn
 
 import segmodels
+from demo.components.figures import contents
+from demo.components.markup import in_words
 from demo.components.templates import render
 from demo.lessons import (
     LESSONS,
@@ -47,8 +49,10 @@ from segmodels.crf.mean_field import SampledPhoto, mean_field
 from segmodels.crf.parameters import CRF, REFERENCE_SIDE
 from segmodels.inference.label_map import label_map
 from segmodels.insight.cost import count
+from segmodels.labels import VOC
 from segmodels.models import registry
 from segmodels.models.heads import SpatialPyramidPooling
+from segmodels.training import instances
 from tools.weights.cells import kept
 
 from ..conftest import EXAMPLES
@@ -665,12 +669,16 @@ def test_a_smooth_push_moves_the_picture_its_mesh_and_its_nuclei_alike(monkeypat
     """Displacements of 7 rows and 4 columns everywhere: what stood 7 rows further down is here now."""
     picture, numbers = touching_cells.nuclei()
     push = np.stack([np.full(picture.shape, 7, np.float32), np.full(picture.shape, 4, np.float32)])
-    monkeypatch.setattr(thirty_pictures, "elastic_field", lambda *_: push)
+    monkeypatch.setattr(instances, "elastic_field", lambda *_: push)
     moved, mesh, renumbered, _ = thirty_pictures.deformed(10, 3, 1)
     assert np.allclose(moved[:-7, :-4], picture[7:, 4:], atol=0.1)
     assert np.array_equal(renumbered[:-7, :-4], numbers[7:, 4:])
     rows = np.flatnonzero(mesh[:, 0] > 200)
     assert set(np.diff(rows).tolist()) == {thirty_pictures.MESH}
+
+
+def test_the_sliders_start_at_the_papers_numbers() -> None:
+    assert [control.value for control in LESSONS[13].controls()][:2] == [instances.ELASTIC_DEVIATION, 3]
 
 
 def test_where_a_picture_folds_by_hand() -> None:
@@ -805,3 +813,10 @@ def test_terms_are_found_in_the_lessons_words_and_only_there() -> None:
     assert {"ASPP", "image pooling"} <= set(found)
     assert "CRF" not in found
     assert list(TERMS) == sorted(TERMS, key=str.lower)
+
+
+def test_classes_are_named_as_people_write_them_and_none_stands_at_nothing() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[:50], labels[99, 99] = VOC.names.index("pottedplant"), VOC.names.index("tvmonitor")
+    assert contents(labels, VOC.names) == "potted plant 50.0%, specks of TV monitor"
+    assert in_words({"diningtable": 0.5, "cat": 0.004}) == "dining table 50%, cat under 1%"
