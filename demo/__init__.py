@@ -35,6 +35,7 @@ SCRIPTS = (
     "viewer/photo_input.js",
     "viewer/camera.js",
     "url_state/url_state.js",
+    "../lessons/projector.js",
     "gradio_fixes.js",
 )
 """The scripts of the page's head, in ``components``, in the order in which they need each other."""

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 
 from markupsafe import Markup
 from PIL import Image
@@ -30,7 +31,14 @@ def listed(result: Segmentation) -> dict[str, float]:
 
 def summary(result: Segmentation) -> str:
     """The classes found and their shares, as words for who cannot see the picture."""
-    return ", ".join(f"{readable(name)} {share:.0%}" for name, share in listed(result).items())
+    return in_words(listed(result))
+
+
+def in_words(shares: Mapping[str, float]) -> str:
+    """Shares of a photo by class, as words; none is ``0%``."""
+    return ", ".join(
+        f"{readable(name)} {f'{share:.0%}' if share >= 0.005 else 'under 1%'}" for name, share in shares.items()
+    )
 
 
 VOC_NOTHING = (

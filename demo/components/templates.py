@@ -22,11 +22,13 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters["percent"] = lambda share, digits=1: "–" if share is None else f"{share:.{digits}%}"
 _ENVIRONMENT.filters["readable"] = markup.readable
-_ENVIRONMENT.filters["shares"] = lambda shares: ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+_ENVIRONMENT.filters["unbroken"] = figures.unbroken
+_ENVIRONMENT.filters["shares"] = markup.in_words
 _ENVIRONMENT.globals |= {
     "colour_style": markup.colour_style,
     "summary": markup.summary,
     "listed": markup.listed,
+    "least": markup.LEAST_SHARE,
     "data_url": markup.data_url,
     "gradient": heat_map.gradient,
     "save_button": figures.save_button,

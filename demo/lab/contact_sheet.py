@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from segmodels.inference.pictures import overlay
 from segmodels.labels import ClassList
 
+from ..components.markup import readable
+
 MARGIN, LINE, SMALL, LARGE = 16, 26, 18, 24
 """Pixels between cells, of a line of text, and of its letters."""
 LEAST_WIDTH = 340
@@ -52,9 +54,10 @@ def _draw_legend(drawn: Image.Image, top: int, pictures: Sequence[Picture]) -> N
     for index in np.unique(np.concatenate([np.unique(picture.labels) for picture in pictures])):
         if index >= len(classes.names) or index == classes.background:
             continue
-        end = left + SMALL + 6 + draw.textlength(classes.names[index], letters)
+        name = readable(classes.names[index])
+        end = left + SMALL + 6 + draw.textlength(name, letters)
         if end > drawn.width - MARGIN:
             return
         draw.rectangle((left, top, left + SMALL, top + SMALL), classes.colours[index])
-        draw.text((left + SMALL + 6, top - 2), classes.names[index], "black", letters)
+        draw.text((left + SMALL + 6, top - 2), name, "black", letters)
         left = end + MARGIN

@@ -79,7 +79,7 @@ def _page(path: str, rate: int, stride: int, kind: str) -> str:
     over = photo_overlay.photo_attributes(path, display, fitted.class_list)
     pictures = figures.figure("weights-that-fit", panels, escape(_summary(rate, stride, moved, fitted)), over)
     measured = rates.measured()
-    drawn = figures.panel("mIoU-7 over the field of view", plot(measured, (rate, stride)))
+    drawn = figures.panel("mIoU-7, mean IoU of seven classes, over the field of view", plot(measured, (rate, stride)))
     scores_drawn = figures.figure("rates", [drawn], KEY)
     return Markup('{}<div class="fit-scores">{}{}</div>').format(pictures, scores_drawn, table(measured))
 

@@ -1,4 +1,4 @@
-"""The lessons: a guided walk, nine steps through the article and four beyond it, one file a lesson.
+"""The lessons: a guided walk, nine steps through the papers of the article and six beyond it, one file a lesson.
 
 A lesson is a value that says what it is made of; this file puts it on the page. ``docs/lessons.md`` says how to add one.
 """
@@ -11,6 +11,7 @@ import gradio as gr
 
 from ..components import computed
 from ..components.figures import unbroken
+from ..components.templates import render
 from ..events import AT_ONCE
 from . import (
     any_size,
@@ -23,11 +24,15 @@ from . import (
     resampling,
     separable,
     skips,
+    thirty_pictures,
+    tiles,
     touching_cells,
     train_one,
     unet_path,
 )
+from .glossary import TERMS, terms_in
 from .lesson import Control, Lesson, OtherTab, See
+from .papers import PAPERS
 
 LESSONS: tuple[Lesson, ...] = (
     any_size.LESSON,
@@ -43,6 +48,8 @@ LESSONS: tuple[Lesson, ...] = (
     geometry.LESSON,
     train_one.LESSON,
     touching_cells.LESSON,
+    thirty_pictures.LESSON,
+    tiles.LESSON,
 )
 """In the order of the walk."""
 
@@ -66,6 +73,14 @@ POINTED_AT = """() => {{
   return [Number(across), Number(down)];
 }}"""
 """A click moves the sliders, and those do the rest."""
+
+CHECK = """
+element.addEventListener('change', event => {
+  const right = event.target.value === 'right';
+  element.querySelector('[role=status]').textContent = right ? 'Right.' : 'No. Try it in the figure.';
+});
+"""
+"""Says whether the choice is right."""
 
 
 class Ways:
@@ -114,6 +129,7 @@ def lessons_tab(photo: gr.Image, ways: Ways) -> gr.Tabs:
 
     ``photo`` is the Segment tab's: there is one photo on the page. Returns the tabs of the walk.
     """
+    gr.HTML(render("lessons/projector.html"), elem_id="projector", js_on_load="projector.begin(element)")
     with gr.Tabs(overflow_behavior="wrap", elem_id="walk") as walk:
         for place, lesson in enumerate(LESSONS):
             with gr.Tab(f"{place + 1} {lesson.name}", id=lesson.slug, elem_id=f"lesson-{place + 1}") as step:
@@ -129,20 +145,33 @@ def lessons_tab(photo: gr.Image, ways: Ways) -> gr.Tabs:
                     trigger_mode="always_last",
                     **AT_ONCE,
                 )
+        with gr.Tab("Glossary", id="glossary"):
+            gr.HTML(render("lessons/glossary.html", terms=TERMS))
     return walk
+
+
+def _again(words: str, control: Control) -> None:
+    """A button that moves a slider one step on, and from its end to its start."""
+    assert isinstance(control, gr.Slider)
+    step = f"value => value < {control.maximum} ? value + 1 : {control.minimum}"
+    gr.Button(words, size="sm", min_width=110).click(None, [control], [control], js=step, api_visibility="private")
 
 
 def _lay_out(place: int, lesson: Lesson, photo: gr.Image, ways: Ways) -> list[Control]:
     """Words on the left, controls and figure on the right, the ways on below."""
     with gr.Row(elem_classes="lesson"):
         with gr.Column(scale=4, min_width=300):
-            gr.Markdown(unbroken(f"## {lesson.title}\n{lesson.text}"))
-            gr.Markdown(unbroken(f"**{lesson.question}**"))
+            aim = f"<small>{lesson.minutes} minutes. {lesson.aim}</small>"
+            gr.Markdown(unbroken(f"## {lesson.title}\n{aim}\n{lesson.text}"))
+            gr.HTML(render("lessons/check.html", lesson=lesson), js_on_load=CHECK)
             with gr.Accordion("Answer", open=False):
                 gr.Markdown(unbroken(lesson.answer))
+            gr.HTML(render("lessons/more.html", lesson=lesson, terms=terms_in(lesson), papers=PAPERS))
         with gr.Column(scale=8, min_width=300, elem_classes="shown-beside"):
             with gr.Row(elem_classes="controls"):
                 controls = lesson.controls()
+                if lesson.again is not None:
+                    _again(lesson.again, controls[-1])
             inputs: list[Any] = [photo, *controls] if lesson.on_photo else list(controls)
             elem_id, script = f"figure-{lesson.slug}", POINT if lesson.pointed else ""
             drawn = computed.computed(lesson.figure, inputs, elem_id, on_photo=lesson.on_photo, script=script)

@@ -14,7 +14,7 @@ from segmodels.models.base import SegmentationNetwork
 from segmodels.models.deeplab import DeepLabV3Decoder
 
 from ..components.figures import PANEL, figure, panel, photograph, rect, svg, text
-from ..components.markup import colour_style
+from ..components.markup import colour_style, readable
 from ..server import cache
 from ..server.cache import LRUCache
 from .lesson import Lesson, See, slider
@@ -24,7 +24,7 @@ MODEL = "deeplabv3_mobilenetv2_google"
 STRIDE, KERNEL = 32, 7
 """The photos that the classifier was made for, 224 pixels a side, leave a map of 7 x 7."""
 SIDES = (160, 512)
-THINGS = VOC_CLASSES[1:]
+THINGS = tuple(map(readable, VOC_CLASSES[1:]))
 """What the classifier tells apart: it is asked what is there, so background is no answer."""
 
 
@@ -161,6 +161,8 @@ def _map(photo: Image.Image, scores: Tensor | None) -> str:
 LESSON = Lesson(
     name="Any size",
     title="From one answer to an answer everywhere",
+    minutes=4,
+    aim="You can turn a classifier's last layer into a convolution.",
     text="""
 A **fully connected layer** has a weight for every number of a map, so a classifier takes one size: here 7 × 7 cells, a photo
 of 224 × 224 pixels.
@@ -170,12 +172,26 @@ scores**, one answer a place. With that step FCN begins. The weights are a train
 classifier says which of twenty things is there.
 """,
     question="At which sizes does the convolution give 5 × 5 answers?",
+    choices=("From 321 to 352 pixels", "At all from 160 pixels on", "At 224 pixels alone"),
     answer="""
 A 7 × 7 kernel fits into *n* cells *n* − 6 times: 5 answers take 11 cells, one for every 32 pixels begun, so 321 to 352. At
 512 one pass gives 100 answers, for far less work than 100 crops.
 """,
     controls=lambda: [slider("Side of the photo (pixels)", 224, *SIDES, step=16)],
     figure=draw,
+    python="""
+import torch
+from torch import nn
+
+linear = nn.Linear(7 * 7 * 256, 20)  # a classifier for maps of 7 x 7 cells
+conv = nn.Conv2d(256, 20, 7)
+conv.weight.data = linear.weight.data.view(20, 256, 7, 7)  # the same weights
+conv.bias.data = linear.bias.data
+x = torch.rand(1, 256, 11, 11)  # what 352 pixels leave
+scores, window = conv(x), x[:, :, 2:9, 3:10]
+print(tuple(scores.shape), torch.allclose(scores[:, :, 2, 3], linear(window.flatten(1)), atol=1e-4))
+""",
+    references=(("fcn", "sections 3.1 and 4.1"),),
     see=See("anatomy", "What FCN makes of VGG16", "fcn8s_vgg16"),
     on_photo=True,
 )

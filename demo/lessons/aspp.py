@@ -132,6 +132,8 @@ def _activity(map_: Tensor, name: str, cell: tuple[int, int]) -> str:
 LESSON = Lesson(
     name="ASPP",
     title="Several scales side by side",
+    minutes=5,
+    aim="You can name the five branches of ASPP and say what each one sees.",
     text="""
 No single rate suits both a cat that fills the photo and one in a corner. **Atrous spatial pyramid pooling** (ASPP) runs
 five branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at three rates, here trained at 6, 12 and 18, and
@@ -140,6 +142,7 @@ five branches on the same features: a 1 × 1 convolution, 3 × 3 convolutions at
 Grey is the mean over a branch's channels.
 """,
     question="At rate 12, which branches still see more than their own cell?",
+    choices=("Those at 12 and 24, and image pooling", "All five", "Image pooling alone"),
     answer="""
 Rates 12 and 24: a photo of 4 to 3 leaves a map of 33 × 25 cells, on which a step of 24 still meets a neighbour. Rate 36 is
 longer than the map, so its branch is a second 1 × 1 convolution with weights trained for something else. Image pooling sees the
@@ -150,6 +153,20 @@ whole photo at any rate.
         *place(),
     ],
     figure=draw,
+    python="""
+import segmodels
+from segmodels.checkpoints.paths import EXAMPLES
+
+segmenter = segmodels.load("deeplabv3_mobilenetv2")
+features = segmenter.encode(segmodels.read_photo(EXAMPLES / "cat.jpg").image)  # the backbone runs once
+for rate in (6, 12, 24):  # the ASPP runs at rate, 2 rate and 3 rate
+    result = segmenter.decode(features, rate)
+    print(rate, {name: f"{share:.1%}" for name, share in result.shares.items()})
+""",
+    references=(
+        ("deeplabv3", "section 3.3 and figure 5"),
+        ("deeplabv2", "section 3.2"),
+    ),
     see=See("lab", "Rates and branches on your photo", section="grid"),
     on_photo=True,
 )

@@ -91,12 +91,15 @@ def _kernel(rate: int) -> str:
 LESSON = Lesson(
     name="Atrous",
     title="Look further, not at less",
+    minutes=5,
+    aim="You can say what an atrous rate widens, and when it stops helping.",
     text="""
 Pooling widens the view at the cost of resolution. An **atrous convolution** (*à trous*: with holes) moves the taps of its
 kernel apart instead: at rate *r* a 3 × 3 kernel sees 2*r* + 1 cells a side, and the map keeps its size. But taps beyond the
 map read padding and learn nothing there.
 """,
     question="On 32 × 32 cells, which rate makes it a 1 × 1 convolution everywhere?",
+    choices=("Rate 32", "Rate 12", "Rate 18"),
     answer="""
 Rate 32: only the middle tap is ever on the map, 1/9 = 11 %. At rate 18 the corners still have 4 taps, the map's middle one.
 DeepLab v3 therefore added image pooling.
@@ -107,5 +110,19 @@ DeepLab v3 therefore added image pooling.
         *place(),
     ],
     figure=draw,
+    python="""
+import torch
+from torch.nn.functional import conv2d
+
+x, weight = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 3, 3)
+middle = conv2d(x, weight[:, :, 1:2, 1:2])  # its middle tap alone: a 1 x 1 convolution
+for rate in (1, 6, 18, 32):
+    y = conv2d(x, weight, padding=rate, dilation=rate)
+    print("rate", rate, tuple(y.shape[2:]), "1 x 1:", torch.allclose(y, middle))
+""",
+    references=(
+        ("deeplabv2", "section 3.1"),
+        ("deeplabv3", "sections 3.1 and 3.3, figure 4"),
+    ),
     see=See("lab", "Move the rate on your photo", section="grid"),
 )

@@ -16,7 +16,7 @@ from .lesson import Lesson, See, chosen, radio, small_photo
 NETWORKS = {"trained": "unet_mobilenetv2", "random": "unet_width24"}
 """The network by what it started from, which is also what its bars are called."""
 OWN = "each at its own size"
-FACTS = ("mIoU-7 on the validation photos", "parameters", "multiply-accumulates", "crops since the start")
+FACTS = ("mIoU-7: mean IoU of seven classes", "parameters", "multiply-accumulates", "crops since the start")
 """What there is a pair of bars for."""
 LEFT, RIGHT, BAR, ROW = 76, 74, 16, 70
 """The drawing of the bars: the room for words on both sides of them, their height, and that of a pair with its heading."""
@@ -122,6 +122,8 @@ def _bars() -> str:
 LESSON = Lesson(
     name="Trained start",
     title="What a trained start is worth",
+    minutes=4,
+    aim="You can say what weights from ImageNet bring along.",
     text="""
 The networks so far had first learned from more than a million photos. U-Net's authors began with **random numbers**, and so
 does the second network, their own at 3/8 of its width.
@@ -129,6 +131,11 @@ does the second network, their own at 3/8 of its width.
 It is no clean experiment: backbone, photo size and crops differ too.
 """,
     question="Does it do worse because it sees the photo at another size?",
+    choices=(
+        "Hardly: the size is worth a small part",
+        "Yes: at one size both are alike",
+        "No: the size changes nothing",
+    ),
     answer="""
 Hardly. A U-Net with ImageNet's start had mIoU-7 0.683 at 256 pixels and 0.736 at 512: the size is worth five hundredths, and
 the one from scratch has 0.311. A few thousand photos teach that a class ends where a colour does, hardly what makes a dog of it: a
@@ -136,6 +143,20 @@ trained start brings that along.
 """,
     controls=lambda: [radio("The photo is seen", list(sizes()))],
     figure=draw,
+    python="""
+import segmodels
+from segmodels.checkpoints.paths import EXAMPLES
+
+photo = segmodels.read_photo(EXAMPLES / "cat.jpg").image
+for name in ("unet_mobilenetv2", "unet_width24"):
+    result, card = segmodels.load(name)(photo), segmodels.card(name)
+    found = {name: f"{share:.1%}" for name, share in result.shares.items()}
+    print(name, f"mIoU-7 {card.measured['scores']['miou7']:.3f}", found)
+""",
+    references=(
+        ("unet", "section 3"),
+        ("rethinking", "section 3.2"),
+    ),
     see=See("anatomy", "Look into the one from scratch", "unet_width24"),
     on_photo=True,
 )

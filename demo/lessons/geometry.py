@@ -130,6 +130,8 @@ def _bars(shifts: list[float], cell: int) -> str:
 LESSON = Lesson(
     name="Geometry",
     title="Where a cell lies",
+    minutes=5,
+    aim="You can say which pixel a cell of a map stands for.",
     text="""
 A symmetric 3 × 3 convolution of stride 2 is centred on every second pixel, from the first on. After four, cell *i* lies
 **exactly at pixel 16*i***. At a size of 16*k* + 1 the last cell lies on the last pixel, and enlarging **corner to corner**
@@ -139,6 +141,7 @@ Most libraries enlarge **half-pixel**, as if a cell lay in the middle of 16 pixe
 shifts the label map here.
 """,
     question="Which of the four combinations move the dot?",
+    choices=("Both that are half-pixel", "Both of 128 pixels", "All but 129 pixels, half-pixel"),
     answer="""
 Corner to corner never does. Half-pixel, 128 pixels move every cell by 7.5, and 129 squeeze the map: only its middle stays.
 On our 225 validation photos the public DeepLab v3 has mIoU-7 0.830 at 16*k* + 1 corner to corner, 0.815 half-pixel, and
@@ -150,5 +153,18 @@ On our 225 validation photos the public DeepLab v3 has mIoU-7 0.830 at 16*k* + 1
         slider("Cell of the dot", 2, *CELLS),
     ],
     figure=draw,
+    python="""
+import torch
+from torch.nn.functional import interpolate
+
+for size, cells, corners in ((129, 9, True), (129, 9, False), (128, 8, False)):
+    pixels = 16.0 * torch.arange(cells).expand(1, 1, cells, cells)  # where each cell lies
+    enlarged = interpolate(pixels, (size, size), mode="bilinear", align_corners=corners)
+    print(size, "corner to corner" if corners else "half-pixel", "pixel 32 gets", round(enlarged[0, 0, 0, 32].item(), 1))
+""",
+    references=(
+        ("deeplabv3", "section 4.1 (crop size 513)"),
+        ("receptive", ""),
+    ),
     see=See("lab", "Boxes and taps on your photo", section="pixel"),
 )

@@ -42,8 +42,14 @@ class Lesson:
     name: str
     """A few words for its tab."""
     title: str
+    minutes: int
+    """How long it takes to read it and to try its figure."""
+    aim: str
+    """What one can do afterwards, as a sentence."""
     text: str
     question: str
+    choices: tuple[str, str, str]
+    """What the question may be answered with. The first one is right; the page sorts them."""
     answer: str
     """What the figure shows, once the right control is moved."""
     controls: Callable[[], list[Control]]
@@ -51,11 +57,17 @@ class Lesson:
     figure: Callable[..., str]
     """HTML from the controls' values, as they arrive from the page or from anyone else, after the photo's path if
     ``on_photo``. A ValueError is shown to the visitor as it is."""
+    python: str
+    """The lesson in ten lines that run by themselves."""
+    references: tuple[tuple[str, str], ...]
+    """A name in ``PAPERS``, and where in it."""
     see: See
     """Where the same can be seen at work."""
     on_photo: bool = False
     pointed: bool = False
     """Whether clicks on pictures that are ``pointed`` move the last two controls, which are those of ``place``."""
+    again: str | None = None
+    """The words of a button that moves the last control, a slider, one step on; after its end it begins anew."""
     last_most: Callable[..., int] | None = None
     """What the last control, a slider, may be at most, from the values of those before it; it is made with the largest
     of all, which is what a link may ask for."""

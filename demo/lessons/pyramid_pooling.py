@@ -57,6 +57,8 @@ def _grid(members: torch.Tensor, bins: int) -> str:
 LESSON = Lesson(
     name="Pyramid pooling",
     title="Any map, always 21 numbers a channel",
+    minutes=4,
+    aim="You can say how a map of any size becomes a fixed number of values.",
     text="""
 **Spatial pyramid pooling** makes any map fit a fully connected layer: it keeps the maximum of each of 4 × 4 bins, then of
 2 × 2, then of one. These 16 + 4 + 1 = 21 numbers a channel are coarse about *where*, exact about
@@ -65,6 +67,11 @@ LESSON = Lesson(
 DeepLab borrows the scales, not the pooling: a label map needs an answer for every place.
 """,
     question="On a side of 3 cells, what becomes of the 4 × 4 bins, and of the 21 numbers?",
+    choices=(
+        "The bins overlap, and 21 numbers stay",
+        "Some bins are empty, and fewer numbers stay",
+        "The map is enlarged first, and 21 numbers stay",
+    ),
     answer="""
 The bins overlap: along *n* cells, bin *i* of 4 goes from ⌊*i·n*/4⌋ to ⌈(*i*+1)·*n*/4⌉, and neighbours share the shaded
 cells. Even a single cell gives 21 maxima a channel.
@@ -75,5 +82,18 @@ cells. Even a single cell gives 21 maxima a channel.
         slider("Channels", 256, 1, 512),
     ],
     figure=draw,
+    python="""
+import torch
+from torch.nn.functional import adaptive_max_pool2d
+
+for height, width in ((13, 17), (3, 3), (1, 1)):
+    x = torch.rand(1, 256, height, width)
+    bins = [adaptive_max_pool2d(x, side).flatten(2) for side in (4, 2, 1)]
+    print((height, width), "->", tuple(torch.cat(bins, dim=2).shape))
+""",
+    references=(
+        ("spp", "section 2.2 and figure 3"),
+        ("deeplabv2", "section 3.2"),
+    ),
     see=See("anatomy", "What DeepLab made of it: the ASPP", "deeplabv3_mobilenetv2"),
 )

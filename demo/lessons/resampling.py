@@ -128,6 +128,8 @@ def _map(side: int, marked: set[Cell], style: str, numbers: dict[Cell, int], das
 LESSON = Lesson(
     name="Down and up",
     title="Down, and up again",
+    minutes=6,
+    aim="You can say how large a map becomes, and where a chequerboard comes from.",
     text="""
 A **strided convolution** shrinks a map: its kernel jumps `stride` cells. Beyond the edge it reads padding, zeros.
 
@@ -137,6 +139,11 @@ add up, and padding cuts the border off. It undoes the size, not the numbers.
 All weights and inputs are 1: numbers count input cells.
 """,
     question="Why do the counts of the transposed convolution differ at its last step, and which kernel mends it?",
+    choices=(
+        "Its stamps overlap unevenly; kernels 2 and 4 mend it",
+        "It reads zeros at the edge; padding 0 mends it",
+        "Its weights differ; kernel 5 mends it",
+    ),
     answer="""
 At stride 2, stamps of width 3 overlap in every other row and column: cells are hit 1, 2 or 4 times, a chequerboard. A
 multiple of the stride hits inner cells equally: kernel 2 once (U-Net's paper), 4 four times (FCN's).
@@ -151,5 +158,20 @@ multiple of the stride hits inner cells equally: kernel 2 once (U-Net's paper), 
     ],
     figure=draw,
     last_most=steps,
+    python="""
+import torch
+from torch import nn
+
+x = torch.ones(1, 1, 5, 5)
+for kernel in (2, 3, 4):
+    up = nn.ConvTranspose2d(1, 1, kernel, stride=2, bias=False)
+    nn.init.ones_(up.weight)
+    print(kernel, up(x)[0, 0, 4].int().tolist())  # how often each output cell is hit
+""",
+    references=(
+        ("fcn", "section 3.3"),
+        ("arithmetic", "chapters 2 and 4"),
+        ("chequerboard", ""),
+    ),
     see=See("anatomy", "Down and up in the paper's U-Net", "unet"),
 )

@@ -82,6 +82,8 @@ def _way(maps: list[str], steps: list[tuple[str, str]], share: float, name: str)
 LESSON = Lesson(
     name="Separable",
     title="One product, taken apart",
+    minutes=4,
+    aim="You can count what a depthwise separable convolution saves.",
     text="""
 A plain convolution looks around *and* mixes channels in one step, and the costs multiply. A **depthwise separable
 convolution** looks around with one flat kernel a channel, then mixes by a 1 × 1 convolution: the product becomes a sum.
@@ -90,6 +92,11 @@ The paper's DeepLab v3+ builds its ASPP and decoder this way; ours on MobileNet 
 The sliders start at the article's example.
 """,
     question="What saves most, a larger kernel or more output channels? Can it cost more?",
+    choices=(
+        "A larger kernel; with one channel out it costs more",
+        "More channels out; it never costs more",
+        "Both alike; it never costs more",
+    ),
     answer="""
 The share is 1/*out* + 1/*k*². One output channel costs *more*: there is nothing to mix into. Beyond a hundred only the
 kernel counts: the share stays above 1/9 at 3 × 3, 1/25 at 5 × 5.
@@ -101,5 +108,20 @@ kernel counts: the share stays above 1/9 at 3 × 3, 1/25 at 5 × 5.
         slider("Kernel", 5, 1, 7),
     ],
     figure=draw,
+    python="""
+import torch
+from torch import nn
+
+plain = nn.Conv2d(3, 256, 5, bias=False)
+separable = nn.Sequential(nn.Conv2d(3, 3, 5, groups=3, bias=False), nn.Conv2d(3, 256, 1, bias=False))
+x = torch.rand(1, 3, 12, 12)
+for layer in (plain, separable):
+    weights = sum(weight.numel() for weight in layer.parameters())
+    print(tuple(layer(x).shape), weights, "weights,", 8 * 8 * weights, "multiplications")
+""",
+    references=(
+        ("mobilenet", "section 3.1"),
+        ("deeplabv3plus", "section 3.1"),
+    ),
     see=See("anatomy", "Count it in DeepLab v3+", "deeplabv3plus_mobilenetv2"),
 )

@@ -114,6 +114,8 @@ def draw(strides: Any, backbone: Any) -> str:
 LESSON = Lesson(
     name="Train one yourself",
     title="Six strokes for a rocket",
+    minutes=5,
+    aim="You can teach a network a class with a few strokes, and say what its features knew.",
     text="""
 A score layer is small: a 1 × 1 convolution, two numbers a channel. Six brush strokes fit it in less than a tenth of a
 second. The backbone never learnt rockets and stays as it is: what the layer finds, the features knew.
@@ -121,6 +123,7 @@ second. The backbone never learnt rockets and stays as it is: what the layer fin
 The strokes spare the rocket's **tip** and three of four **towers**. The scores of several strides are summed, as in FCN.
 """,
     question="Which stride finds the tip, and which knows the rocket from the towers?",
+    choices=("Stride 32 does both", "Stride 4 does both", "Stride 4 the tip, stride 32 the towers"),
     answer="""
 Stride 32 finds three quarters of the tip and hardly any tower, but its outline is soft. Stride 4 keeps to the edges, but
 sees "bright and upright": it finds a quarter of the tip and takes six times as much of the towers. Their sum finds nearly
@@ -129,5 +132,22 @@ of the tip, and at stride 32 take several times as much tower.
 """,
     controls=lambda: [radio("Strides", list(STRIDES)), radio("Backbone", [TRAINED, RANDOM])],
     figure=draw,
+    python="""
+import numpy as np
+import segmodels
+from segmodels.checkpoints.paths import EXAMPLES
+
+photo = segmodels.read_photo(EXAMPLES / "rocket.jpg").image
+strokes = np.full((photo.height, photo.width), 255, np.uint8)  # 255: not painted
+strokes[190:385, 315:327] = 1  # on the rocket, below its tip
+strokes[60:380, 30:50] = strokes[60:330, 385:405] = strokes[390:405, 120:540] = 0  # elsewhere
+base = segmodels.load("deeplabv3plus_mobilenetv2")
+layer = segmodels.fit_head(base, [(photo, strokes)], ("background", "rocket"), (32, 16, 8))
+print(f"{layer(photo).labels[128:182, 314:332].mean():.0%} of the tip is found")
+""",
+    references=(
+        ("fcn", "section 4.2"),
+        ("scribble", ""),
+    ),
     see=See("lab", "Teach it a class of your own"),
 )

@@ -147,6 +147,8 @@ def _labelled(photo: Image.Image, width: int, height: int, out_width: int, out_h
 LESSON = Lesson(
     name="U-Net's path",
     title="Down the U and up again",
+    minutes=5,
+    aim="You can follow a tile through U-Net and say why its border gets no label.",
     text="""
 FCN adds *scores*; **U-Net** hands over *features*. Each step up doubles the map by a 2 × 2 transposed convolution,
 concatenates the skip and merges both by two 3 × 3 convolutions.
@@ -155,6 +157,11 @@ The paper does not pad: each 3 × 3 costs a border of one pixel, skips are **cro
 labels. Padding loses nothing, but guesses the border from zeros.
 """,
     question="Does a tile larger than 572 lose more? Does one of 576 work?",
+    choices=(
+        "It loses as many pixels a side; 576 fails",
+        "It loses more pixels a side; 576 works",
+        "It loses as many pixels a side; 576 works",
+    ),
     answer="""
 Every tile loses 92 pixels a side, so a larger one a smaller *share*: 572 keeps 46 %, 892 keeps 63 %. 576 fails: a map must
 be even where it is pooled, or crop and skip would not meet. Sides that work are 16 apart.
@@ -165,6 +172,17 @@ be even where it is pooled, or crop and skip would not meet. Sides that work are
         slider("Side of the tile", 572, *TILES, step=4),
     ],
     figure=draw,
+    python="""
+import torch
+from segmodels.models.unet import unet
+
+with torch.device("meta"):  # shapes alone: nothing is computed
+    network = unet(2, in_channels=1, padding="valid")
+    for side in (572, 588, 892):
+        logits = network(torch.empty(1, 1, side, side))
+        print(side, "->", logits.shape[-1])
+""",
+    references=(("unet", "section 2 and figure 1"),),
     see=See("anatomy", "The same path, as trained here", "unet_width24"),
     on_photo=True,
 )

@@ -81,7 +81,11 @@ def _weights(card: Card) -> dict[str, str]:
 
 
 def _miou(scores: dict[str, Any]) -> str:
-    return f"mIoU-7 {scores['miou7']:.3f}" if "miou7" in scores else f"mIoU {scores['miou']:.3f}"
+    return (
+        f"mIoU-7 {scores['miou7']:.3f} (mean IoU of seven classes)"
+        if "miou7" in scores
+        else f"mIoU {scores['miou']:.3f}"
+    )
 
 
 def setting(card: Card, result: Segmentation, variant: str) -> str:

@@ -29,7 +29,7 @@ from .photo import as_photo
 from .result import Features, Segmentation
 from .settings import check_settings
 from .sizes import LARGEST_WHOLE, network_input_size, resize_photo
-from .tiles import TILE, Pixels, Progress, segment_tiles
+from .tiles import OVERLAP, TILE, Pixels, Progress, segment_tiles
 
 Photo = Image.Image | NDArray[np.uint8]
 """A PIL image or an (H, W, 3) array."""
@@ -128,7 +128,9 @@ class Segmenter:
         features = self.encode(image, output_stride, working_size)
         return self.decode(features, atrous_rate, None, probabilities, crf, image)
 
-    def in_tiles(self, picture: Pixels, tile: int = TILE, progress: Progress | None = None) -> Segmentation:
+    def in_tiles(
+        self, picture: Pixels, tile: int = TILE, progress: Progress | None = None, overlap: int = OVERLAP
+    ) -> Segmentation:
         """Segment a picture from a microscope at its own size, however large, in overlapping tiles.
 
         A call does so by itself where the picture is larger than 1024 pixels. Away from its borders the answer is the same
@@ -138,14 +140,15 @@ class Segmenter:
             picture: (H, W) grey or (H, W, 3) RGB of any type of numbers; it may be a memory map.
             tile: the side of the tiles in pixels, a multiple of 16.
             progress: called after each tile with the number that are done and the number of all.
+            overlap: pixels around a tile that the network sees too, a multiple of 16; with fewer there are seams.
 
         Raises:
-            ValueError: for a network that is not for pictures from microscopes, or a picture or tile of another kind.
+            ValueError: for a network that is not for pictures from microscopes, or a picture, tile or overlap of another kind.
         """
         if not self.card.microscopy:
             raise ValueError(f"{self.card.name} sees a photo as a whole: only networks for microscopy work in tiles")
         started = time.perf_counter()
-        tiled = segment_tiles(self._logits_of_pixels, picture, tile, progress)
+        tiled = segment_tiles(self._logits_of_pixels, picture, tile, progress, overlap)
         milliseconds = 1000 * (time.perf_counter() - started)
         sure = {
             name: value for name, value in zip(self.card.classes, tiled.confidence, strict=True) if value is not None

@@ -39,7 +39,11 @@ class Tiled:
 
 
 def segment_tiles(
-    logits_of: Callable[[Tensor], Tensor], picture: Pixels, tile: int = TILE, progress: Progress | None = None
+    logits_of: Callable[[Tensor], Tensor],
+    picture: Pixels,
+    tile: int = TILE,
+    progress: Progress | None = None,
+    overlap: int = OVERLAP,
 ) -> Tiled:
     """Find the class of every pixel of a picture of any size, tile by tile.
 
@@ -50,14 +54,17 @@ def segment_tiles(
         picture: (H, W) grey or (H, W, 3) RGB of any type of numbers. Its contrast is stretched, the same in all tiles.
         tile: the side of the tiles in pixels, a multiple of 16.
         progress: called after each tile with the number that are done and the number of all.
+        overlap: pixels around a tile that the network sees too, a multiple of 16; with fewer than ``OVERLAP`` there are seams.
 
     Raises:
-        ValueError: for a picture or a tile of another kind.
+        ValueError: for a picture, a tile or an overlap of another kind.
     """
     if picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)) or not picture.size:
         raise ValueError(f"a picture is (H, W) or (H, W, 3), not {picture.shape}")
     if tile < 16 or tile % 16:
         raise ValueError(f"the side of a tile must be a multiple of 16, not {tile}")
+    if overlap < 0 or overlap % 16:
+        raise ValueError(f"the overlap of tiles must be a multiple of 16, not {overlap}")
     height, width = picture.shape[:2]
     labels = np.empty((height, width), dtype=np.uint8)
     limits = contrast_range(picture)
@@ -65,11 +72,10 @@ def segment_tiles(
     sums: NDArray[np.float64] = np.zeros(0)
     places = list(_places(height, width, tile))
     for done, (top, left) in enumerate(places, 1):
-        rows, columns = _mirrored(top, min(tile, height - top), height), _mirrored(left, min(tile, width - left), width)
-        pixels = torch.from_numpy(_cut(picture, rows, columns).astype(np.float32))
+        pixels = torch.from_numpy(seen_by_tile(picture, top, left, tile, overlap).astype(np.float32))
         logits = logits_of(stretch_contrast(pixels, limits))
         part = labels[top : top + tile, left : left + tile]
-        kept = logits[:, OVERLAP : OVERLAP + part.shape[0], OVERLAP : OVERLAP + part.shape[1]]
+        kept = logits[:, overlap : overlap + part.shape[0], overlap : overlap + part.shape[1]]
         part[...] = argmax_classes(kept).numpy()
         found = np.bincount(part.ravel(), minlength=len(kept)).astype(np.float64)
         sure = np.bincount(part.ravel(), kept.softmax(0).amax(0).numpy().ravel(), len(kept)).astype(np.float64)
@@ -84,13 +90,23 @@ def _places(height: int, width: int, tile: int) -> Iterator[tuple[int, int]]:
     return ((top, left) for top in range(0, height, tile) for left in range(0, width, tile))
 
 
-def _mirrored(start: int, length: int, side: int) -> NDArray[np.int64]:
+def seen_by_tile(picture: Pixels, top: int, left: int, tile: int = TILE, overlap: int = OVERLAP) -> Pixels:
+    """Return what the network sees for the tile that begins at ``top``, ``left``: (h, w, 3), the tile and what lies around it.
+
+    Beyond the picture's edge it goes on as in a mirror (figure 2).
+    """
+    height, width = picture.shape[:2]
+    rows = _mirrored(top, min(tile, height - top), height, overlap)
+    return _cut(picture, rows, _mirrored(left, min(tile, width - left), width, overlap))
+
+
+def _mirrored(start: int, length: int, side: int, overlap: int = OVERLAP) -> NDArray[np.int64]:
     """Return the rows (or columns) that a tile from ``start`` sees; beyond the picture's ``side`` they go back, as in a mirror.
 
     Their number is a multiple of 16.
     """
-    seen = -(-length // 16) * 16 + 2 * OVERLAP
-    places = np.arange(start - OVERLAP, start - OVERLAP + seen)
+    seen = -(-length // 16) * 16 + 2 * overlap
+    places = np.arange(start - overlap, start - overlap + seen)
     if side == 1:
         return np.zeros_like(places)
     turned = np.abs(places) % (2 * (side - 1))

@@ -217,13 +217,14 @@ def draw(sample: Sample, rng: np.random.Generator, varied: Varied) -> tuple[Tens
     """
     grid = _grid(sample, rng, varied)
     planes = torch.cat([sample.pixels / 255, sample.weights.float()[None]])
-    warped = _warp(planes, grid, "bilinear")
-    numbers = _warp(sample.instances.float()[None], grid, "nearest")[0]
+    warped = warp(planes, grid, "bilinear")
+    numbers = warp(sample.instances.float()[None], grid, "nearest")[0]
     weights = 1 + warped[3] if varied.weighted else torch.ones_like(warped[3])
     return _recoloured(warped[:3], sample.grey, rng), class_map(numbers), weights
 
 
-def _warp(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
+def warp(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """Return (C, h, w): ``planes``, (C, H, W), where ``grid`` says; beyond the edge they go on as in a mirror."""
     return nn.functional.grid_sample(planes[None], grid, mode, padding_mode="reflection", align_corners=False)[0]
 
 
@@ -242,6 +243,14 @@ def _grid(sample: Sample, rng: np.random.Generator, varied: Varied) -> Tensor:
     cosine, sine = math.cos(angle), math.sin(angle)
     middle = [_middle(side, varied.crop / 2 / scale, rng) for side in (height, width)]
     rows, columns = cosine * y - sine * x + middle[0], sine * y + cosine * x + middle[1]
+    return sampling_grid(rows, columns, height, width)
+
+
+def sampling_grid(rows: Tensor, columns: Tensor, height: int, width: int) -> Tensor:
+    """Return the grid for ``warp``, (1, h, w, 2), of places in a picture of (height, width) pixels.
+
+    ``rows`` and ``columns`` are (h, w), in pixels from the picture's edge: the middle of the first pixel lies at 0.5.
+    """
     return torch.stack([columns * 2 / width - 1, rows * 2 / height - 1], -1)[None].float()
 
 

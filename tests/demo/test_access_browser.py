@@ -38,6 +38,7 @@ VIEWS = {
         f"?tab=lessons&section={lesson.slug}": f"#lesson-{number} figure.drawing"
         for number, lesson in enumerate(LESSONS, 1)
     },
+    "?tab=lessons&section=glossary": ".glossary",
 }
 """Every tab, section and lesson, and what is there once it has been computed."""
 

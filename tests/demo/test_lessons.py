@@ -18,6 +18,9 @@ from scipy import ndimage
 from torch import nn
 
 import segmodels
+from demo.components.figures import contents
+from demo.components.markup import in_words
+from demo.components.templates import render
 from demo.lessons import (
     LESSONS,
     _bounded,
@@ -30,20 +33,27 @@ from demo.lessons import (
     resampling,
     separable,
     skips,
+    thirty_pictures,
+    tiles,
     touching_cells,
     train_one,
     unet_path,
 )
 from demo.lessons.connections import connections, ones_everywhere
+from demo.lessons.glossary import TERMS, terms_in
 from demo.lessons.lesson import Lesson
+from demo.lessons.papers import PAPERS
 from demo.server import cache
 from segmodels import Segmenter
 from segmodels.crf.mean_field import SampledPhoto, mean_field
 from segmodels.crf.parameters import CRF, REFERENCE_SIDE
 from segmodels.inference.label_map import label_map
 from segmodels.insight.cost import count
+from segmodels.labels import VOC
 from segmodels.models import registry
 from segmodels.models.heads import SpatialPyramidPooling
+from segmodels.training import instances
+from tools.weights.cells import kept
 
 from ..conftest import EXAMPLES
 from ..crf import dense
@@ -77,6 +87,8 @@ CHANGES = (
     Change(11, "Enlarged", "corner to corner", "the dot ends up exactly where it was"),
     Change(12, "Strides", "4", "of the boxes around them taken for the rocket"),
     Change(13, "w₀", 0, "0.0% of the pixels weigh twice as much as others, or more; the largest weight is 1.0"),
+    Change(14, "Deviation (pixels)", 0, "Pixels move by 0 pixels in the median, by 0 at most"),
+    Change(15, "Overlap (pixels)", 96, "0.00% of the pixels get another class than in one piece"),
 )
 """One for each lesson: the answers to some of their questions."""
 
@@ -648,3 +660,163 @@ def test_every_pixel_of_the_line_lies_near_two_cells() -> None:
     for row, column in zip(*np.nonzero(touching_cells.classes() == 2), strict=True):
         near = numbers[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
         assert len(set(near[near > 0].tolist())) > 1
+
+
+# 14: thirty pictures
+
+
+def test_a_smooth_push_moves_the_picture_its_mesh_and_its_nuclei_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Displacements of 7 rows and 4 columns everywhere: what stood 7 rows further down is here now."""
+    picture, numbers = touching_cells.nuclei()
+    push = np.stack([np.full(picture.shape, 7, np.float32), np.full(picture.shape, 4, np.float32)])
+    monkeypatch.setattr(instances, "elastic_field", lambda *_: push)
+    moved, mesh, renumbered, _ = thirty_pictures.deformed(10, 3, 1)
+    assert np.allclose(moved[:-7, :-4], picture[7:, 4:], atol=0.1)
+    assert np.array_equal(renumbered[:-7, :-4], numbers[7:, 4:])
+    rows = np.flatnonzero(mesh[:, 0] > 200)
+    assert set(np.diff(rows).tolist()) == {thirty_pictures.MESH}
+
+
+def test_the_sliders_start_at_the_papers_numbers() -> None:
+    assert [control.value for control in LESSONS[13].controls()][:2] == [instances.ELASTIC_DEVIATION, 3]
+
+
+def test_where_a_picture_folds_by_hand() -> None:
+    rows = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None], (40, 30))
+    still = np.zeros_like(rows)
+    assert thirty_pictures.folded(np.stack([-0.9 * rows, still])) == 0  # squeezed, but in order
+    assert thirty_pictures.folded(np.stack([-2 * rows, still])) == 1  # upside down
+    half = np.where(rows < 20, 0, -2 * (rows - 20)).astype(np.float32)
+    assert thirty_pictures.folded(np.stack([half, still])) == pytest.approx(0.5, abs=0.03)
+
+
+ROWS = {10: (0.70, 0.45), 30: (0.80, 0.62), 100: (0.85, 0.70), 400: (0.90, 0.80)}
+
+
+def keep_rows(counts: tuple[int, ...], out: Path, file: Path) -> None:
+    """Write made-up scores as ``tools.weights.cells`` does."""
+    for pictures in counts:
+        scores = dict(zip(("foreground_iou", "precision_50"), ROWS[pictures], strict=True))
+        report = {"recipe": {"pictures": pictures % 400}, "scores": scores}
+        (out / ("all.json" if pictures == 400 else f"pictures-{pictures}.json")).write_text(json.dumps(report))
+    file.write_text(json.dumps(kept(out, 400)))
+
+
+@pytest.mark.parametrize("counts", [(), (400,), (10, 30, 400), (10, 30, 100, 400)])
+def test_the_curve_is_what_was_measured_and_nothing_else(
+    counts: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kept" / "rows.json"
+    file.parent.mkdir()
+    if counts:
+        keep_rows(counts, tmp_path, file)
+    monkeypatch.setattr(thirty_pictures, "MEASURED", file)
+    thirty_pictures.measured.cache_clear()
+    figure = drawn(14)
+    thirty_pictures.measured.cache_clear()
+    circles = [element for element in figure.iter() if element.tag.endswith("circle")]
+    assert len(circles) == (2 * len(counts) if len(counts) > 1 else 0)
+    for style, place in (("moved", 0), ("fitted", 1)):
+        found = [circle for circle in circles if circle.get("class") == style]
+        for one, other in itertools.pairwise(zip(found, counts, strict=False)):
+            across = [float(circle.get("cx") or 0) for circle, _ in (one, other)]
+            heights = [float(circle.get("cy") or 0) for circle, _ in (one, other)]
+            scores = [ROWS[count][place] for _, count in (one, other)]
+            assert across[0] < across[1]
+            assert (heights[0] > heights[1]) == (scores[0] < scores[1])
+            assert f"{other[1]} pictures" in "".join(other[0].itertext())
+            assert f"{scores[1]:.3f}" in "".join(other[0].itertext())
+
+
+# 15: tiles
+
+
+def test_the_papers_borders_from_its_kernels_and_from_its_shapes() -> None:
+    lost = sum(cost for _, cost in tiles.shrinkage().values())
+    assert lost == 572 - unet_path.path(572, 572, "valid").logits[1] == 572 - 388
+    assert sum(count for count, _ in tiles.shrinkage().values()) == 18  # of 23 layers, without 4 up and the last 1 x 1
+    words = "".join(drawn(15).itertext()).replace("\u00a0", " ")
+    assert "572 − 184 = 388" in words
+
+
+def test_what_a_tile_is_shown_to_see() -> None:
+    """The first tile with 32 pixels around it: above and left of it is the picture's mirror image."""
+    figure = drawn(15, **{"Overlap (pixels)": 32})
+    view = figure.find(".//{http://www.w3.org/2000/svg}svg")
+    assert view is not None
+    assert view.get("aria-label") == "128 by 128 pixels, of which the middle 64 by 64 are kept"
+    edge = next(shape for shape in view.iter() if "edge" in (shape.get("class") or ""))
+    window = next(shape for shape in view.iter() if shape.get("class") == "window")
+    assert [edge.get(side) for side in "xy"] == [window.get(side) for side in "xy"]
+    assert float(window.get("width") or 0) == pytest.approx(340 * 64 / 128)
+
+
+def test_differing_pixels_are_counted() -> None:
+    whole = cache.segmenter(tiles.MODEL).in_tiles(tiles.cells()).labels
+    for overlap in (0, 32):
+        tiled = cache.segmenter(tiles.MODEL).in_tiles(tiles.cells(), 64, overlap=overlap).labels
+        assert f"{np.mean(tiled != whole):.2%} of the pixels" in caption(drawn(15, **{"Overlap (pixels)": overlap}))
+
+
+# What every lesson has
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.slug)
+def test_ten_lines_of_python_run_and_say_what_is_known(lesson: Lesson, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for line in lesson.python.splitlines() if line.strip()]
+    assert len(lines) <= 10
+    exec(compile(lesson.python, lesson.slug, "exec"), {})
+    printed = capsys.readouterr().out
+    for words in PRINTED[lesson.slug]:
+        assert re.search(words, printed), printed
+
+
+PRINTED: dict[str, tuple[str, ...]] = {
+    "any-size": (r"\(1, 20, 5, 5\) True",),
+    "down-and-up": (r"2 \[(1, ){9}1\]", r"3 \[2, 2, 4, 2, 4", r"4 \[2, 2, (4, ){8}2, 2\]"),
+    "skips": (r"\(\) 0\.0%", r"'score 8'\) [1-9]"),
+    "u-nets-path": ("572 -> 388", "588 -> 404", "892 -> 708"),
+    "pyramid-pooling": (r"\(1, 1\) -> \(1, 256, 21\)",),
+    "atrous": ("rate 18 .* False", "rate 32 .* True"),
+    "aspp": ("6 {'cat'", "12 {'cat'", "24 {'cat'"),
+    "separable": ("19200 weights, 1228800", "843 weights, 53952"),
+    "every-pixel-votes": (r"fcn_mobilenetv2 \d", r"deeplabv3plus_mobilenetv2 \d"),
+    "trained-start": (r"unet_mobilenetv2 mIoU-7 0\.8", r"unet_width24 mIoU-7 0\.3"),
+    "geometry": ("129 corner to corner .* 32.0", "128 half-pixel .* 24.5"),
+    "train-one-yourself": (r"([6-9]\d|100)% of the tip",),
+    "touching-cells": ("w0 = 0 0.2%", r"w0 = 10 [1-9]"),
+    "thirty-pictures": (r"30 pixels on 3 x 3: 0\.0%", r"30 pixels on 8 x 8: [1-9]"),
+    "tiles": (r"overlap 0 .* [1-9]\d*\n", "overlap 96 .* 0\n"),
+}
+"""From the papers, by hand, or from what the lesson says."""
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.slug)
+def test_the_question_has_one_right_choice_and_references_lead_to_papers(lesson: Lesson) -> None:
+    check = ElementTree.fromstring(f"<div>{render('lessons/check.html', lesson=lesson)}</div>")
+    right = [label for label in check.iter("label") if label[0].get("value") == "right"]
+    assert ["".join(label.itertext()).replace("\u00a0", " ") for label in right] == [lesson.choices[0]]
+    assert len(set(lesson.choices)) == 3
+    assert lesson.references
+    more = render("lessons/more.html", lesson=lesson, terms=terms_in(lesson), papers=PAPERS)
+    for name, where in lesson.references:
+        assert PAPERS[name][1] in more
+        assert where in more
+
+
+def test_all_papers_are_referred_to() -> None:
+    assert {name for lesson in LESSONS for name, _ in lesson.references} == set(PAPERS)
+
+
+def test_terms_are_found_in_the_lessons_words_and_only_there() -> None:
+    found = terms_in(LESSONS[6])
+    assert {"ASPP", "image pooling"} <= set(found)
+    assert "CRF" not in found
+    assert list(TERMS) == sorted(TERMS, key=str.lower)
+
+
+def test_classes_are_named_as_people_write_them_and_none_stands_at_nothing() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[:50], labels[99, 99] = VOC.names.index("pottedplant"), VOC.names.index("tvmonitor")
+    assert contents(labels, VOC.names) == "potted plant 50.0%, specks of TV monitor"
+    assert in_words({"diningtable": 0.5, "cat": 0.004}) == "dining table 50%, cat under 1%"

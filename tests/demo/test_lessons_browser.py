@@ -134,3 +134,47 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             for drawing in lesson.locator("figure.drawing :is(svg, .picture)").all():
                 assert drawing.evaluate("svg => svg.getBoundingClientRect().right") <= 390
+
+
+def test_a_choice_is_answered(lessons: Page) -> None:
+    lesson = open_lesson(lessons, 6)
+    for choice, words in ((1, "No."), (0, "Right.")):
+        lesson.locator(".check label", has_text=LESSONS[5].choices[choice]).click()
+        expect(lesson.locator(".check + [role=status]")).to_contain_text(words)
+
+
+def test_another_draw_moves_the_slider_and_the_figure(lessons: Page) -> None:
+    lesson = open_lesson(lessons, 14)
+    before = lesson.locator("figcaption").inner_text()
+    lesson.get_by_role("button", name="Another draw").click()
+    expect(lesson.get_by_label("number input for Draw")).to_have_value("2")
+    expect(lesson.locator("figcaption")).not_to_have_text(before, timeout=SLOW)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (853, 480)])
+def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
+    browser: Browser, url: str, width: int, height: int
+) -> None:
+    with watched(browser, width, height) as (page, errors), unharmed(errors):
+        page.goto(url + "?photo=cat&tab=lessons&section=touching-cells")
+        expect(page.locator("#lesson-13 figure.drawing")).to_be_visible(timeout=SLOW)
+        words = page.locator("#lesson-13 .prose p").last
+        small = words.evaluate("words => parseFloat(getComputedStyle(words).fontSize)")
+        page.get_by_role("button", name="Projector mode", exact=True).click()
+        expect(page.locator("#introduction")).to_be_hidden()
+        assert words.evaluate("words => parseFloat(getComputedStyle(words).fontSize)") > 1.3 * small
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#lesson-14 figure.drawing")).to_be_visible(timeout=SLOW)
+        page.get_by_label("number input for Draw").focus()
+        page.keyboard.press("ArrowLeft")  # moves the caret alone
+        expect(page.locator("#lesson-14 figure.drawing")).to_be_visible()
+        page.keyboard.press("PageUp")  # a presenter's remote control
+        expect(page.locator("#lesson-13 figure.drawing")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_function("document.querySelector('#link a').search.includes('projector=1')")
+        page.goto(url + page.locator("#link a").get_attribute("href"))
+        expect(page.locator("#lesson-13 figure.drawing")).to_be_visible(timeout=SLOW)
+        expect(page.locator("#introduction")).to_be_hidden()
+        page.keyboard.press("Escape")
+        expect(page.locator("#introduction")).to_be_visible()
+        assert "projector" not in page.url

@@ -48,11 +48,10 @@ def test_what_a_cell_of_16_pixels_sees_reaches_no_farther_than_the_overlap() -> 
     assert 80 < behind <= OVERLAP
 
 
-def test_without_an_overlap_there_would_be_seams(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_overlap_there_would_be_seams(segmenter: Segmenter) -> None:
     picture = noise(400, 520)
     whole = segmenter(picture)
-    monkeypatch.setattr("segmodels.inference.tiles.OVERLAP", 16)
-    tiled = segmenter.in_tiles(picture, tile=128)
+    tiled = segmenter.in_tiles(picture, tile=128, overlap=16)
     inside = (slice(96, -96),) * 2
     assert not np.array_equal(whole.labels[inside], tiled.labels[inside])
 

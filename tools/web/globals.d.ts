@@ -75,6 +75,7 @@ interface PageScripts {
   photoThere<Photo extends {path: string}>(photo: Photo | null): Promise<Photo | null>;
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void; bar(element: HTMLElement): void};
+  projector: {begin(element: HTMLElement): void};
   /** What was chosen last, for the gradio events that ask for it. */
   chosenPhoto: KeptFile;
 }
@@ -82,6 +83,7 @@ interface PageScripts {
 interface Window extends PageScripts {}
 declare const latest: PageScripts['latest'];
 declare const computed: PageScripts['computed'];
+declare const projector: PageScripts['projector'];
 declare const drawing: PageScripts['drawing'];
 declare const questions: PageScripts['questions'];
 declare const photoChooser: PageScripts['photoChooser'];

@@ -1,7 +1,8 @@
 """What pays on cells: ``python -m tools.weights.cells NUCLEI OUT ROW...`` trains and scores rows of a table.
 
 A row is ``unet_nuclei``'s recipe with one thing changed, and the weights go to ``OUT/ROW.safetensors``, its scores on the
-``val`` list to ``OUT/ROW.json``. ``--table`` prints the table of the rows that are there. ``--set`` changes the recipe of all
+``val`` list to ``OUT/ROW.json``. ``--table`` prints the table of the rows that are there. ``--keep`` writes their scores into
+``assets/weights/unet_nuclei.rows.json``, where the lesson on thirty pictures reads its curve. ``--set`` changes the recipe of all
 rows, such as ``--set epochs=4``; compare only rows of one length.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segmodels.checkpoints.paths import WEIGHTS
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork
 from segmodels.models.unet import UNet, UNetDecoder
@@ -22,6 +24,8 @@ from segmodels.training.instances import InstanceFolder
 from segmodels.training.train_instances import InstanceRecipe, train_instances
 
 MODEL = "unet_nuclei"
+KEPT = WEIGHTS / f"{MODEL}.rows.json"
+"""The scores of the rows, for the page."""
 
 
 class UNetWithoutSkips(UNet):
@@ -89,6 +93,17 @@ def train_row(name: str, root: Path, out: Path, recipe: InstanceRecipe) -> dict[
     return scores.measures()
 
 
+def kept(out: Path, pictures: int) -> dict[str, Any]:
+    """Return the rows in ``out`` as the lessons read them; ``pictures`` is how many there are to train on in all."""
+    rows = {}
+    for name in ROWS:
+        file = out / f"{name}.json"
+        if file.is_file():
+            report = json.loads(file.read_text(encoding="utf-8"))
+            rows[name] = {**report, "pictures": report["recipe"]["pictures"] or pictures}
+    return {"made_by": "python -m tools.weights.cells", "rows": rows}
+
+
 def table(out: Path) -> str:
     """Return the table of the rows in ``out``, as Markdown."""
     lines = [
@@ -113,6 +128,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder for weights and scores")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the recipe")
+    parser.add_argument(
+        "--keep", action="store_true", help="write the scores of all rows in OUT where the lessons read them"
+    )
     parser.add_argument("--table", action="store_true", help="print the table of all rows in OUT")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.rows) - set(ROWS))
@@ -121,6 +139,9 @@ def main() -> None:
     for name in arguments.rows:
         scores = train_row(name, arguments.data, arguments.out, InstanceRecipe.of(arguments.set))
         print(name, json.dumps(scores))
+    if arguments.keep:
+        report = kept(arguments.out, len(InstanceFolder(arguments.data, "train")))
+        KEPT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if arguments.table:
         print(table(arguments.out))
 

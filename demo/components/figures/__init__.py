@@ -12,7 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..markup import data_url
+from ..markup import data_url, readable
 
 PANEL = 340
 """The width of a panel's view box: a phone's."""
@@ -95,8 +95,8 @@ def contents(labels: NDArray[np.uint8], classes: Sequence[str]) -> str:
     """The classes of a label map but background in words, the largest first, with the share that each covers."""
     shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
     order = [index for index in np.argsort(-shares) if index and shares[index]]
-    large = [f"{classes[index]} {shares[index]:.1%}" for index in order if shares[index] >= SPECK]
-    specks = [classes[index] for index in order if shares[index] < SPECK]
+    large = [f"{readable(classes[index])} {shares[index]:.1%}" for index in order if shares[index] >= SPECK]
+    specks = [readable(classes[index]) for index in order if shares[index] < SPECK]
     return ", ".join(large + ([f"specks of {' and '.join(specks)}"] if specks else [])) or "nothing"
 
 
