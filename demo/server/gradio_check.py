@@ -41,7 +41,8 @@ FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 FRONTEND_NAMES = (
     # classes that the style sheets are written for
     *("fillable", "gradio-container", "hide", "html-container", "icon-wrap", "max_value", "min_value", "minimal"),
-    *("progress-text", "prose", "reset-button", "tab-container", "tab-wrapper", "tabitem", "toast-wrap"),
+    *("label-wrap", "progress-text", "prose", "reset-button", "slider_input_container", "tab-container", "tab-wrapper"),
+    *("tabitem", "toast-wrap"),
     # what gradio_fixes.js mends: groups, places for files, what is read aloud
     *("block-info", "upload-container", "sr-only", "common.complete", "listbox"),
     # what scripts are handed and hand back: functions of the server, updates of the ways between lessons

@@ -127,8 +127,8 @@ class Lattice:
         keys = simplices.keys(self._first, self._factors)
         corners = len(keys)
         entry_bits = (self.points - 1).bit_length() + 3  # a corner is at most 7
-        origins = (torch.arange(self.points) << 3) | torch.arange(corners)[:, None]
-        ordered = keys.bitwise_left_shift_(entry_bits).bitwise_or_(origins).ravel().numpy()
+        entries = (torch.arange(self.points) << 3) | torch.arange(corners)[:, None]
+        ordered = keys.bitwise_left_shift_(entry_bits).bitwise_or_(entries).ravel().numpy()
         ordered.sort()  # keys and where they come from in one go: much faster than sorting with indices
         sorted_keys = ordered >> entry_bits
         starts = np.ones(len(ordered), dtype=np.bool_)
