@@ -19,8 +19,8 @@ LINE = "line between nuclei"
 GROWTH = 3
 """Pixels by which an object grows back over the line. In training the line takes one pixel of each object."""
 
-SMALLEST = 16
-"""Pixels; what is smaller is no object."""
+SMALLEST = 24
+"""Pixels; what is smaller is no object. Chosen on training pictures."""
 
 HOLE = 0.5
 """An object's holes are filled up to this part of the largest disc that fits into it. Chosen on training pictures."""
