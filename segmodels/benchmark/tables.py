@@ -80,8 +80,8 @@ def _crf(rows: Sequence[Row]) -> str:
     return table(
         f"The fully connected CRF, {rows[0]['classes']} classes, {_photo(rows)}",
         (
-            *("beside", "theirs", "ours", "of which on a moved rate", "times faster", "target", "same pixels"),
-            *("new photo of a megapixel (60 ms)", "its rate moved (20 ms)"),
+            *("beside", "theirs", "ours", "of which on a moved rate (20 ms)", "times faster", "target", "same pixels"),
+            *("new photo of a megapixel (60 ms)", "its rate moved"),
         ),
         [
             (

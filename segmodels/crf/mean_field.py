@@ -94,9 +94,9 @@ class Marginals:
         columns = torch.cat([classes, torch.tensor([self.vertices.shape[1] - 1])])
         return replace(
             self,
-            probabilities=self.probabilities[classes],
-            vertices=self.vertices[:, columns],
-            smoothness=self.smoothness[classes],
+            probabilities=self.probabilities.index_select(0, classes),
+            vertices=self.vertices.index_select(1, columns),  # much faster than indexing
+            smoothness=self.smoothness.index_select(0, classes),
         )
 
     def scores_at(self, scores: Tensor, place: Tensor, colours: Tensor) -> Tensor:

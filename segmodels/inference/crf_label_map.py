@@ -40,9 +40,9 @@ class CRFAnswer:
     @one_thread()
     def of(cls, logits: Tensor, photo: SampledPhoto, crf: CRF, aligned_size: Size | None) -> "CRFAnswer":
         """Run mean field on the sampled pixels of a photo, from (C, h, w) logits."""
-        near_best = logits > logits.amax(0) + math.log(LEAST_ODDS)
-        present = near_best.flatten(1).any(1).nonzero().ravel()
-        chosen = logits[present]
+        behind = (logits - logits.amax(0)).flatten(1).amax(1)
+        present = (behind > math.log(LEAST_ODDS)).nonzero().ravel()
+        chosen = logits.index_select(0, present)
         rows, columns = Between.both(chosen, photo.size, aligned_size)
         scores = spread_between(chosen, rows.at(photo.rows), columns.at(photo.columns))
         return cls(chosen, present, aligned_size, mean_field(photo, scores, crf))
@@ -57,7 +57,10 @@ class CRFAnswer:
         best = self.marginals.probabilities.max(0).indices
         wins = best.ravel().bincount(minlength=len(self.present)).nonzero().ravel()
         winners = replace(
-            self, logits=self.logits[wins], present=self.present[wins], marginals=self.marginals.among(wins)
+            self,
+            logits=self.logits.index_select(0, wins),
+            present=self.present[wins],
+            marginals=self.marginals.among(wins),
         )
         names = self.present.to(torch.uint8).numpy()
         cells = best.to(torch.uint8).numpy()
