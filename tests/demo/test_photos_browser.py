@@ -216,6 +216,7 @@ def test_a_result_is_printed_without_its_controls(page: Page) -> None:
         expect(page.locator(f"#pictures {part}")).to_be_visible()
     expect(page.locator("#table")).to_be_visible()
     for part in (
+        "footer",
         "#controls",
         "#examples",
         "#downloads",
