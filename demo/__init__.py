@@ -39,6 +39,12 @@ SCRIPTS = (
     "gradio_fixes.js",
 )
 """The scripts of the page's head, in ``components``, in the order in which they need each other."""
+PRINTED = """<style media="print">
+footer, .toast-wrap { display: none !important; }
+:root, body, .dark, gradio-app, .gradio-container, main { background: #fff !important; min-height: 0 !important; padding-block: 0 !important; }
+</style>"""
+"""What is printed of what lies around the page, where gradio lets no style of the page reach. The rest is in ``style.css``."""
+
 STYLES = (
     "style.css",
     "study.css",
@@ -94,7 +100,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": "".join(map(_text, STYLES)),
-        "head": "".join(f"<script>{_text(Path('components') / name)}</script>" for name in SCRIPTS),
+        "head": "".join(f"<script>{_text(Path('components') / name)}</script>" for name in SCRIPTS) + PRINTED,
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": SESSIONS,
         "allowed_paths": [],

@@ -216,6 +216,7 @@ def test_a_result_is_printed_without_its_controls(page: Page) -> None:
         expect(page.locator(f"#pictures {part}")).to_be_visible()
     expect(page.locator("#table")).to_be_visible()
     for part in (
+        "footer",
         "#controls",
         "#examples",
         "#downloads",
@@ -225,8 +226,8 @@ def test_a_result_is_printed_without_its_controls(page: Page) -> None:
     ):
         expect(page.locator(part)).to_be_hidden()
     assert page.locator("#link a").evaluate("link => link.dataset.printed") == page.url
-    page.emulate_media(media="screen")
     assert _sheets(page) == 1
+    page.emulate_media(media="screen")
 
 
 def _sheets(page: Page) -> int:

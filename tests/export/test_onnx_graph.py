@@ -205,7 +205,7 @@ def test_the_example_in_the_docs_runs_as_it_stands(graph: Path, tmp_path: Path, 
     assert EXAMPLE is not None
     file = _saved(kind, tmp_path)
     code = EXAMPLE[1].replace("net.onnx", str(graph)).replace("photo.jpg", str(file))
-    assert len(code.splitlines()) <= 20
+    assert len(code.splitlines()) <= 22
     without = "import sys\nsys.modules['torch'] = None\n"
     said = subprocess.run(
         [sys.executable, "-c", without + code], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -214,7 +214,7 @@ def test_the_example_in_the_docs_runs_as_it_stands(graph: Path, tmp_path: Path, 
         labels = np.asarray(image)
     assert "'cat'" in said
     expected = segmodels.load(PLUS, precision="float32")(segmodels.read_photo(file).image, 6).labels
-    assert (labels == expected).mean() > 0.98
+    assert (labels == expected).mean() > 0.99
 
 
 def test_what_cannot_be_exported_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
