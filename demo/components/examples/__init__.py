@@ -1,7 +1,5 @@
 """Photos to begin with: each teaches something, and a line says what to look for."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -12,6 +10,8 @@ import gradio as gr
 from PIL import Image
 
 from segmodels.checkpoints.paths import EXAMPLES
+
+from ..markup import data_url
 
 CREDITS: dict[str, str] = json.loads((EXAMPLES / "credits.json").read_text(encoding="utf-8"))
 """Each example photo with its maker and licence."""
@@ -60,7 +60,7 @@ def strip(photo: gr.Image, elem_id: str) -> None:
 
 def _buttons(paths: Mapping[str, str]) -> str:
     buttons = "".join(
-        f'<button type="button" data-example="{name}" data-path="{escape(paths[name])}"><img src="{_thumbnail(name)}" alt="">'
+        f'<button type="button" data-example="{name}" data-path="{escape(paths[name])}"><i></i>'
         f"<strong>{escape(title)}</strong><span>{escape(line)}</span></button>"
         for name, (title, line) in (OFFERED | CELLS).items()
     )
@@ -68,12 +68,18 @@ def _buttons(paths: Mapping[str, str]) -> str:
 
 
 @cache
+def style() -> str:
+    """The examples' pictures, once for all strips of the page."""
+    rules = (
+        f".examples [data-example={name}] i {{ background-image: url({_thumbnail(name)}) }}" for name in OFFERED | CELLS
+    )
+    return "".join(rules)
+
+
 def _thumbnail(name: str) -> str:
     """The middle of a photo, small, as an address."""
     with Image.open(PHOTOS[name]) as photo:
         scale = max(THUMBNAIL[0] / photo.width, THUMBNAIL[1] / photo.height)
         small = photo.convert("RGB").resize((round(photo.width * scale), round(photo.height * scale)))
     left, top = (small.width - THUMBNAIL[0]) // 2, (small.height - THUMBNAIL[1]) // 3
-    buffer = io.BytesIO()
-    small.crop((left, top, left + THUMBNAIL[0], top + THUMBNAIL[1])).save(buffer, "JPEG", quality=72)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(small.crop((left, top, left + THUMBNAIL[0], top + THUMBNAIL[1])), "WebP", quality=60, method=6)
