@@ -14,7 +14,7 @@ window.projector = (() => {
     if (on) query.set('projector', '1'); else query.delete('projector');
     history.replaceState(null, '', `?${query}`);
     show();
-    address.write(0, []);  // the link to copy says it too
+    window.address.write(0, []);  // the link to copy says it too
   }
 
   function go(step) {
@@ -39,7 +39,7 @@ window.projector = (() => {
   return {
     begin(element) {
       element.addEventListener('click', event => {
-        const button = event.target.closest('button');
+        const button = /** @type {HTMLElement} */ (event.target).closest('button');
         if (button?.dataset.step) go(Number(button.dataset.step));
         else if (button) set(button.matches('.start'));
       });

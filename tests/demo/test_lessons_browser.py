@@ -158,7 +158,7 @@ def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
     with watched(browser, width, height) as (page, errors), unharmed(errors):
         page.goto(url + "?photo=cat&tab=lessons&section=touching-cells")
         expect(page.locator("#lesson-13 figure.drawing")).to_be_visible(timeout=SLOW)
-        words = page.locator("#lesson-13 .prose p").last
+        words = page.get_by_text("U-Net was made to count cells")
         small = words.evaluate("words => parseFloat(getComputedStyle(words).fontSize)")
         page.get_by_role("button", name="Projector mode", exact=True).click()
         expect(page.locator("#introduction")).to_be_hidden()
