@@ -55,7 +55,7 @@ interface PageScripts {
     choose(choice: Choice): void;
     choosePhoto(photo: KeptFile): void;
     again(): void;
-    begin(element: HTMLElement, server: Server, drawn: Pictures): void;
+    begin(element: HTMLElement, server: Server, drawn: Pictures, trigger: Trigger): void;
     settings(): Partial<Choice>;
     wanted(): Choice | null;
   };

@@ -12,9 +12,10 @@ FOLLOWERS = ("anatomy", "pixel", "certainty", "parts")
 def follow_segment(page: gr.Blocks, model: Any, rate: Any, stride: Any) -> None:
     """Connect the controls of ``page`` with the Segment tab's; the browser does it by itself.
 
-    What a link asks for is left alone: it arrives as a change, and not as a visitor's input.
+    They follow once a visitor rests (``questions.js``): gradio needs some 40 ms for it, which a moved slider would wait for.
+    What a link asks for is left alone.
     """
-    controls = {
+    controls: dict[str, Any] = {
         component.elem_id: component for component in page.blocks.values() if getattr(component, "elem_id", None)
     }
     chosen: list[Any] = [model, rate, stride]
@@ -23,7 +24,7 @@ def follow_segment(page: gr.Blocks, model: Any, rate: Any, stride: Any) -> None:
         mine: list[Any] = [controls[name] for name in ids if name in controls]
         names = json.dumps([name for _, name in mine[0].choices])
         js = f"(...all) => {names}.includes(all[0]) ? all.slice(0, {len(mine)}) : all.slice(3)"
-        gr.on([one.input for one in chosen], None, [*chosen, *mine], mine, js=js, api_visibility="private")
+        controls["pictures"].select(None, [*chosen, *mine], mine, js=js, api_visibility="private")
 
 
 def settings_beside(page: Any) -> list[Any]:

@@ -44,7 +44,7 @@ TEMPLATE = """<div class="panels drawn">
 
 ON_LOAD = """
 const drawn = drawing.result(element);
-questions.begin(element, server, drawn);
+questions.begin(element, server, drawn, trigger);  // 'select', once a visitor has chosen other settings
 zoom(element, server, drawn);
 photos.panel(element, camera(element, server, drawn, photos.take));
 """
