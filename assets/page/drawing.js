@@ -78,7 +78,7 @@ window.drawing = (() => {
   function predicted(kind, left, up, corner) {
     if (kind < 3) return kind && (kind === 1 ? left : up);
     if (kind === 3) return left + up >> 1;
-    const [across, down, both] = [up - corner, left - corner, left + up - 2 * corner].map(Math.abs);
+    const across = Math.abs(up - corner), down = Math.abs(left - corner), both = Math.abs(left + up - 2 * corner);
     return across <= down && across <= both ? left : down <= both ? up : corner;
   }
 
@@ -204,9 +204,9 @@ window.drawing = (() => {
 
   // What a move did, in words: how many pixels differ between two results of a photo, and the classes that changed most.
   function difference(now, before) {
-    const {labels} = now.map;
+    const {labels} = now.map, others = before.map.labels;
     let changed = 0;
-    for (let at = 0; at < labels.length; at++) changed += Number(labels[at] !== before.map.labels[at]);
+    for (let at = 0; at < labels.length; at++) if (labels[at] !== others[at]) changed++;
     const share = (classes, name) => classes.find(one => one.name === name)?.share ?? 0;
     const names = new Set([...now.classes, ...before.classes].map(one => one.name));
     const moves = [...names].map(name => ({name, from: share(before.classes, name), to: share(now.classes, name)}))
@@ -233,20 +233,25 @@ window.drawing = (() => {
       seen[start] = 1;
       for (let next = 0; next < reached.length; next++) {
         const at = reached[next], x = at % wide;
-        for (const to of [x ? at - 1 : -1, x + 1 < wide ? at + 1 : -1, at - wide, at + wide])
-          if (left[to] === label && !seen[to]) { seen[to] = 1; reached.push(to); }
+        const near = to => { if (left[to] === label && !seen[to]) { seen[to] = 1; reached.push(to); } };
+        if (x) near(at - 1);
+        if (x + 1 < wide) near(at + 1);
+        if (at >= wide) near(at - wide);
+        if (at + wide < left.length) near(at + wide);
       }
       if (reached.length >= left.length / SPECK) areas[label] = (areas[label] ?? 0) + 1;
-      columns[label] ??= [];
-      rows[label] ??= [];
-      columns[label].push(...reached.map(at => Math.floor(3 * (at % wide) / wide)));
-      rows[label].push(...reached.map(at => Math.floor(3 * Math.floor(at / wide) / high)));
+      columns[label] ??= [0, 0, 0];
+      rows[label] ??= [0, 0, 0];
+      for (const at of reached) {
+        columns[label][Math.floor(3 * (at % wide) / wide)]++;
+        rows[label][Math.floor(3 * Math.floor(at / wide) / high)]++;
+      }
     }
-    // The thirds in which nine of ten pixels lie.
-    const thirds = parts => {
-      const sorted = parts.sort();
-      return [sorted[Math.floor(.05 * sorted.length)], sorted[Math.floor(.95 * sorted.length)]];
-    };
+    // The thirds in which nine of ten pixels lie; of each third, it is given how many do.
+    const thirds = ([first, second, third]) => [.05, .95].map(share => {
+      const at = Math.floor(share * (first + second + third));
+      return Number(at >= first) + Number(at >= first + second);
+    });
     const sentences = classes.filter(one => !one.nothing && columns[one.index]).map(({index, name, share}) => {
       const [from, to] = thirds(columns[index]), [top, bottom] = thirds(rows[index]), count = areas[index] ?? 0;
       const number = count ? `${NUMBERS[count] ?? count} ${count === 1 ? 'area' : 'areas'}` : 'Specks';
