@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from segmodels.checkpoints.paths import PAGE
 
 from .anatomy.tab import anatomy_tab
+from .components import examples
 from .components.model_picker.following import follow_segment
 from .components.url_state import follow, link_bar
 from .components.viewer import drop_zone
@@ -94,7 +95,8 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": "".join(map(_text, STYLES)),
-        "head": "".join(f"<script>{_text(Path('components') / name)}</script>" for name in SCRIPTS),
+        "head": f"<style>{examples.style()}</style>"
+        + "".join(f"<script>{_text(Path('components') / name)}</script>" for name in SCRIPTS),
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": SESSIONS,
         "allowed_paths": [],

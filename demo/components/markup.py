@@ -75,7 +75,7 @@ def colours(index: int, classes: ClassList = VOC) -> dict[str, str]:
 
 
 def data_url(image: Image.Image, kind: str, **options: int) -> str:
-    """The picture itself as an address, for an ``img`` or a style; ``kind`` is ``"PNG"`` or ``"JPEG"``."""
+    """The picture itself as an address, for an ``img`` or a style; ``kind`` is ``"PNG"``, ``"JPEG"`` or ``"WebP"``."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,14 +1,17 @@
 """What is said of the example photos, by the bundled networks: every question has its answer in the pictures."""
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
 
+import gradio as gr
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from demo import launch_options
 from demo.components.examples import CELLS, FIRST, OFFERED, PHOTOS, label_map_of
 from demo.lessons import any_size
 from segmodels import Segmenter, load
@@ -118,3 +121,9 @@ def test_on_the_first_photo_every_comparison_is_seen() -> None:
     first = looked(FIRST.removesuffix(".jpg"))
     assert first.same_classes()
     assert min(first.changes().values()) > 0.015
+
+
+def test_the_page_carries_each_picture_once(blocks: gr.Blocks) -> None:
+    assert launch_options()["head"].count("data:image/webp") == len(OFFERED | CELLS)
+    components = json.dumps(blocks.get_config_file()["components"])
+    assert re.findall("data:image/(?:webp|jpeg)", components) == []

@@ -53,14 +53,22 @@ def strip(photo: gr.Image, elem_id: str) -> None:
     """The examples in a row; a click on one makes it the page's ``photo``."""
     # As gradio keeps them, since the page may not be allowed to hand out the project's own files.
     paths = {name: str(photo.move_resource_to_block_cache(PHOTOS[name])) for name in OFFERED | CELLS}
-    html = render("components/examples/strip.html", offered=OFFERED | CELLS, paths=paths, thumbnail=_thumbnail)
+    html = render("components/examples/strip.html", offered=OFFERED | CELLS, paths=paths)
     row = gr.HTML(html, js_on_load="exampleStrip(element, trigger); // 'select'", elem_id=elem_id)
     row.select(None, None, [photo], js="() => window.chosenPhoto", api_visibility="private")
 
 
 @cache
+def style() -> str:
+    """The examples' pictures, once for all strips of the page."""
+    rules = (
+        f".examples [data-example={name}] i {{ background-image: url({_thumbnail(name)}) }}" for name in OFFERED | CELLS
+    )
+    return "".join(rules)
+
+
 def _thumbnail(name: str) -> str:
     """The middle of a photo, small, as an address."""
     with Image.open(PHOTOS[name]) as photo:
         small = ImageOps.fit(photo.convert("RGB"), THUMBNAIL, centering=(0.5, 1 / 3))
-    return data_url(small, "JPEG", quality=72)
+    return data_url(small, "WebP", quality=60, method=6)
