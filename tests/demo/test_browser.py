@@ -248,7 +248,7 @@ def test_a_rate_is_asked_for_before_gradio_tells_of_the_move(page: Page) -> None
 
 
 def test_a_page_at_rest_asks_for_no_frames(browser: Browser, url: str) -> None:
-    """Whatever shows gradio's progress would ask for sixty a second."""
+    """gradio's "Loading" would ask for sixty a second, though it is gone."""
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
         page.add_init_script(
             "window.frames_asked = 0; const ask = requestAnimationFrame;"
