@@ -15,10 +15,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gradio_client import Client, handle_file
 from PIL import Image
 
 import segmodels
@@ -26,6 +26,7 @@ from segmodels.benchmark.tables import Row, table
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.pictures import label_image, overlay
 from tools.stress.running import RunningApp
+from tools.stress.visitor import Visitor
 
 from . import visitors as bench_visitors
 
@@ -99,17 +100,26 @@ def start(turns: int = 3) -> Row:
 
 
 def click(url: str, photos: Photos, turns: int = 5) -> list[Row]:
-    """From sending a photo to having its pictures, by API, and in Chromium from choosing a file to seeing them."""
-    client = Client(url, verbose=False, download_files=tempfile.mkdtemp(dir=photos.new(0.1).parent))
-    client.predict(image=handle_file(photos.new(0.1)), model=MODEL, api_name="/segment")  # loads the weights
+    """From sending a photo to having its pictures, by API, and in Chromium from choosing a file to seeing them.
+
+    By API on one connection: gradio's client reads all certificates of the machine for each of its five requests, some
+    30 ms of processor time each.
+    """
+    visitor = Visitor(url)
+    event = visitor.event("segment")
+
+    def ask(file: Path) -> None:
+        labels, drawn, _ = visitor.ask(event, [visitor.upload(file.read_bytes()), MODEL, None, None, None])
+        visitor.picture(labels)
+        visitor.picture(drawn)
+
+    ask(photos.new(0.1))  # loads the weights
     rows = []
     for megapixels in MEGAPIXELS:
         totals, parts = [], []
         for _ in range(turns):
             file = photos.new(megapixels)
-            began = time.perf_counter()
-            client.predict(image=handle_file(file), model=MODEL, api_name="/segment")
-            totals.append(1000 * (time.perf_counter() - began))
+            totals.append(1000 * seconds(partial(ask, file)))
             parts.append(split(photos.new(megapixels)))
         medians = {name: statistics.median(part[name] for part in parts) for name in parts[0]}
         total = statistics.median(totals)
