@@ -27,7 +27,7 @@ window.zoom = (element, server, drawn) => {
     left = limit(at.x - at.across / scale, 0, 1 - 1 / scale);
     top = limit(at.y - at.down / scale, 0, 1 - 1 / scale);
     const [width, height] = drawing.told()?.photo?.size ?? [1, 1], across = scale * pictures[0].clientWidth;
-    for (const [name, value] of Object.entries({'--scale': scale, '--left': left, '--top': top})) panels.style.setProperty(name, String(value));
+    move();
     panels.classList.toggle('zoomed-in', scale > 1);
     panels.classList.toggle('map-pixels', across > 2 * width * Math.min(SIDE / Math.max(width, height), 1));
     panels.classList.toggle('photo-pixels', across > 2 * width);
@@ -42,9 +42,16 @@ window.zoom = (element, server, drawn) => {
   function point(at) {
     cursor = at;
     panels.classList.toggle('pointed', Boolean(at));
-    if (!at) return;
-    panels.style.setProperty('--across', String(at.x));
-    panels.style.setProperty('--down', String(at.y));
+    move();
+  }
+
+  // Put pictures and cursors in their places. As variables of the panels, these would style all that is inside anew.
+  function move() {
+    const to = (x, y) => `translate(${100 * scale * (x - left)}%, ${100 * scale * (y - top)}%)`;
+    for (const one of /** @type {NodeListOf<HTMLElement>} */ (panels.querySelectorAll('.zoomed, .cursor'))) {
+      const zoomed = one.className === 'zoomed';
+      if (zoomed || cursor) one.style.transform = zoomed ? `${to(0, 0)} scale(${scale})` : to(cursor.x, cursor.y);
+    }
   }
 
   // What is in view at the photo's own pixels, unless it is there already.
@@ -159,6 +166,7 @@ window.zoom = (element, server, drawn) => {
       zoomed.append(copy);
     }
     under.append(zoomed);
+    move();
   }
   line.addEventListener('input', () => {
     if (!panels.querySelector('.before .zoomed') || line.value === '0') swipe();
