@@ -296,6 +296,7 @@ window.drawing = (() => {
     const find = selector => element.querySelector(selector);
     const canvases = {segmented: find('.segmented canvas'), overlays: find('.overlays canvas')};
     let shown = null, hovered = null, chosen = null, asked = 0, last = null, references = {}, reference = null, marking = false;
+    let said = 0, saying = 0;  // when words were last put to a frame, and the next time
 
     // What an answer is compared with: the one as trained with the same edges, or where it is that one, the one before it
     // that differs in its edges alone.
@@ -470,8 +471,15 @@ window.drawing = (() => {
       if (turn !== asked) return;
       shown = {map, classes: answer.classes, file: null, under: lit(video, map)};
       element.dataset.state = 'result';
-      words({...answer, photo: {file: null, size: [map.width, map.height], notes: ', live'}});
       paint();
+      // Words follow twice a second: more cannot be read, and choices that are made anew cannot be clicked.
+      const now = shown;
+      clearTimeout(saying);
+      saying = setTimeout(() => {
+        if (shown !== now) return;
+        said = performance.now();
+        words({...answer, photo: {file: null, size: [map.width, map.height], notes: ', live'}});
+      }, said + 500 - performance.now());
     }
 
     // Mark what changed on the overlays' picture, in place of the classes.

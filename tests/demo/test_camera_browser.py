@@ -44,6 +44,22 @@ def test_masks_follow_the_camera_until_it_is_stopped(page: Page) -> None:
     assert page.locator("#pictures video").evaluate("video => video.srcObject") is None
 
 
+def test_choices_stay_long_enough_to_be_clicked_however_fast_masks_come(page: Page) -> None:
+    page.get_by_role("button", name="Camera").click()
+    expect(page.locator("#pictures .choices")).to_contain_text("horse")
+    made = page.locator("#pictures .choices").evaluate(
+        """(choices, seconds) => new Promise(resolve => {
+          let made = 0;
+          new MutationObserver(() => { made++; }).observe(choices, {childList: true});
+          setTimeout(() => resolve(made), 1000 * seconds);
+        })""",
+        3,
+    )
+    assert 1 <= made <= 7
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#pictures .legend")).to_contain_text("cat")
+
+
 def test_what_the_camera_sees_can_be_taken_as_a_photo(page: Page) -> None:
     page.get_by_role("button", name="Camera").click()
     expect(page.locator("#pictures .legend")).to_contain_text("horse")
