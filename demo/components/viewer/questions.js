@@ -20,7 +20,7 @@ window.questions = (() => {
     asked = latest(server, element.querySelector('.waiting'), answer => drawn.show(answer));
     if (early) asked.ask(early);
     let resting = 0;
-    document.addEventListener('input', event => {
+    for (const kind of ['input', 'change']) document.addEventListener(kind, event => {
       const control = /** @type {HTMLInputElement} */ (event.target);
       if (!control.closest?.('#model, #rate, #stride')) return;
       // A rate is asked for before gradio hears of it. What gradio says later is the same choice.
