@@ -67,14 +67,14 @@ def draw(deviation: Any, cells: Any, number: Any) -> str:
     deviation = check_integer("the deviation", deviation, *DEVIATIONS)
     cells, number = check_integer("the grid", cells, *CELLS), check_integer("the draw", number, *DRAWS)
     before = np.bincount(nuclei()[1].ravel())[1:]
-    *moved, field = deformed(deviation, cells, number)
-    after = np.bincount(moved[2].ravel(), minlength=len(before) + 1)[1 : len(before) + 1]
+    picture, mesh, numbers, field = deformed(deviation, cells, number)
+    after = np.bincount(numbers.ravel(), minlength=len(before) + 1)[1 : len(before) + 1]
     there = before > 0
     changed = np.abs(after / np.maximum(before, 1) - 1)[there] > NOTICED
-    *still, _ = deformed(0, cells, number)
+    still, flat, there_before, _ = deformed(0, cells, number)
     panels = [
-        panel("The picture and its outlines", _picture(*still, "As it is")),
-        panel("Deformed, as training sees it", _picture(*moved, f"Deformed by {deviation} pixels")),
+        panel("The picture and its outlines", _picture(still, flat, there_before, "As it is")),
+        panel("Deformed, as training sees it", _picture(picture, mesh, numbers, f"Deformed by {deviation} pixels")),
     ]
     panels += _curve_panel()
     distance = np.hypot(*field)

@@ -66,8 +66,10 @@ def shrinkage() -> dict[int, tuple[int, int]]:
     """
     with torch.device("meta"):
         network = unet(padding="valid")
-    steps: list[Any] = list(enumerate(network.backbone.steps))  # type: ignore[arg-type]
-    steps += zip(network.decoder.levels, (block.convs for block in network.decoder.blocks), strict=True)  # type: ignore
+    backbone: Any = network.backbone
+    decoder: Any = network.decoder
+    steps: list[Any] = list(enumerate(backbone.steps))
+    steps += zip(decoder.levels, (block.convs for block in decoder.blocks), strict=True)
     count, cost = Counter[int](), Counter[int]()
     for level, step in steps:
         kernels = [layer.kernel_size[0] for layer in step.modules() if isinstance(layer, nn.Conv2d)]

@@ -172,7 +172,7 @@ def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
         expect(page.locator("#lesson-13 figure.drawing")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.wait_for_function("document.querySelector('#link a').search.includes('projector=1')")
-        page.goto(url + page.locator("#link a").get_attribute("href"))
+        page.goto(url + (page.locator("#link a").get_attribute("href") or ""))
         expect(page.locator("#lesson-13 figure.drawing")).to_be_visible(timeout=SLOW)
         expect(page.locator("#introduction")).to_be_hidden()
         page.keyboard.press("Escape")

@@ -42,7 +42,7 @@ def _cells(place: int, lesson: Lesson) -> Iterable[dict[str, Any]]:
     choices = "\n".join(f"- {choice}" for choice in sorted(lesson.choices))
     words = f"## {place} {lesson.title}\n\n{lesson.minutes} minutes. {lesson.aim}\n\n{lesson.text.strip()}\n"
     yield _markdown(f"{lesson.slug}-words", f"{words}\n**{lesson.question}**\n\n{choices}\n")
-    code = {"execution_count": None, "metadata": {}, "outputs": []}
+    code: dict[str, Any] = {"execution_count": None, "metadata": {}, "outputs": []}
     yield {"cell_type": "code", "id": f"{lesson.slug}-python", **code, "source": _lines(lesson.python.strip())}
     papers = "; ".join(_reference(name, where) for name, where in lesson.references)
     answer = f"<details><summary>Answer</summary>\n\n{lesson.choices[0]}. {lesson.answer.strip()}\n\n</details>\n"

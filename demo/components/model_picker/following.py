@@ -15,8 +15,8 @@ def follow_segment(page: gr.Blocks, model: Any, rate: Any, stride: Any) -> None:
     They follow once a visitor rests (``questions.js``): gradio needs some 40 ms for it, which a moved slider would wait for.
     What a link asks for is left alone.
     """
-    controls: dict[str, Any] = {
-        component.elem_id: component for component in page.blocks.values() if getattr(component, "elem_id", None)
+    controls: dict[str | None, Any] = {
+        getattr(component, "elem_id", None): component for component in page.blocks.values()
     }
     chosen: list[Any] = [model, rate, stride]
     for prefix in FOLLOWERS:
