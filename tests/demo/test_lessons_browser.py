@@ -89,7 +89,7 @@ def test_a_click_chooses_the_pixel(lessons: Page) -> None:
 
 def test_the_answer_waits_until_it_is_asked_for(lessons: Page) -> None:
     lesson = open_lesson(lessons, 5)
-    answer = lesson.get_by_text("The bins overlap")
+    answer = lesson.get_by_text("The bins overlap: along")
     expect(answer).to_be_hidden()
     lesson.get_by_role("button", name="Answer").click()
     expect(answer).to_be_visible()
@@ -147,7 +147,7 @@ def test_another_draw_moves_the_slider_and_the_figure(lessons: Page) -> None:
     lesson = open_lesson(lessons, 14)
     before = lesson.locator("figcaption").inner_text()
     lesson.get_by_role("button", name="Another draw").click()
-    expect(lesson.get_by_label("number input for Draw")).to_have_value("2")
+    expect(lesson.get_by_label("number input for Draw")).to_have_value("2", timeout=SLOW)
     expect(lesson.locator("figcaption")).not_to_have_text(before, timeout=SLOW)
 
 
@@ -171,7 +171,8 @@ def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
         page.keyboard.press("PageUp")  # a presenter's remote control
         expect(page.locator("#lesson-13 figure.drawing")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.wait_for_function("document.querySelector('#link a').search.includes('projector=1')")
+        for part in ("projector=1", "section=touching-cells"):
+            page.wait_for_function("part => document.querySelector('#link a').search.includes(part)", arg=part)
         page.goto(url + (page.locator("#link a").get_attribute("href") or ""))
         expect(page.locator("#lesson-13 figure.drawing")).to_be_visible(timeout=SLOW)
         expect(page.locator("#introduction")).to_be_hidden()
