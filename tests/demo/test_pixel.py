@@ -193,7 +193,8 @@ def test_a_head_without_atrous_branches_has_one_tap_and_image_pooling(model: str
 def test_the_bars_are_the_best_classes_in_order() -> None:
     _, facts = shown(page.show, {"path": CAT}, "fcn_mobilenetv2", None, None, 50, 50, page.WINNER).values()
     shares = [float(share) for share in re.findall(r"</span>([\d.]+)%", facts)]
-    assert len(shares) == pixel_facts.BARS
+    assert 1 <= len(shares) <= pixel_facts.BARS
+    assert min(shares) > 0
     assert shares == sorted(shares, reverse=True)
     assert re.findall(r"</span>(\w+)</th>", facts)[0] == "cat"
 
