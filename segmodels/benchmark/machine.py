@@ -57,6 +57,7 @@ def matrix_rate(precision: str) -> float:
 
 
 def times_of(run: Callable[[], object], repeats: int) -> list[float]:
+    """Return how long each of ``repeats`` runs took, in milliseconds."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()

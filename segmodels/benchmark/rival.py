@@ -46,6 +46,7 @@ def untrained(name: str) -> tuple[Segmenter, torch.nn.Module]:
 
 
 def same_weights(name: str, theirs: torch.nn.Module) -> Any:
+    """Return our network called ``name`` with the weights of torchvision's."""
     network = registry.build(name)
     load_state(network, published.translate(name, theirs.state_dict()))
     return network

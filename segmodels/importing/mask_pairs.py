@@ -92,6 +92,8 @@ SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 
 @dataclass(frozen=True)
 class Match:
+    """A photo and its label map, the stem that both get, and the list that names them."""
+
     photo: Path
     label: Path
     stem: str

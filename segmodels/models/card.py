@@ -168,6 +168,7 @@ class Card:
 
 @cache
 def measured_facts(name: str) -> dict[str, Any]:
+    """Return what was measured of a bundled network's weights, as ``tools.weights.cards`` wrote it."""
     facts: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
     return facts
 

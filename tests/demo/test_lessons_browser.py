@@ -163,6 +163,7 @@ def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
         page.get_by_role("button", name="Projector mode", exact=True).click()
         expect(page.locator("#introduction")).to_be_hidden()
         assert words.evaluate("words => parseFloat(getComputedStyle(words).fontSize)") > 1.3 * small
+        expect(page.get_by_role("button", name="The next lesson")).to_be_in_viewport()
         page.keyboard.press("ArrowRight")
         expect(page.locator("#lesson-14 figure.drawing")).to_be_visible(timeout=SLOW)
         page.get_by_label("number input for Draw").focus()
@@ -176,6 +177,10 @@ def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
         page.goto(url + (page.locator("#link a").get_attribute("href") or ""))
         expect(page.locator("#lesson-13 figure.drawing")).to_be_visible(timeout=SLOW)
         expect(page.locator("#introduction")).to_be_hidden()
-        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Leave projector mode").click()
         expect(page.locator("#introduction")).to_be_visible()
         assert "projector" not in page.url
+        page.get_by_role("button", name="Projector mode", exact=True).click()
+        expect(page.locator("#introduction")).to_be_hidden()
+        page.keyboard.press("Escape")
+        expect(page.locator("#introduction")).to_be_visible()

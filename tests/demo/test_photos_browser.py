@@ -21,6 +21,8 @@ from ..helpers import load, unharmed, watched
 from .test_browser import upload
 
 pytestmark = NEEDS_CHROMIUM
+SLOW = 60_000
+"""Milliseconds that an answer may take where other tests run beside it."""
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +137,14 @@ def test_a_label_map_that_arrives_after_another_photo_is_left_out(browser: Brows
         chooser.set_input_files(tmp_path / "truth.png")
         page.wait_for_timeout(200)
         page.locator("#lab-examples [data-example=cat]").click()
-        expect(page.locator("#photo-in-use")).to_contain_text("451")
+        expect(page.locator("#photo-in-use")).to_contain_text("451", timeout=SLOW)
         _go_on(page, held[0])
         expect(caption).not_to_contain_text("mIoU")
         expect(page.locator("#parts .problem")).to_have_count(0)
         chooser.set_input_files(tmp_path / "truth.png")  # which is the cat's
         page.wait_for_timeout(200)
         _go_on(page, held[1])
-        expect(caption).to_contain_text("mIoU")
+        expect(caption).to_contain_text("mIoU", timeout=SLOW)
 
 
 def test_files_are_asked_of_the_pages_own_origin(page: Page) -> None:
