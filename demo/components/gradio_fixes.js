@@ -1,19 +1,5 @@
 // What gradio's own controls lack. The page works without it, less well for fingers and the keyboard.
 (() => {
-  // gradio's "Loading" counts its seconds in every frame for ever, though it is gone: 9 % of a core of a page at rest. It has
-  // asked for the function before this script runs, so it is known by its number, which is none of those given out here.
-  const frame = window.requestAnimationFrame.bind(window), others = new Set();
-  window.requestAnimationFrame = call => {
-    const number = frame(time => { others.delete(number); call(time); });
-    others.add(number);
-    return number;
-  };
-  document.addEventListener('drawn', () => {
-    window.requestAnimationFrame = frame;
-    const last = frame(() => {});
-    for (let number = last - 100; number < last; number++) if (!others.has(number)) cancelAnimationFrame(number);
-  }, {once: true});
-
   // A finger that lands on a slider may only want to scroll. Nothing is heard of the slider until the finger has gone
   // sideways or has been lifted; if the page scrolls instead, the slider goes back to where it was.
   const DECIDED = 8; // pixels to the side

@@ -247,20 +247,6 @@ def test_a_rate_is_asked_for_before_gradio_tells_of_the_move(page: Page) -> None
     expect(page.locator("#ran")).to_contain_text("atrous rates 9, 18, 27")
 
 
-def test_a_page_at_rest_asks_for_no_frames(browser: Browser, url: str) -> None:
-    """gradio's "Loading" would ask for sixty a second, though it is gone."""
-    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
-        page.add_init_script(
-            "window.frames_asked = 0; const ask = requestAnimationFrame;"
-            "window.requestAnimationFrame = call => { window.frames_asked++; return ask(call); }"
-        )
-        load(page, url)
-        page.wait_for_timeout(2000)
-        before = page.evaluate("frames_asked")
-        page.wait_for_timeout(2000)
-        assert page.evaluate("frames_asked") - before < 20
-
-
 def test_one_question_is_on_its_way_at_a_time_and_the_newest_choice_is_shown(page: Page) -> None:
     rates: list[int] = []
     under_way, most = 0, 0
