@@ -19,6 +19,7 @@ from segmodels.training.metrics import Scores, confusion_matrix
 
 from ..components import computed, photo_overlay
 from ..components.download_button import download_button
+from ..components.markup import listed
 from ..components.model_picker import follow_stride, rate_and_stride
 from ..components.model_picker.choices import settings_in_range
 from ..components.templates import render
@@ -35,8 +36,6 @@ START = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deepla
 NOTHING = ""
 """What a slot without a network holds."""
 LEAST = 2
-RARE = 0.0005
-"""Classes that no network gives a larger share of the photo have no column in the table."""
 ANSWERS = ClassList(
     ("one answer", "2 different answers", "3 different answers", "4 different answers"),
     ((0, 0, 0), (255, 224, 102), (255, 130, 20), (214, 20, 90)),
@@ -255,7 +254,7 @@ def _compared(slots: Sequence[Slot]) -> dict[str, Any]:
         "shares": [float((number == count).mean()) for count in range(1, len(slots) + 1)],
         "pair": pair,
         "differ": np.mean(pair[0].result.labels != pair[1].result.labels),
-        "columns": [name for name in classes.names if any(slot.result.shares.get(name, 0) >= RARE for slot in slots)],
+        "columns": [name for name in classes.names if any(name in listed(slot.result) for slot in slots)],
         "rows": [(slot, registry.card(slot.result.model), _cost(slot), _agreement(slot, slots[0])) for slot in slots],
     }
 

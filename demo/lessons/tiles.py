@@ -14,7 +14,7 @@ from segmodels import Segmentation
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.inference.instances import Instances
 from segmodels.inference.settings import check_integer
-from segmodels.inference.tiles import OVERLAP, TILE, seen_by_tile
+from segmodels.inference.tiles import OVERLAP, TILE, seen_by_tile, tile_corners
 from segmodels.models.unet import unet
 
 from ..components.figures import PANEL, figure, panel, rect
@@ -53,9 +53,9 @@ def in_one_piece() -> Segmentation:
 
 
 def corners(tile: int) -> list[tuple[int, int]]:
-    """Return where the tiles begin: rows and columns."""
+    """Return where the tiles of the picture begin."""
     height, width = cells().shape
-    return [(top, left) for top in range(0, height, tile) for left in range(0, width, tile)]
+    return list(tile_corners(height, width, tile))
 
 
 @cache

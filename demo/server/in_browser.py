@@ -48,11 +48,10 @@ _one_at_a_time = threading.Lock()
 
 def _make(name: str) -> tuple[bytes, str]:
     """A page and its hash. Written by another process: an export changes torch while it runs."""
-    code = "import sys; from segmodels.cli import main; main(sys.argv[1:])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     with _one_at_a_time, tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "net.html")
-        command = [sys.executable, "-c", code, "export", str(_own().get(name, name)), "--page", str(out)]
+        command = [sys.executable, "-m", "segmodels", "export", str(_own().get(name, name)), "--page", str(out)]
         subprocess.run(command, env=environment, check=True, timeout=MOST_SECONDS, stdout=subprocess.DEVNULL)
         content = out.read_bytes()
     return content, f'"{hashlib.sha256(content).hexdigest()}"'

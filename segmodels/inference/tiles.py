@@ -70,7 +70,7 @@ def segment_tiles(
     limits = contrast_range(picture)
     counts: NDArray[np.float64] = np.zeros(0)
     sums: NDArray[np.float64] = np.zeros(0)
-    places = list(_places(height, width, tile))
+    places = list(tile_corners(height, width, tile))
     for done, (top, left) in enumerate(places, 1):
         pixels = torch.from_numpy(seen_by_tile(picture, top, left, tile, overlap).astype(np.float32))
         logits = logits_of(stretch_contrast(pixels, limits))
@@ -86,7 +86,8 @@ def segment_tiles(
     return Tiled(labels, tuple(confidence))
 
 
-def _places(height: int, width: int, tile: int) -> Iterator[tuple[int, int]]:
+def tile_corners(height: int, width: int, tile: int) -> Iterator[tuple[int, int]]:
+    """Return where the tiles of a picture begin: rows and columns, a row of tiles after the other."""
     return ((top, left) for top in range(0, height, tile) for left in range(0, width, tile))
 
 

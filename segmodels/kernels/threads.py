@@ -75,6 +75,20 @@ def threads_for_pass() -> Iterator[int]:
         yield most
         return
     count = threads_beside(_NEIGHBOURS.observe(time.monotonic()), os.cpu_count() or 1, min(most, available_cpus()))
+    with _threads(count, most) as taken:
+        yield taken
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, loops of this thread run on it alone: where each is so short that several would mostly wait for one another."""
+    with _threads(1, torch.get_num_threads()):
+        yield
+
+
+@contextmanager
+def _threads(count: int, most: int) -> Iterator[int]:
+    """Inside, loops of this thread run on ``count`` threads, and on ``most`` again afterwards; yields how many it is."""
     if count == most or not _set_threads(count):
         yield most
         return
@@ -82,18 +96,6 @@ def threads_for_pass() -> Iterator[int]:
         yield count
     finally:
         _set_threads(most)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, loops of this thread run on it alone: where each is so short that several would mostly wait for one another."""
-    most = torch.get_num_threads()
-    told = most > 1 and _set_threads(1)
-    try:
-        yield
-    finally:
-        if told:
-            _set_threads(most)
 
 
 def _set_threads(count: int) -> bool:

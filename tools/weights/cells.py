@@ -95,13 +95,16 @@ def train_row(name: str, root: Path, out: Path, recipe: InstanceRecipe) -> dict[
 
 def kept(out: Path, pictures: int) -> dict[str, Any]:
     """Return the rows in ``out`` as the lessons read them; ``pictures`` is how many there are to train on in all."""
-    rows = {}
-    for name in ROWS:
-        file = out / f"{name}.json"
-        if file.is_file():
-            report = json.loads(file.read_text(encoding="utf-8"))
-            rows[name] = {**report, "pictures": report["recipe"]["pictures"] or pictures}
+    rows = {
+        name: {**report, "pictures": report["recipe"]["pictures"] or pictures} for name, report in reports(out).items()
+    }
     return {"made_by": "python -m tools.weights.cells", "rows": rows}
+
+
+def reports(out: Path) -> dict[str, dict[str, Any]]:
+    """Return what ``train_row`` wrote of the rows that are in ``out``."""
+    files = {name: out / f"{name}.json" for name in ROWS}
+    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
 
 
 def table(out: Path) -> str:
@@ -110,12 +113,10 @@ def table(out: Path) -> str:
         "| | foreground IoU | mean precision at IoU 0.5 | over 0.5 to 0.95 | number of nuclei off by (median) |",
         "|---|---|---|---|---|",
     ]
-    for name, row in ROWS.items():
-        file = out / f"{name}.json"
-        if file.is_file():
-            scores = json.loads(file.read_text(encoding="utf-8"))["scores"]
-            numbers = [f"{scores[key]:.3f}" for key in ("foreground_iou", "precision_50", "mean_precision")]
-            lines.append(f"| {row.words} | {' | '.join(numbers)} | {scores['count_error']:.1%} |")
+    for name, report in reports(out).items():
+        scores = report["scores"]
+        numbers = [f"{scores[key]:.3f}" for key in ("foreground_iou", "precision_50", "mean_precision")]
+        lines.append(f"| {ROWS[name].words} | {' | '.join(numbers)} | {scores['count_error']:.1%} |")
     return "\n".join(lines)
 
 
