@@ -47,27 +47,48 @@ def _voc_palette() -> NDArray[np.uint8]:
 PALETTE = _voc_palette()
 """The colours of files, as everyone expects of a label map."""
 
-_VOC_DISPLAY = (
-    "262b33 ff0078 b41e78 96b4ff d2f0b4 f07878 d20000 5ab496 96b41e 1e785a 96d25a 78783c 9678b4 b47800 96ff5a 78ffff "
-    "f096d2 3cd296 3c96f0 963cb4 781eff"
-)
+VOC_DISPLAY = {
+    "background": "262b33",
+    "aeroplane": "ff0078",
+    "bicycle": "b41e78",
+    "bird": "96b4ff",
+    "boat": "d2f0b4",
+    "bottle": "f07878",
+    "bus": "d20000",
+    "car": "5ab496",
+    "cat": "96b41e",
+    "chair": "1e785a",
+    "cow": "96d25a",
+    "diningtable": "78783c",
+    "dog": "9678b4",
+    "horse": "b47800",
+    "motorbike": "96ff5a",
+    "person": "78ffff",
+    "pottedplant": "f096d2",
+    "sheep": "3cd296",
+    "sofa": "3c96f0",
+    "train": "963cb4",
+    "tvmonitor": "781eff",
+}
+"""Pascal VOC's classes on the page: red, green and blue in hexadecimal."""
 
 
-def display_palette(chosen: str) -> NDArray[np.uint8]:
-    """Colours for a screen, (256, 3): the ``chosen`` ones of the first classes, then Pascal VOC's, lightened.
+def display_palette(colours: dict[str, str]) -> NDArray[np.uint8]:
+    """Return colours for a screen, (256, 3): those of the first classes as given, then Pascal VOC's, lightened.
 
-    Chosen colours were searched for: light enough to be seen on a photo, a background that keeps quiet, and the least
-    distance between two of them (CIEDE2000; OKLab for the streets) as large as it gets, also as eyes without one kind of cones see them; classes
-    that meet in photos, such as person and horse, are farthest apart, and differ in hue.
+    The given ones were searched for: light enough to be seen on a photo, a dark, neutral background, and the least distance
+    between two of them (CIEDE2000; OKLab for the streets) as large as possible, for colour-blind viewers too. Classes that
+    meet in photos, such as person and horse, are farthest apart and differ in hue.
+
+    Args:
+        colours: red, green and blue of each class in hexadecimal, by its name, in the classes' order.
     """
     palette: NDArray[np.uint8] = (90 + PALETTE * (165 / 255)).astype(np.uint8)
-    for index, colour in enumerate(chosen.split()):
-        palette[index] = list(bytes.fromhex(colour))
+    palette[: len(colours)] = [list(bytes.fromhex(colour)) for colour in colours.values()]
     return palette
 
 
-DISPLAY_PALETTE = display_palette(_VOC_DISPLAY)
-"""The colours of Pascal VOC's classes on the page."""
+DISPLAY_PALETTE = display_palette(VOC_DISPLAY)
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -167,6 +188,20 @@ CAMVID = ClassList(
 )
 """CamVid's street scenes: the customary eleven classes, none of which is a background, in their order and colours."""
 
+CAMVID_DISPLAY = {
+    "sky": "56afff",
+    "building": "c57b94",
+    "pole": "ffff5c",
+    "road": "867acd",
+    "pavement": "c5c6e5",
+    "tree": "21911e",
+    "sign": "ebc90b",
+    "fence": "7d5571",
+    "car": "5333f2",
+    "pedestrian": "ff2e17",
+    "bicyclist": "2fffb2",
+}
+
 NUCLEI = ClassList(
     ("background", "nucleus", "line between nuclei"),
     ((0, 0, 0), (0, 158, 115), (230, 159, 0)),
@@ -176,7 +211,7 @@ which eyes without one kind of cones tell apart."""
 
 _DISPLAY_PALETTES = {
     VOC.colours: DISPLAY_PALETTE,
-    CAMVID.colours: display_palette("56afff c57b94 ffff5c 867acd c5c6e5 21911e ebc90b 7d5571 5333f2 ff2e17 2fffb2"),
+    CAMVID.colours: display_palette(CAMVID_DISPLAY),
 }
 """Colours of the page, for those that label maps of a data set have in files."""
 

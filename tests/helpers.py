@@ -146,7 +146,7 @@ def asked(compute: Callable[..., Any], *values: Any, on_photo: bool = True) -> l
     while not answers or answers[-1].get("more"):
         question = {"values": list(values), "step": len(answers)}
         try:
-            answer = computed.answer(compute, len(values), on_photo, question)
+            answer = computed.answer(computed.with_step(compute), len(values), on_photo, question)
         except (ValueError, OSError) as error:
             answer = {"problem": error_message(error)}
         assert answer is not None

@@ -8,14 +8,13 @@ from PIL import Image
 from torch import Tensor
 
 from segmodels.inference.label_map import label_map
-from segmodels.inference.settings import check_integer
+from segmodels.inference.settings import RATE_RANGE, check_integer
 from segmodels.insight.receptive_field import share_of_taps_inside, taps
 from segmodels.models import registry
 from segmodels.models.deeplab import DeepLabV3Decoder
 
 from ..components import photo_overlay
 from ..components.figures import PANEL, Grid, contents, figure, panel, photograph, svg
-from ..components.model_picker.choices import RATE_RANGE
 from ..server import cache
 from .lesson import Lesson, See, cell_at, place, slider, small_photo
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from segmodels.checkpoints.paths import EXAMPLES
+from segmodels.inference.settings import RATE_RANGE
 from segmodels.models import registry
 from segmodels.models.registry import DEFAULT_MODEL
 
@@ -14,7 +15,7 @@ from ..components import computed, examples, photo_overlay
 from ..components.download_button import download_button
 from ..components.examples import CREDITS, FIRST
 from ..components.model_picker import follow_stride, rate_and_stride
-from ..components.model_picker.choices import RATE_RANGE, SOURCES, choices, settings_in_range
+from ..components.model_picker.choices import SOURCES, choices, settings_in_range
 from ..components.templates import render
 from ..components.viewer import viewer
 from ..server import cache, weight_downloads
@@ -59,9 +60,9 @@ def segment_tab(drop: gr.HTML) -> tuple[gr.Image, list[Any], dict[str, Any]]:
     about = gr.HTML(_about(DEFAULT_MODEL), elem_id="about")
     examples.strip(photo, "examples")
     with gr.Row():
-        for part in ("table", "ran"):
+        for name in ("table", "ran"):
             with gr.Column(min_width=300):
-                computed.target(part)  # filled by the viewer's script when it shows an answer
+                computed.target(name)  # filled by the viewer's script when it shows an answer
     # The variant as text: gradio checks a radio's value against the choices that it had when the page was built.
     chosen = gr.Textbox(visible=False)
     with gr.Row(elem_id="downloads"):

@@ -1,7 +1,7 @@
 """What the page remembers between two moves of a slider: loaded networks, photos at display size, features.
 
-Everything is keyed by content (gradio stores an upload under the hash of its bytes) and shared by all visitors, so it
-holds nothing that one visitor chose and another could see; it is bounded, and the least recently used goes first.
+Everything is keyed by the upload's path, which contains a hash of its bytes, and by settings. It is shared by all visitors, so
+a value depends on these alone, never on who asked. It is bounded, and the least recently used goes first.
 """
 
 import asyncio
@@ -171,7 +171,7 @@ def segmenter(model: str) -> Segmenter:
     if model not in _segmenters:
         card = registry.card(model)
         weight_downloads.check_at_hand(card)
-        card.weights_file(lambda done, total: timeouts.check())  # a damaged file is fetched again
+        card.weights_file(lambda done, total: timeouts.check())  # for its effect: a damaged file is fetched again
     timeouts.check()
     return _segmenters.get(model, lambda: loaded(model))
 

@@ -1,4 +1,4 @@
-"""The door: which addresses there are, and how much may be sent to them. What is not known is not let in."""
+"""Which addresses there are, and how much may be sent to them. Requests to any other address are refused."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from . import in_browser, uploads
 from .messages import error_message
 
 MAX_UPLOAD = 64 * 2**20
-"""Bytes of one photo."""
+"""Bytes of one upload, all its files together."""
 MAX_BODY = 4 * 2**20
 """Bytes of any other request: a few settings, perhaps with a drawing among them."""
 MAX_DRAINED = 256 * 2**20

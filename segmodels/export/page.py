@@ -15,14 +15,13 @@ from typing import Any
 from ..checkpoints.paths import ONNXRUNTIME_WEB, PAGE
 from ..files import atomic_write
 from ..inference.loading import load_network
+from ..inference.settings import RATE_RANGE
 from ..labels import ClassList
 from ..models.card import Card
 from . import weight_types
 from .halves import split
 from .onnx_graph import check_tools, metadata
 
-RATES = (1, 24)
-"""The atrous rates that the page offers, as the demo does."""
 ESCAPE = 0x3D
 """``=`` stands before a byte that was moved by ``MOVED``, so that none of ``ESCAPED`` is in the page."""
 ESCAPED = (0x00, 0x0D, 0x3C, ESCAPE)
@@ -109,7 +108,7 @@ def page_facts(card: Card, align_corners: bool) -> dict[str, Any]:
         "workingSize": card.working_size,
         "shortSide": card.short_side,
         "rate": card.atrous_rate,
-        "rates": RATES,
+        "rates": RATE_RANGE,
         "provenance": told["provenance"],
         "licence": told["licence"],
         "madeBy": told["made_by"],

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoints.metadata import backbone_hash
 from ..crf.parameters import CRF, chosen_crf
@@ -49,20 +49,29 @@ class Segmenter:
         card: Card,
         device: str | torch.device | None = None,
         precision: str | None = None,
+        *,
+        base: "Segmenter | None" = None,
     ) -> None:
-        self.card = card
-        self.device = torch.device(device) if device else best_device()
-        self.precision = precision or best_precision(self.device)
-        self._backbone = backbone_hash(network.state_dict())
-        self._network = optimise(network, self.device, self.precision)
-        self._lock = ExclusiveLock()
+        """Take a copy of ``network``; with ``base``, the network itself, whose backbone is that of ``base``.
 
-    def _share(self, base: "Segmenter", decoder: nn.Module, card: Card) -> None:
-        """Be ``base`` with another decoder, which is on its device and in its precision: one backbone, one turn."""
+        Args:
+            network: with trained weights.
+            card: the facts about it.
+            device: as torch calls it; the machine's best if None.
+            precision: float32, bfloat16 or float16; what suits the device if None.
+            base: a Segmenter that shares its backbone, device, precision and lock with this one.
+        """
         self.card = card
-        self.device, self.precision = base.device, base.precision
-        self._backbone, self._lock = base._backbone, base._lock
-        self._network = SegmentationNetwork(base._network.backbone, decoder)
+        if base is None:
+            self.device = torch.device(device) if device else best_device()
+            self.precision = precision or best_precision(self.device)
+            self._backbone = backbone_hash(network.state_dict())
+            self._network = optimise(network, self.device, self.precision)
+            self._lock = ExclusiveLock()
+        else:
+            self.device, self.precision = base.device, base.precision
+            self._backbone, self._lock = base._backbone, base._lock
+            self._network = network
 
     @property
     def dtype(self) -> torch.dtype:

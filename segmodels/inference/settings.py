@@ -12,6 +12,9 @@ LARGEST_ATROUS_RATE = 64
 """Beyond this every outer tap of every branch is off the map of the compact zoo at its working size, 65 cells long at
 output stride 8: its networks no longer change."""
 
+RATE_RANGE = (1, 24)
+"""The atrous rates that sliders offer, on the page, in links and on exported pages; programs may ask for more."""
+
 WORKING_SIZES = (64, 2048)
 """The least and the largest working size, in pixels of the longer side."""
 

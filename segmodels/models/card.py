@@ -115,7 +115,7 @@ class Card:
         if self.source is None:
             raise ValueError(
                 f"{self.name} has no trained weights, so it can be built and trained but not used on photos; "
-                f"choose one of {', '.join(_bundled())}, or pass a weights file"
+                f"choose one of {', '.join(bundled_names())}, or pass a weights file"
             )
         if self.source == "bundled":
             return WEIGHTS / f"{self.name}.safetensors"
@@ -128,7 +128,7 @@ class Card:
         url = published.url(self.name)
         return (
             f"the weights of {self.name} ({self.measured['megabytes']:.0f} MB) are fetched on first use, but {error}; "
-            f"choose a bundled network ({', '.join(_bundled())}), or fetch {url} elsewhere and put it into "
+            f"choose a bundled network ({', '.join(bundled_names())}), or fetch {url} elsewhere and put it into "
             f"{display_path(cached_file(url).parent)}"
         )
 
@@ -141,7 +141,7 @@ class Card:
             return "own"
         if self.published:
             return "published"
-        return "bundled" if (WEIGHTS / f"{self.name}.json").is_file() else None
+        return "bundled" if self.name in bundled_names() else None
 
     @property
     def trained(self) -> bool:
@@ -173,6 +173,6 @@ def measured_facts(name: str) -> dict[str, Any]:
     return facts
 
 
-def _bundled() -> list[str]:
-    """The names of the networks whose weights and what was measured of them are in this repository."""
+def bundled_names() -> list[str]:
+    """Return the names of the networks whose weights, and what was measured of them, are in this repository."""
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors") if file.with_suffix(".json").is_file())

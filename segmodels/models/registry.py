@@ -115,7 +115,6 @@ _CARDS = (
         atrous_rate=6,
         chooses_stride=True,
         class_list=CAMVID,
-        network="deeplabv3plus_mobilenetv2_streets",
         **MOBILENET | {"working_size": 641},
     ),
     Card(
@@ -217,10 +216,8 @@ _CARDS = (
 DEFAULT_MODEL = "deeplabv3plus_mobilenetv2"
 """The network for whoever names none: bundled, with an ASPP and a skip, so that there is most to move."""
 
-CARDS: dict[str, Card] = {
-    card.name: card for card in _CARDS if not card.network or (WEIGHTS / f"{card.name}.safetensors").is_file()
-}
-"""By name. Weights with other classes, for a network that is here already, are listed once they are there."""
+CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
+"""By name."""
 
 
 def list_models() -> list[str]:
@@ -244,9 +241,7 @@ COMPACT = ("fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deep
 
 
 def compact_models() -> list[str]:
-    """Return the compact zoo: the bundled networks with one backbone and one recipe, which differ in the decoder
-    only.
-    """
+    """Return the compact zoo: the bundled networks on one frozen backbone, which differ in the decoder only."""
     return [name for name in COMPACT if CARDS[name].source == "bundled"]
 
 

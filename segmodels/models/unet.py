@@ -117,12 +117,21 @@ class UpBlock(nn.Module):
 class UNetDecoder(nn.Module):
     """The expanding path over any backbone: (N, num_classes, H, W) at the finest feature's stride.
 
-    ``in_channels`` are the backbone's, from fine to coarse; ``widths`` those of the blocks, from coarse to fine, which
-    take the features called ``levels`` as skips, all but the deepest if None. ``bottom`` works on the deepest one, where
-    the contracting path turns; it gives ``bottom_channels`` maps. ``norm_skips`` puts a batch norm before each skip: where a backbone's features are not normalised, they are many
-    times larger than what comes up from below, and drown it. ``side_outputs`` lets every block but the last predict too
-    (``all_steps``), so that training reaches the deep ones. ``coarse_scores`` also scores what ``bottom`` gives; every
-    prediction is then what the path adds to these scores, interpolated.
+    Args:
+        in_channels: the channels of the backbone's feature maps, from fine to coarse.
+        widths: the channels of the blocks, from coarse to fine.
+        num_classes: the channels of the answer.
+        padding: of the 3x3 convolutions.
+        batch_norm: whether each convolution has a batch norm.
+        norm_skips: whether a batch norm stands before each skip. Features of a backbone that are not normalised are many
+            times larger than what comes up from below, and would drown it.
+        side_outputs: whether every block but the last predicts too (``all_steps``), so that training reaches the deep ones.
+        levels: which feature maps are the skips, from coarse to fine; all but the deepest if None.
+        bottom: works on the deepest feature map, where the contracting path turns.
+        bottom_channels: the channels that it gives.
+        align_corners: whether the first and last cells of two maps lie on each other when one is enlarged.
+        coarse_scores: whether what ``bottom`` gives is scored too. Every prediction is then what the path adds to these
+            scores, interpolated.
     """
 
     def __init__(

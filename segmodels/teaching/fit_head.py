@@ -16,6 +16,7 @@ from ..inference.loading import load
 from ..inference.result import Features
 from ..inference.segmenter import Segmenter
 from ..labels import VOC_COLOURS, ClassList
+from ..models.base import SegmentationNetwork
 from ..models.card import Card
 from ..models.score_layers import ScoreLayers
 from ..models.taught import backbone_maps, taught_card
@@ -48,13 +49,12 @@ class Fit:
 class TaughtSegmenter(Segmenter):
     """A Segmenter whose last layer is fitted to strokes.
 
-    It shares the backbone of the one that it was made from, and its turn: both may be used from several threads.
+    It shares the backbone and the lock of the one that it was made from: both may be used from several threads.
     """
 
-    fit: Fit
-
-    def __init__(self, base: Segmenter, decoder: ScoreLayers, card: Card) -> None:
-        self._share(base, decoder, card)
+    def __init__(self, base: Segmenter, decoder: ScoreLayers, card: Card, fit: Fit) -> None:
+        super().__init__(SegmentationNetwork(base._network.backbone, decoder), card, base=base)
+        self.fit = fit
         self._strides = decoder.strides
         self._bundled = base.card.source == "bundled"
 
@@ -104,22 +104,23 @@ def fit_head(
     class_list = classes if isinstance(classes, ClassList) else _class_list(tuple(classes))
     names = class_list.names
     decoder = backbone_maps(base.card).layers(strides, len(names)).eval().requires_grad_(False)
-    taught = TaughtSegmenter(base, decoder, taught_card(base.card, class_list, decoder.strides))
-    features = [photo if isinstance(photo, Features) else taught.encode(photo) for photo, _ in painted]
+    card = taught_card(base.card, class_list, decoder.strides)
+    unfitted = Segmenter(SegmentationNetwork(base._network.backbone, decoder), card, base=base)
+    features = [photo if isinstance(photo, Features) else unfitted.encode(photo) for photo, _ in painted]
     started = time.perf_counter()
-    cells, targets = _training_cells(taught, decoder, features, [strokes for _, strokes in painted])
+    cells, targets = _training_cells(unfitted, decoder, features, [strokes for _, strokes in painted])
     kept = torch.linspace(0, len(cells) - 1, min(len(cells), MOST_CELLS)).long()
     solution = solve(cells[kept], targets[kept], len(names))
     decoder.put(solution.weight, solution.bias)
     decoder.to(base.device, base.dtype)
     given = (cells.double() @ solution.weight.T + solution.bias).argmax(1)
-    taught.fit = Fit(
+    fit = Fit(
         cells=dict(zip(names, torch.bincount(targets, minlength=len(names)).tolist(), strict=True)),
         iterations=solution.iterations,
         accuracy=float((given == targets).double().mean()),
         milliseconds=1000 * (time.perf_counter() - started),
     )
-    return taught
+    return TaughtSegmenter(base, decoder, card, fit)
 
 
 def _class_list(names: tuple[str, ...]) -> ClassList:
@@ -131,15 +132,15 @@ def _class_list(names: tuple[str, ...]) -> ClassList:
 
 
 def _training_cells(
-    taught: TaughtSegmenter, decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]]
+    encoder: Segmenter, decoder: ScoreLayers, features: Sequence[Features], strokes: Sequence[NDArray[np.uint8]]
 ) -> tuple[Tensor, Tensor]:
     """The (cells, channels) features under all strokes, and the (cells,) classes painted there."""
     found, targets = [], []
-    num_classes = len(taught.card.classes)
+    num_classes = len(encoder.card.classes)
     for seen, painted in zip(features, strokes, strict=True):
         check_strokes(painted, seen.photo_size, num_classes)
         with torch.inference_mode():
-            joined = decoder.joined(taught.feature_maps(seen))[0].cpu()
+            joined = decoder.joined(encoder.feature_maps(seen))[0].cpu()
             cells, classes = cells_under(painted, (joined.shape[1], joined.shape[2]), num_classes, seen.aligned_size)
             found.append(joined.flatten(1)[:, torch.from_numpy(cells)].T.contiguous())
         targets.append(torch.from_numpy(classes))

@@ -10,7 +10,7 @@ PHOTO = {"path": "photo.jpg"}
 
 
 def ask(compute: Any, question: Any, count: int = 2, on_photo: bool = True) -> Any:
-    return computed.answer(compute, count, on_photo, question)
+    return computed.answer(computed.with_step(compute), count, on_photo, question)
 
 
 def test_a_place_gets_the_photo_s_path_and_the_values() -> None:

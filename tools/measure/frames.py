@@ -41,8 +41,12 @@ MASKS = "() => Number(document.querySelector('#pictures [data-masks]').dataset.m
 
 def main() -> int:
     """Return 1 without Chromium."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    with tempfile.TemporaryDirectory() as folder, RunningApp() as app, opened(app.url, 1280, 720) as view:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--query", default="", help="what the page is opened with, such as 'model=fcn_mobilenetv2&crf=0'"
+    )
+    query = parser.parse_args().query
+    with tempfile.TemporaryDirectory() as folder, RunningApp() as app, opened(f"{app.url}?{query}", 1280, 720) as view:
         if view is None:
             print("there is no Chromium here")
             return 1
@@ -50,12 +54,14 @@ def main() -> int:
         chooser.set_input_files(Photos(Path(folder)).new(MEGAPIXELS))
         view.wait_for_timeout(10_000)
         frames = [after - before for before, after in pairwise(view.evaluate(ZOOM, SECONDS))]
+        said = view.locator("#pictures .live")
         chooser.set_input_files(film(Path(folder) / "film.webm"))
         view.wait_for_selector("#pictures [data-masks]")
         view.wait_for_timeout(2000)
         before = view.evaluate(MASKS)
         view.wait_for_timeout(1000 * SECONDS)
         masks = (view.evaluate(MASKS) - before) / SECONDS
+        print(said.text_content())
     in_time = sum(frame < FRAME_MS + JITTER_MS for frame in frames) / len(frames)
     zooming = (f"{in_time:.0%}", f"{statistics.median(frames):.1f} ms", f"{max(frames):.0f} ms")
     print(table(f"Zooming, {MEGAPIXELS} megapixels", (f"frames within {FRAME_MS} ms", "median", "longest"), [zooming]))

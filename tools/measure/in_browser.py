@@ -51,7 +51,7 @@ def measure(page: Page, address: str, name: str) -> str:
     segmenter = segmodels.load(name)
     exact = segmodels.load(name, precision="float32")
     photo = Image.open(EXAMPLES / "astronaut.jpg").convert("RGB")
-    rated = registry.card(name).atrous_rate is not None
+    rate = registry.card(name).atrous_rate
     length = len(httpx.get(address, timeout=600).content)
     page.goto(address)
     page.wait_for_selector("#pictures[data-ready]", timeout=WAIT)
@@ -64,13 +64,14 @@ def measure(page: Page, address: str, name: str) -> str:
         here["first"].append(backbone + decoder)
         result = segmenter(photo)
         there["first"].append(result.milliseconds["encode"] + result.milliseconds["decode"])
-        equal = min(equal, np.mean(labels == exact.decode(features, size=labels.shape[::-1]).labels))
-        if rated:
-            page.evaluate(MOVE, 8 + turn)
+        equal = min(equal, np.mean(labels == exact.decode(features, rate, size=labels.shape[::-1]).labels))
+        if rate is not None:
+            rate = 8 + turn  # the page keeps it for the next photo
+            page.evaluate(MOVE, rate)
             labels, _, decoder = answered(page)
             here["moved"].append(decoder)
-            there["moved"].append(segmenter.decode(segmenter.encode(photo), 8 + turn).milliseconds["decode"])
-            equal = min(equal, np.mean(labels == exact.decode(features, 8 + turn, size=labels.shape[::-1]).labels))
+            there["moved"].append(segmenter.decode(segmenter.encode(photo), rate).milliseconds["decode"])
+            equal = min(equal, np.mean(labels == exact.decode(features, rate, size=labels.shape[::-1]).labels))
     cells = [f"`{name}`", f"{length / 1e6:.1f} MB", f"{equal:.2%}"]
     for what in ("first", "moved"):
         if here[what]:

@@ -336,7 +336,7 @@ def update_tables() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("data", nargs="*", type=Path, help="folders; without one, only the tables are written again")
     parser.add_argument("--split", default="val")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=list(registry.CARDS), help="measure these alone")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="score this in place of the one of --only")

@@ -50,7 +50,7 @@ def computed(
     """
     begin = f"const place = computed.begin(element, server, trigger, {json.dumps(elem_id)}); // 'shown'\n"
     return place_on_page(
-        partial(answer, compute, len(inputs), on_photo),
+        partial(answer, with_step(compute), len(inputs), on_photo),
         inputs,
         elem_id,
         html_template=TEMPLATE.replace("{{value}}", markup.EMPTY if on_photo else ""),
@@ -66,7 +66,7 @@ def running(compute: Compute, inputs: Sequence[gr.components.Component], elem_id
     digits from the browser, and whether it goes on. Its answer says ``"done": True`` when there is no more to come.
     """
     return place_on_page(
-        partial(answer, compute, len(inputs) + 1, True),
+        partial(answer, with_step(compute), len(inputs) + 1, True),
         inputs,
         elem_id,
         html_template=RUNNING + TEMPLATE.replace("{{value}}", markup.EMPTY),
@@ -99,13 +99,21 @@ def place_on_page(
     return place
 
 
+def with_step(compute: Compute) -> Compute:
+    """Return ``compute`` itself if it takes a keyword-only ``step``, else one that takes it and leaves it out."""
+    parameter = inspect.signature(compute).parameters.get("step")
+    if parameter is not None and parameter.kind is parameter.KEYWORD_ONLY:
+        return compute
+    return lambda *values, step: compute(*values)
+
+
 def target(elem_id: str) -> gr.HTML:
     """Put an element on the page that an answer fills by its id."""
     return gr.HTML(Markup('<div id="{}"></div>').format(elem_id))
 
 
 def answer(compute: Compute, count: int, on_photo: bool, question: Any) -> Answer:
-    """Return the answer to ``{"values": [...], "step": ...}``.
+    """Return the answer of ``compute``, which takes a ``step``, to ``{"values": [...], "step": ...}``.
 
     Raises:
         ValueError: for anything that the page would not ask, and what ``compute`` raises.
@@ -115,9 +123,7 @@ def answer(compute: Compute, count: int, on_photo: bool, question: Any) -> Answe
         if values[0] is None:
             return {"html": {"": markup.EMPTY}}
         values[0] = photo_path(values[0])
-    parameter = inspect.signature(compute).parameters.get("step")
-    takes_steps = parameter is not None and parameter.kind is parameter.KEYWORD_ONLY
-    found = compute(*values, **({"step": step} if takes_steps else {}))
+    found = compute(*values, step=step)
     return {"html": {"": found}} if isinstance(found, str) else found
 
 

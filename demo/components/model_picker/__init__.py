@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from segmodels.inference.settings import RATE_RANGE
 from segmodels.models import registry
 from segmodels.models.backbones import OUTPUT_STRIDES
 from segmodels.models.card import Card
@@ -15,7 +16,7 @@ from segmodels.models.registry import DEFAULT_MODEL
 
 from ...server import weight_downloads
 from ...server.settings import control_updates, settings_text
-from .choices import RATE_RANGE, settings_in_range
+from .choices import settings_in_range
 from .following import settings_beside
 
 PROGRESS = gr.Progress()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from segmodels import Card
-from segmodels.inference.settings import Settings, check_integer
+from segmodels.inference.settings import RATE_RANGE, Settings, check_integer
 from segmodels.labels import VOC
 from segmodels.models import registry
 from segmodels.models.torchvision import DOWNLOADS
@@ -14,10 +14,6 @@ SOURCES = (
     ("Bundled", "bundled"),
     ("torchvision's (44 to 245 MB)", "published"),
 )
-
-
-RATE_RANGE = (1, 24)
-"""The atrous rates that the page offers, in all of its sliders and in links; programs may ask for more."""
 
 
 def settings_in_range(card: Card, rate: Any, stride: Any) -> Settings:

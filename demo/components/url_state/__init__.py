@@ -19,14 +19,14 @@ from urllib.parse import parse_qsl
 import gradio as gr
 from gradio.processing_utils import hash_file
 
-from segmodels.inference.settings import check_integer, check_settings
+from segmodels.inference.settings import RATE_RANGE, check_integer, check_settings
 from segmodels.models import registry
 from segmodels.models.registry import DEFAULT_MODEL
 
 from ...server.settings import control_updates, variant_names, variant_update
 from ...server.uploads import Upload
 from ..examples import FIRST, PHOTOS
-from ..model_picker.choices import RATE_RANGE, choices
+from ..model_picker.choices import choices
 from ..model_picker.following import FOLLOWERS
 from ..templates import render
 

@@ -1,12 +1,11 @@
 // The camera in the Input panel, or a video that was opened there. While it runs, its frames go to the server one at a time,
-// small and as JPEG; the answer is drawn over the frame that it is of. A frame that is answered late is followed by a new
-// one, never by a queue. Returns what plays a video.
+// small and as JPEG; the answer is drawn over the frame that it is of, while the server has the next one. A frame that is
+// answered late is followed by a new one, never by a queue. Returns what plays a video.
 window.camera = (element, server, drawn, take) => {
   const SIDE = 320, UNTOUCHED = 5 * 60 * 1000, RETRY = 150;
   const find = selector => element.querySelector(selector);
   const video = find('video'), start = find('.camera'), stop = find('.stop'), snap = find('.snap'), said = find('.live');  // not read aloud: it changes with every mask
   const scrub = /** @type {HTMLInputElement} */ (find('.scrub')), pause = find('.pause');
-  const frame = document.createElement('canvas');
   let stream = null, touched = 0, run = 0;
 
   function end(why = '') {
@@ -77,24 +76,19 @@ window.camera = (element, server, drawn, take) => {
 
   async function loop(number) {
     const times = [];
-    let asked = -1;  // the time of the frame that was asked for last
+    let next = ask(number, -1);
     while (number === run) {
       if (Date.now() - touched > UNTOUCHED) return end('The camera was stopped after five minutes without a touch.');
       if (document.hidden || !element.offsetParent) return end('The camera was stopped while the page was out of sight.');
-      if (video.currentTime === asked || video.seeking) {
-        await new Promise(resolve => setTimeout(resolve, 15));
-        continue;
-      }
-      const began = performance.now();
-      asked = video.currentTime;
-      const answer = await ask();
+      const {answer, frame, time, began} = await next;
       if (number !== run) return;
       if (answer?.late) {
-        asked = -1;
         await new Promise(resolve => setTimeout(resolve, RETRY));
+        next = ask(number, -1);
         continue;
       }
       if (!answer || answer.problem) return end(answer?.problem ?? 'The server does not answer: try again later.');
+      next = ask(number, time);
       await drawn.frame(answer, frame);
       const now = performance.now();
       times.push(now);
@@ -105,7 +99,14 @@ window.camera = (element, server, drawn, take) => {
     }
   }
 
-  async function ask() {
+  // Asks for the mask of the first frame that is not at `last`, in seconds of the video.
+  async function ask(number, last) {
+    while (number === run && (video.currentTime === last || video.seeking)) await new Promise(resolve => setTimeout(resolve, 15));
+    const frame = document.createElement('canvas'), time = video.currentTime, began = performance.now();
+    return {answer: number === run ? await masked(frame) : null, frame, time, began};
+  }
+
+  async function masked(frame) {
     const scale = SIDE / Math.max(video.videoWidth, video.videoHeight);
     frame.width = Math.round(video.videoWidth * scale);
     frame.height = Math.round(video.videoHeight * scale);
