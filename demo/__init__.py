@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from gradio.routes import App
@@ -101,7 +102,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": "".join(map(_text, STYLES)),
-        "head": f"<style>{examples.style()}</style>"
+        "head": f'<link rel="icon" href="data:image/svg+xml,{quote(_text("icon.svg"))}"><style>{examples.style()}</style>'
         + "".join(f"<script>{_text(Path('components') / name)}</script>" for name in SCRIPTS)
         + PRINTED,
         "max_file_size": MAX_UPLOAD,

@@ -147,6 +147,21 @@ def test_a_label_map_that_arrives_after_another_photo_is_left_out(browser: Brows
         expect(caption).to_contain_text("mIoU", timeout=SLOW)
 
 
+def test_a_file_that_is_too_large_is_refused_at_once_until_another_is_chosen(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "large.jpg"
+    with file.open("wb") as large:
+        large.truncate(66 * 2**20)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    upload(page, file)
+    said = page.locator("#pictures .input [role=status]")
+    expect(said).to_contain_text("66 MB")
+    expect(said).to_contain_text("at most 64 MB")
+    assert not any("upload" in url for url in asked)
+    page.locator("#examples [data-example=dogs]").click()
+    expect(said).to_be_empty()
+
+
 def test_files_are_asked_of_the_pages_own_origin(page: Page) -> None:
     path = "/tmp/a b/ü#1?%.jpg"
     assert page.evaluate("path => drawing.address(path)", path) == f"/gradio_api/file={quote(path)}"

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from ...server.inference_queue import Answer, page_queue
+from ...server.route_filter import MAX_UPLOAD
 from . import camera
 
 TEMPLATE = """<div class="panels drawn">
@@ -69,6 +70,6 @@ def drop_zone() -> gr.HTML:
     return gr.HTML(
         None,
         html_template=DROP,
-        js_on_load="photos.begin(element, trigger, upload); // 'upload'",
+        js_on_load=f"photos.begin(element, trigger, upload, {MAX_UPLOAD}); // 'upload'",
         elem_id="drop-zone",
     )

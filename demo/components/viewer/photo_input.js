@@ -31,9 +31,10 @@ window.photos = (() => {
   const MOST = 24, THUMB = 64, KEPT = 'photo';  // photos in the strip; pixels of one there
   const example = new URLSearchParams(location.search).has('photo');  // before the page writes its address
   const own = new Map(), again = new Map();  // what was chosen here, by its place on the server; what is being sent again
-  let page = null, play = null, list = [], chosen = null;
+  let page = null, play = null, list = [], chosen = null, failed = 0;  // the choice that could not be uploaded
 
   const panels = () => document.querySelector('#pictures .panels');
+  const megabytes = bytes => `${Math.round(bytes / 2 ** 20)} MB`;
 
   // Said where the visitor looks: in the Input panel, or over the tab that is open.
   function say(words) {
@@ -71,6 +72,11 @@ window.photos = (() => {
   async function choose(one, choice = lastChoice.begin()) {
     if (lastChoice.is(choice)) chosen = one;
     mark();
+    if (one.file.size > page.most) {
+      failed = choice;
+      say(`This file has ${megabytes(one.file.size)}, and at most ${megabytes(page.most)} can be uploaded.`);
+      return null;
+    }
     say('Uploading …');
     const bitmap = createImageBitmap(one.file).catch(() => null);
     try {
@@ -85,6 +91,7 @@ window.photos = (() => {
       say('');
       return path;
     } catch {
+      failed = choice;
       say('This photo could not be uploaded.');  // why is in gradio's note
       return null;
     }
@@ -174,9 +181,9 @@ window.photos = (() => {
     return paths;
   }
 
-  // `element` says what happens where no Input panel is seen.
-  function begin(element, trigger, upload) {
-    page = {element, trigger, upload};
+  // `element` says what happens where no Input panel is seen; `most` bytes can be uploaded.
+  function begin(element, trigger, upload, most) {
+    page = {element, trigger, upload, most};
     window.takePhoto = take;
     // A step back that was under way when a photo was chosen has arrived after it.
     document.addEventListener('arrived', () => { if (lastChoice.is(lastChoice.handed)) trigger('upload'); });
@@ -226,7 +233,12 @@ window.photos = (() => {
       next.button.focus();
       choose(next);
     });
-    element.addEventListener('drawn', () => shown(drawing.told()?.photo?.upload));
+    element.addEventListener('drawn', () => {
+      shown(drawing.told()?.photo?.upload);
+      if (!failed || lastChoice.is(failed)) return;
+      failed = 0;
+      say('');
+    });
     strip();
     // A photo that was chosen in this tab of the browser comes back when the page is loaded again, unless its address names
     // an example. The server keeps it for a while.
