@@ -60,8 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was left out, beside the skipped tests, which are listed with their reasons."""
-    if config.option.markexpr == "not slow":
-        terminalreporter.write_line("left out: what takes long and runs when asked for, python -m pytest -m slow")
+    if config.option.markexpr == "not slow and not long":
+        terminalreporter.write_line("left out: python3 run.py test -m slow (CI runs it too), and -m long")
 
 
 @pytest.fixture(scope="module")

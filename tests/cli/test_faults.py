@@ -190,7 +190,7 @@ def test_a_download_that_is_killed_leaves_nothing_in_the_way(tmp_path: Path) -> 
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_is_killed_goes_on_with_the_same_curve(data_folder: Path, tmp_path: Path) -> None:
     def command(out: Path, *more: str) -> list[str]:
         settings = ["batch=2", "crop=64", "warmup=2"]

@@ -78,7 +78,7 @@ def _docker_runs() -> bool:
     return bool(shutil.which("docker")) and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not _docker_runs(), reason="needs a running Docker")
 def test_the_image_is_built_and_serves_the_page() -> None:
     port, name = free_port(), f"segmodels-test-{os.getpid()}"

@@ -269,7 +269,7 @@ TILED = ["unet_nuclei"]
     "names",
     [
         pytest.param([name for name in registry.bundled_models() if name not in TILED], id="whole"),
-        pytest.param(TILED, id="tiled", marks=pytest.mark.slow),
+        pytest.param(TILED, id="tiled", marks=pytest.mark.long),
     ],
 )
 def test_forty_megapixels_stay_within_memory(names: list[str]) -> None:
