@@ -64,6 +64,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_a_kill_and_a_clean_end(small_disk: Path) -> None:
     """Full at an upload, then at a result; emptied; killed; started again; ended by SIGTERM."""
     with RunningApp(GRADIO_TEMP_DIR=str(small_disk), TMPDIR=str(small_disk)) as app:

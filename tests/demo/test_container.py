@@ -35,6 +35,7 @@ def answers(address: str, seconds: float) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_what_is_copied_is_all_that_the_page_needs(tmp_path: Path) -> None:
     for sources, target in re.findall(r"^COPY (.+) (\S+)$", DOCKERFILE, re.MULTILINE):
         for source in sources.split():

@@ -226,7 +226,9 @@ def test_a_fully_connected_layer_sees_all() -> None:
     assert [layer.receptive_field for layer in count(network, 8, 8).layers] == [3, 3, torch.inf]
 
 
-@pytest.mark.parametrize("builder", [lambda: unet(3, width=2), lambda: fcn_mobilenetv2(2)])
+@pytest.mark.parametrize(
+    "builder", [lambda: unet(3, width=2), pytest.param(lambda: fcn_mobilenetv2(2), marks=pytest.mark.slow)]
+)
 def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
     builder: Callable[[], SegmentationNetwork],
 ) -> None:

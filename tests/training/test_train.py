@@ -335,6 +335,7 @@ def test_without_a_connection_training_starts_random_and_says_so(
     assert "there is no connection" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(data_folder: Path, tmp_path: Path) -> None:
     """Half the batch each, the same losses and weights; without void, so that every crop has as many scored pixels."""
     for file in (data_folder / "labels").iterdir():
