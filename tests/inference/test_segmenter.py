@@ -268,7 +268,9 @@ TILED = ["unet_nuclei"]
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param([name for name in registry.bundled_models() if name not in TILED], id="whole", marks=pytest.mark.slow),
+        pytest.param(
+            [name for name in registry.bundled_models() if name not in TILED], id="whole", marks=pytest.mark.slow
+        ),
         pytest.param(TILED, id="tiled", marks=pytest.mark.long),
     ],
 )

@@ -39,7 +39,9 @@ def test_both_tiers_run_and_flaky_tests_are_listed(
 ) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
-    (tmp_path / "run.py").write_text(STARTER.format(failures=json.dumps(FAILURES), first=first, second=second, tier=tier))
+    (tmp_path / "run.py").write_text(
+        STARTER.format(failures=json.dumps(FAILURES), first=first, second=second, tier=tier)
+    )
     environment = os.environ | {"CHROMIUM": "/bin/true"}
     command = ["bash", str(tmp_path / ".ci" / "run")]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
