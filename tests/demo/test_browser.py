@@ -136,6 +136,7 @@ def test_an_upload_is_segmented(page: Page) -> None:
     expect(page.locator("#pictures")).to_contain_text("512 × 512")
 
 
+@pytest.mark.slow
 def test_ones_own_photo_comes_back_with_a_reload_and_an_example_that_was_chosen_after_it_too(
     browser: Browser, url: str, tmp_path: Path
 ) -> None:
@@ -299,6 +300,7 @@ def deep_inside(name: str, photo: Path) -> tuple[float, float]:
     return float(columns[middle] / labels.shape[1]), float(rows[middle] / labels.shape[0])
 
 
+@pytest.mark.slow
 def test_a_page_that_is_hurried_from_photo_to_photo_comes_to_rest(page: Page) -> None:
     for _ in range(3):
         for photo in ("hug", "raft", "coffee", "cat"):

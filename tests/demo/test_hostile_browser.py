@@ -163,6 +163,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     gate.set()
 
 
+@pytest.mark.slow
 def test_whoever_waits_sees_their_place_and_whoever_leaves_gives_it_up(
     browser: Browser, url: str, page: Page, gate: threading.Event, tmp_path: Path
 ) -> None:

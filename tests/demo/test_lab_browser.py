@@ -209,6 +209,7 @@ def test_an_own_photo_is_not_in_the_link_and_that_is_said(begun: Page, tmp_path:
     expect(begun.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
 
 
+@pytest.mark.slow
 def test_the_address_follows_and_back_and_reload_bring_it_back(page: Page, url: str) -> None:
     page.goto(url + "?photo=cat")
     page.wait_for_selector("#pictures [data-drawn]")
@@ -241,6 +242,7 @@ def test_what_a_link_asks_for_in_vain_is_said(page: Page, url: str) -> None:
     expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9", timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(url + "?tab=lab")

@@ -99,6 +99,7 @@ def test_a_slow_upload_does_not_overtake_a_later_choice(page: Page) -> None:
     page.unroute_all()
 
 
+@pytest.mark.slow
 def test_a_slow_second_photo_does_not_overtake_a_later_one(browser: Browser, url: str) -> None:
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
         page.goto(url + "?photo=astronaut&tab=lab&section=teach")
@@ -123,6 +124,7 @@ def test_a_slow_second_photo_does_not_overtake_a_later_one(browser: Browser, url
         expect(ratio).to_have_attribute("style", hug)
 
 
+@pytest.mark.slow
 def test_a_label_map_that_arrives_after_another_photo_is_left_out(browser: Browser, url: str, tmp_path: Path) -> None:
     Image.new("L", (451, 300)).save(tmp_path / "truth.png")
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):

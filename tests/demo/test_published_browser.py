@@ -101,6 +101,7 @@ def test_the_size_of_every_download_is_said_before_it_begins(
     expect(page.locator("#model label")).to_have_text(offered)
 
 
+@pytest.mark.slow
 def test_a_chosen_network_is_fetched_with_a_progress_and_then_segments(
     page: Page, server: Server, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
