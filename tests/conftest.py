@@ -109,10 +109,8 @@ def astronaut() -> Image.Image:
     return Image.open(EXAMPLES / "astronaut.jpg").convert("RGB")
 
 
-@pytest.fixture
-def data_folder(tmp_path: Path) -> Path:
-    """Eight photos, left half one colour with label 0, right half another with the label 1 or 2; two are for validation."""
-    folder = tmp_path / "data"
+def eight_photos(folder: Path) -> Path:
+    """Write photos, left half one colour with label 0, right half another with the label 1 or 2; two are for validation."""
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     colours = {1: (200, 40, 40), 2: (40, 60, 200)}
@@ -127,3 +125,9 @@ def data_folder(tmp_path: Path) -> Path:
     (folder / "train.txt").write_text("\n".join(map(str, range(6))))
     (folder / "val.txt").write_text("6\n7\n")
     return folder
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    """Eight photos to train on."""
+    return eight_photos(tmp_path / "data")
