@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from ..conftest import CHROMIUM, EXAMPLES, NEEDS_CHROMIUM
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 SLOW = 60_000
 FAKE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-device-for-media-stream"]

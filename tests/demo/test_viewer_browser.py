@@ -138,6 +138,7 @@ def test_one_picture_or_all_fill_the_screen_until_escape(page: Page, button: str
     page.wait_for_function("!document.fullscreenElement")
 
 
+@pytest.mark.slow
 def test_what_is_enlarged_beyond_the_screens_photo_is_fetched_at_its_own_pixels(page: Page, tmp_path: Path) -> None:
     photo = Image.open(EXAMPLES / "hug.jpg").resize((1920, 2886))
     photo.save(tmp_path / "large.jpg", quality=95)
@@ -196,7 +197,15 @@ def dragged(page: Page, name: str) -> JSHandle:
     )
 
 
-@pytest.mark.parametrize("tab", ["segment", "lab&section=compare", "lessons", "anatomy"])
+@pytest.mark.parametrize(
+    "tab",
+    [
+        "segment",
+        "lab&section=compare",
+        pytest.param("lessons", marks=pytest.mark.slow),
+        pytest.param("anatomy", marks=pytest.mark.slow),
+    ],
+)
 def test_a_photo_may_be_dropped_anywhere(page: Page, tab: str) -> None:
     go(page, f"?photo=hug&tab={tab}")
     target = page.locator("#tabs [role=tabpanel]").first
@@ -208,6 +217,7 @@ def test_a_photo_may_be_dropped_anywhere(page: Page, tab: str) -> None:
     page.wait_for_function("document.querySelector('#link a').search.includes('photo=coffee')")
 
 
+@pytest.mark.slow
 def test_a_tap_tells_what_lies_there_and_a_tap_beside_puts_it_away(browser: Browser, url: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
@@ -243,8 +253,8 @@ SMALL = """() => {
     ("query", "shown"),
     [
         ("?photo=hug&tab=segment", "#pictures [data-drawn]"),
-        ("?photo=hug&tab=lab&section=compare", "#compare .split"),
-        ("?tab=anatomy", "#anatomy-diagram svg"),
+        pytest.param("?photo=hug&tab=lab&section=compare", "#compare .split", marks=pytest.mark.slow),
+        pytest.param("?tab=anatomy", "#anatomy-diagram svg", marks=pytest.mark.slow),
     ],
 )
 def test_no_letters_are_smaller_than_12_pixels(page: Page, query: str, shown: str) -> None:
@@ -259,6 +269,7 @@ PLACES = """() => ['model', 'source', 'rate', 'stride', 'variant', 'opacity', 'c
 })"""
 
 
+@pytest.mark.slow
 def test_controls_keep_their_place_whatever_is_shown(page: Page, tmp_path: Path) -> None:
     Image.new("RGB", (900, 200), (120, 130, 110)).save(tmp_path / "wide.png")
     places = []
@@ -277,6 +288,7 @@ def test_controls_keep_their_place_whatever_is_shown(page: Page, tmp_path: Path)
     assert page.locator("#link button").bounding_box() == link
 
 
+@pytest.mark.slow
 def test_anatomy_and_the_lab_keep_the_network_and_the_rate_of_the_segment_tab(page: Page) -> None:
     go(page, START)
     page.locator("#model label", has_text=re.compile(r"^\s*DeepLab v3\s*$")).click()
