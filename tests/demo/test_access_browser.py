@@ -79,6 +79,7 @@ def violations(page: Page) -> list[str]:
     return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
+@pytest.mark.slow
 def test_dark_is_a_class_of_the_body(browser: Browser, url: str) -> None:
     """What ``violations`` takes for granted."""
     with watched(browser) as (page, errors), unharmed(errors):
@@ -114,6 +115,7 @@ def test_radios_are_one_stop_and_arrows_move_inside(page: Page) -> None:
     expect(page.get_by_role("group", name="Show", exact=True).locator("input:checked")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_class_is_painted_without_a_mouse_and_said(page: Page, url: str) -> None:
     """A step is the brush's diameter, 3 % of the longer side: of 600 x 400 pixels, 0.03 of the width, 0.045 of the height."""
     page.goto("about:blank")  # a page that is about to write its address would break the next one's loading off
@@ -172,6 +174,7 @@ def swipe(device: CDPSession, path: list[tuple[float, float]]) -> None:
     device.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
+@pytest.mark.slow
 def test_a_swipe_that_begins_on_a_slider_scrolls_and_moves_nothing(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.set_default_timeout(SLOW)

@@ -86,7 +86,7 @@ def show(page: Page, photo: str) -> None:
     expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
     browser: Browser, url: str, scheme: Literal["light", "dark"]
 ) -> None:
@@ -104,6 +104,7 @@ def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
     page.close()
 
 
+@pytest.mark.slow
 def test_what_is_said_of_nothing_found_pushes_no_control_off_the_first_screen(
     browser: Browser, url: str, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from segmodels.inference.pictures import label_image
 from ..conftest import NEEDS_CHROMIUM
 from ..helpers import go, load, saved_as_seen, unharmed, watched
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 
 SECTIONS = {
@@ -117,7 +117,6 @@ def test_the_keyboard_moves_the_pixel_and_the_settings_move_the_taps(clicking: P
     expect(page.locator("#pixel figcaption")).to_contain_text("score of dog")
 
 
-@pytest.mark.slow
 def test_the_last_of_many_choices_stays(clicking: Page) -> None:
     page = clicking
     choose(page, "#pixel-model", "FCN")
@@ -129,7 +128,6 @@ def test_the_last_of_many_choices_stays(clicking: Page) -> None:
     expect(page.locator("#pixel figcaption")).to_contain_text(f"FCN, {pixel(0.53, 0.5)}")
 
 
-@pytest.mark.slow
 def test_what_is_drawn_can_be_chosen_and_saved(clicking: Page, tmp_path: Path) -> None:
     page = clicking
     page.get_by_role("checkbox", name="Taps").uncheck()
@@ -151,7 +149,6 @@ def test_what_is_drawn_can_be_chosen_and_saved(clicking: Page, tmp_path: Path) -
     assert yellow[0] < 50 < 500 < yellow[1]
 
 
-@pytest.mark.slow
 def test_switching_a_part_off_changes_the_picture(page: Page, url: str) -> None:
     open_section(page, url, "Parts on and off")
     masks = page.locator("#parts label-map")
@@ -175,7 +172,6 @@ def test_switching_a_part_off_changes_the_picture(page: Page, url: str) -> None:
     expect(page.locator("#parts-overview")).to_contain_text("FCN-16s")
 
 
-@pytest.mark.slow
 def test_a_label_map_is_scored_and_a_wrong_one_explained(page: Page, url: str, tmp_path: Path) -> None:
     open_section(page, url, "Parts on and off")
     truth = np.zeros((300, 451), dtype=np.uint8)
@@ -205,7 +201,6 @@ def test_certainty_maps_appear_and_follow_the_settings(page: Page, url: str) -> 
     expect(page.locator("#certainty figcaption").first).to_have_text("Mask, FCN")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("title", "name"), [("Parts on and off", "full"), ("How sure is it", "margin")])
 def test_a_picture_is_saved_as_it_looks(page: Page, url: str, title: str, name: str, tmp_path: Path) -> None:
     """The first picture, a photo under its mask, or the last, a map."""
@@ -225,7 +220,6 @@ def test_a_picture_is_saved_as_it_looks(page: Page, url: str, title: str, name: 
     assert saved == f"deeplabv3plus_mobilenetv2_{name}.png"
 
 
-@pytest.mark.slow
 def test_every_picture_has_a_text_and_a_phone_need_not_scroll_sideways(browser: Browser, url: str) -> None:
     page = browser.new_page()
     open_section(page, url, next(iter(SECTIONS)))

@@ -54,7 +54,11 @@ def make(lesson: Locator, change: Change) -> None:
         number.press("Tab")
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: LESSONS[change.lesson - 1].name)
+@pytest.mark.parametrize(
+    "change",
+    [*CHANGES[:3], *(pytest.param(change, marks=pytest.mark.slow) for change in CHANGES[3:])],
+    ids=lambda change: LESSONS[change.lesson - 1].name,
+)
 def test_a_control_changes_the_figure(lessons: Page, change: Change) -> None:
     lesson = open_lesson(lessons, change.lesson)
     before = lesson.locator("figure.drawing").inner_html()

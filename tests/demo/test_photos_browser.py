@@ -50,7 +50,9 @@ def _saved(folder: Path, kind: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("kind", ["jpg exif", "jpg xmp", "webp exif", "png exif"])
+@pytest.mark.parametrize(
+    "kind", ["jpg exif", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("jpg xmp", "webp exif", "png exif"))]
+)
 def test_the_mask_lies_over_the_picture_that_was_segmented(page: Page, tmp_path: Path, kind: str) -> None:
     page.locator("#examples [data-example=cat]").click()
     expect(page.locator("#pictures figcaption").first).to_contain_text("451 × 300")
@@ -239,6 +241,7 @@ def _sheets(page: Page) -> int:
     return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
 
 
+@pytest.mark.slow
 def test_a_lesson_is_printed_as_a_handout(browser: Browser, url: str) -> None:
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
         page.goto(url + "?photo=dogs&tab=lessons&section=skips")
@@ -256,6 +259,7 @@ def test_a_lesson_is_printed_as_a_handout(browser: Browser, url: str) -> None:
         assert _sheets(page) == 1
 
 
+@pytest.mark.slow
 def test_over_plain_http_the_camera_is_explained_and_the_link_copied(browser: Browser, url: str) -> None:
     options = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP lecture.test 127.0.0.1"]
     elsewhere = browser.browser_type.launch(executable_path=CHROMIUM, args=options)

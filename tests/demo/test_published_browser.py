@@ -31,7 +31,7 @@ from ..models.test_torchvision import (
     torchvisions,
 )
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 SLOW = 60_000
 """Milliseconds in which a network has surely answered, on a busy machine."""
@@ -101,7 +101,6 @@ def test_the_size_of_every_download_is_said_before_it_begins(
     expect(page.locator("#model label")).to_have_text(offered)
 
 
-@pytest.mark.slow
 def test_a_chosen_network_is_fetched_with_a_progress_and_then_segments(
     page: Page, server: Server, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

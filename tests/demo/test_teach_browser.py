@@ -94,6 +94,7 @@ def test_five_strokes_find_the_helmet_and_brush_photo_and_label_map_are_in_view_
     page.close()
 
 
+@pytest.mark.slow
 def test_undo_clear_names_strides_and_the_download(browser: Browser, url: str, tmp_path: Path) -> None:
     page = opened(browser, url, 1280, 900)
     errors: list[str] = []
