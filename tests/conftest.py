@@ -60,8 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was left out, beside the skipped tests, which are listed with their reasons."""
-    if config.option.markexpr == "not slow":
-        terminalreporter.write_line("left out: what takes long and runs when asked for, python -m pytest -m slow")
+    if config.option.markexpr == "not slow and not long":
+        terminalreporter.write_line("left out: python3 run.py test -m slow (CI runs it too), and -m long")
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +109,8 @@ def astronaut() -> Image.Image:
     return Image.open(EXAMPLES / "astronaut.jpg").convert("RGB")
 
 
-@pytest.fixture
-def data_folder(tmp_path: Path) -> Path:
-    """Eight photos, left half one colour with label 0, right half another with the label 1 or 2; two are for validation."""
-    folder = tmp_path / "data"
+def eight_photos(folder: Path) -> Path:
+    """Write photos, left half one colour with label 0, right half another with the label 1 or 2; two are for validation."""
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     colours = {1: (200, 40, 40), 2: (40, 60, 200)}
@@ -127,3 +125,9 @@ def data_folder(tmp_path: Path) -> Path:
     (folder / "train.txt").write_text("\n".join(map(str, range(6))))
     (folder / "val.txt").write_text("6\n7\n")
     return folder
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    """Eight photos to train on."""
+    return eight_photos(tmp_path / "data")

@@ -27,6 +27,7 @@ def report() -> dict[str, Any]:
     return bench.bench(["deeplabv3plus_mobilenetv2", "deeplabv3_mobilenet_v3_large"], quick=True)
 
 
+@pytest.mark.slow
 def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     (same,) = report["same_network"]
     (compact,) = report["compact_zoo"]
@@ -45,12 +46,14 @@ def test_every_row_is_there_with_both_sides(report: dict[str, Any]) -> None:
     assert report["machine"]["gflops"].keys() == {"float32", "bfloat16"}
 
 
+@pytest.mark.slow
 def test_both_sides_do_the_same(report: dict[str, Any]) -> None:
     assert report["compact_zoo"][0]["agreement"] >= 0.99  # at 129 pixels much is border
     # Random weights on a small photo: where two classes are as good, rounding decides. test_published has the logits.
     assert report["same_network"][0]["agreement"] >= 0.9
 
 
+@pytest.mark.slow
 def test_the_tables_name_every_network(report: dict[str, Any]) -> None:
     text = markdown(report)
     for name in ("deeplabv3plus_mobilenetv2", "deeplabv3_mobilenet_v3_large"):
@@ -71,6 +74,7 @@ def test_neighbours_run_until_they_are_not_needed() -> None:
     assert len(left) == len(children) - 2
 
 
+@pytest.mark.slow
 def test_a_peak_is_this_process_own() -> None:
     """A child does not count the memory of its parent, and counts its own."""
     script = """
@@ -103,6 +107,7 @@ def test_the_reference_is_torchvisions_own_way(cat: Image.Image) -> None:
     assert (small == expected).mean() > 0.97  # the nearest pixels, twice
 
 
+@pytest.mark.slow
 def test_what_was_not_made_for_speed_is_not_beside_what_was() -> None:
     report = bench.bench(["unet_width24"], quick=True)
     assert report["compact_zoo"] == []
@@ -110,6 +115,7 @@ def test_what_was_not_made_for_speed_is_not_beside_what_was() -> None:
     assert "LRASPP" not in markdown(report)
 
 
+@pytest.mark.slow
 def test_bench_prints_json_and_refuses_a_network_without_weights(capsys: pytest.CaptureFixture[str]) -> None:
     main(["bench", "--quick", "--model", "fcn_mobilenetv2", "--json"])
     report = json.loads(capsys.readouterr().out)

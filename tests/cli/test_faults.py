@@ -64,6 +64,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_a_kill_and_a_clean_end(small_disk: Path) -> None:
     """Full at an upload, then at a result; emptied; killed; started again; ended by SIGTERM."""
     with RunningApp(GRADIO_TEMP_DIR=str(small_disk), TMPDIR=str(small_disk)) as app:
@@ -190,7 +191,7 @@ def test_a_download_that_is_killed_leaves_nothing_in_the_way(tmp_path: Path) -> 
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_is_killed_goes_on_with_the_same_curve(data_folder: Path, tmp_path: Path) -> None:
     def command(out: Path, *more: str) -> list[str]:
         settings = ["batch=2", "crop=64", "warmup=2"]

@@ -41,6 +41,8 @@ VIEWS = {
     "?tab=lessons&section=glossary": ".glossary",
 }
 """Every tab, section and lesson, and what is there once it has been computed."""
+FIRST = ("?tab=segment", "?tab=lab&section=compare", "?tab=anatomy", "?tab=lessons&section=any-size")
+"""A view of each tab, in the ordinary run."""
 
 SETTLED = """() => ![...document.querySelectorAll('.pending')].some(part => part.getClientRects().length) &&
   !document.getAnimations().some(one => one instanceof CSSTransition)"""
@@ -77,6 +79,7 @@ def violations(page: Page) -> list[str]:
     return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
+@pytest.mark.slow
 def test_dark_is_a_class_of_the_body(browser: Browser, url: str) -> None:
     """What ``violations`` takes for granted."""
     with watched(browser) as (page, errors), unharmed(errors):
@@ -84,7 +87,9 @@ def test_dark_is_a_class_of_the_body(browser: Browser, url: str) -> None:
         page.wait_for_selector("body.dark #pictures")
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "view", [view if view in FIRST else pytest.param(view, marks=pytest.mark.slow) for view in VIEWS]
+)
 def test_axe_finds_nothing(page: Page, view: str) -> None:
     go(page, view)
     page.wait_for_selector(VIEWS[view])
@@ -110,6 +115,7 @@ def test_radios_are_one_stop_and_arrows_move_inside(page: Page) -> None:
     expect(page.get_by_role("group", name="Show", exact=True).locator("input:checked")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_class_is_painted_without_a_mouse_and_said(page: Page, url: str) -> None:
     """A step is the brush's diameter, 3 % of the longer side: of 600 x 400 pixels, 0.03 of the width, 0.045 of the height."""
     page.goto("about:blank")  # a page that is about to write its address would break the next one's loading off
@@ -168,6 +174,7 @@ def swipe(device: CDPSession, path: list[tuple[float, float]]) -> None:
     device.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
+@pytest.mark.slow
 def test_a_swipe_that_begins_on_a_slider_scrolls_and_moves_nothing(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.set_default_timeout(SLOW)

@@ -23,7 +23,11 @@ from segmodels.models.base import SegmentationNetwork
 
 from ..helpers import parameters_used, shown
 
-SIZES = [(32, 32), (97, 130), (384, 512)]
+SIZES = [
+    (97, 130),
+    pytest.param((32, 32), marks=pytest.mark.slow),
+    pytest.param((384, 512), marks=pytest.mark.slow),
+]
 DEEPLABS = [name for name, card in registry.CARDS.items() if card.atrous_rate is not None]
 SMALL = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2", "unet_resnet18"]
 
@@ -51,7 +55,7 @@ def test_parts_are_made_of_all_layers_in_order(name: str, size: tuple[int, int])
     assert found.parts[-1].shape == (len(registry.card(name).classes), *size)
 
 
-@pytest.mark.parametrize("size", [(33, 47), (96, 64)])
+@pytest.mark.parametrize("size", [(33, 47), pytest.param((96, 64), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SMALL)
 def test_shapes_are_those_of_a_real_run(name: str, size: tuple[int, int]) -> None:
     network = registry.build(name).eval()

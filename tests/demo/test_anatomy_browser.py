@@ -90,6 +90,7 @@ def test_settings_are_idle_where_there_are_none(page: Page) -> None:
     expect(page.locator("#anatomy-about")).to_contain_text("no rate or stride to set")
 
 
+@pytest.mark.slow
 def test_rate_stride_and_size_are_drawn(page: Page) -> None:
     choose(page, "deeplabv3_mobilenetv2")
     drawing = page.locator("#anatomy-diagram svg")
@@ -103,6 +104,7 @@ def test_rate_stride_and_size_are_drawn(page: Page) -> None:
     expect(page.locator("#anatomy-others caption")).to_contain_text("256 × 385", timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_the_last_of_many_choices_stays(page: Page) -> None:
     page.locator("#anatomy-width input[type=range]").focus()
     for _ in range(12):
@@ -119,6 +121,7 @@ def test_the_layers_can_be_saved(page: Page, tmp_path: Path) -> None:
     assert (tmp_path / "layers.csv").read_text().startswith("layer,kind,channels,")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
     projector: Page, size: tuple[int, int]
@@ -153,6 +156,7 @@ def test_every_network_is_whole_on_a_projector_and_counted_as_torch_does(
             assert taken <= room, f"{box} of {name}"
 
 
+@pytest.mark.slow
 def test_on_a_phone_what_is_wide_scrolls_in_its_own_box(browser: Browser, url: str) -> None:
     with tab(browser, url, 390) as (page, errors), unharmed(errors):
         expect(page.locator("#anatomy-others tbody tr")).to_have_count(len(registry.CARDS), timeout=SLOW)

@@ -86,7 +86,7 @@ def show(page: Page, photo: str) -> None:
     expect(page.locator("#pictures .choices")).to_contain_text("person", timeout=30_000)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
     browser: Browser, url: str, scheme: Literal["light", "dark"]
 ) -> None:
@@ -104,6 +104,7 @@ def test_all_that_changes_the_pictures_is_beside_them_on_the_first_screen(
     page.close()
 
 
+@pytest.mark.slow
 def test_what_is_said_of_nothing_found_pushes_no_control_off_the_first_screen(
     browser: Browser, url: str, tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ def test_an_upload_is_segmented(page: Page) -> None:
     expect(page.locator("#pictures")).to_contain_text("512 × 512")
 
 
+@pytest.mark.slow
 def test_ones_own_photo_comes_back_with_a_reload_and_an_example_that_was_chosen_after_it_too(
     browser: Browser, url: str, tmp_path: Path
 ) -> None:
@@ -299,6 +301,7 @@ def deep_inside(name: str, photo: Path) -> tuple[float, float]:
     return float(columns[middle] / labels.shape[1]), float(rows[middle] / labels.shape[0])
 
 
+@pytest.mark.slow
 def test_a_page_that_is_hurried_from_photo_to_photo_comes_to_rest(page: Page) -> None:
     for _ in range(3):
         for photo in ("hug", "raft", "coffee", "cat"):

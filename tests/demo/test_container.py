@@ -35,6 +35,7 @@ def answers(address: str, seconds: float) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_what_is_copied_is_all_that_the_page_needs(tmp_path: Path) -> None:
     for sources, target in re.findall(r"^COPY (.+) (\S+)$", DOCKERFILE, re.MULTILINE):
         for source in sources.split():
@@ -78,7 +79,7 @@ def _docker_runs() -> bool:
     return bool(shutil.which("docker")) and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not _docker_runs(), reason="needs a running Docker")
 def test_the_image_is_built_and_serves_the_page() -> None:
     port, name = free_port(), f"segmodels-test-{os.getpid()}"

@@ -16,7 +16,7 @@ from segmodels.models.registry import DEFAULT_MODEL
 from ..conftest import EXAMPLES, NEEDS_CHROMIUM
 from ..helpers import load, unharmed, watched
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 GUARD = """
 for (const kind of [CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D]) {

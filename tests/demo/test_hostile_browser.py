@@ -80,7 +80,16 @@ def test_what_is_no_photo_is_refused_where_the_pictures_would_be(page: Page, tmp
         expect(page.locator("#pictures .legend")).to_contain_text("cat")
 
 
-@pytest.mark.parametrize("name", ["animated gif", "animated webp", "animated png", "tiff of several pages", "heic"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "heic",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("animated gif", "animated webp", "animated png", "tiff of several pages")
+        ),
+    ],
+)
 def test_an_odd_photo_is_shown_as_what_was_read(page: Page, tmp_path: Path, name: str) -> None:
     upload(page, written(tmp_path, ODD[name].data(), ODD[name].name))
     expect(page.locator("#pictures")).to_contain_text("240 × 160 pixels")
@@ -89,7 +98,7 @@ def test_an_odd_photo_is_shown_as_what_was_read(page: Page, tmp_path: Path, name
         expect(page.locator("#pictures")).to_contain_text(str(ODD[name].note))
 
 
-@pytest.mark.parametrize("turn", [3, 6, 8])
+@pytest.mark.parametrize("turn", [pytest.param(3, marks=pytest.mark.slow), 6, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_turned_photo_is_shown_upright(page: Page, tmp_path: Path, turn: int) -> None:
     upload(page, written(tmp_path, ODD[f"exif orientation {turn}"].data()))
     expect(page.locator("#pictures")).to_contain_text("240 × 160 pixels")
@@ -163,6 +172,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     gate.set()
 
 
+@pytest.mark.slow
 def test_whoever_waits_sees_their_place_and_whoever_leaves_gives_it_up(
     browser: Browser, url: str, page: Page, gate: threading.Event, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ pytest.importorskip("onnxscript", reason="needs onnx and onnxscript, which are o
 NAME = "fcn_mobilenetv2"
 
 
+@pytest.mark.slow
 @NEEDS_CHROMIUM
 def test_it_computes_here_with_the_network_cut(browser: Browser, url: str) -> None:
     with watched(browser, 1280, 720) as (page, errors):
@@ -45,13 +46,17 @@ def test_it_computes_here_with_the_network_cut(browser: Browser, url: str) -> No
     assert np.mean(labels == expected) >= 0.995
 
 
-def test_the_page_comes_once_and_nothing_else_is_open(url: str) -> None:
+@pytest.mark.slow
+def test_the_page_comes_once(url: str) -> None:
     address = f"{url}in-browser/{NAME}.html"
     first = httpx.get(address, timeout=WAIT / 1000)
     assert first.status_code == 200
     assert len(first.content) <= 8e6
     again = httpx.get(address, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    assert httpx.post(address).status_code == 404
+
+
+def test_nothing_else_is_open(url: str) -> None:
+    assert httpx.post(f"{url}in-browser/{NAME}.html").status_code == 404
     for other in ("unet.html", "../pyproject.toml", f"{NAME}.htm", f"{NAME}.html/", "fcn%00.html"):
         assert httpx.get(f"{url}in-browser/{other}").status_code == 404

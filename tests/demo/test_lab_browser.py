@@ -147,6 +147,7 @@ def test_compare_shows_disagreement(lab: Page) -> None:
     assert set(zooms) == {"matrix(8, 0, 0, 8, 0, 0)"}
 
 
+@pytest.mark.slow
 def test_skips_learn_until_they_are_paused_and_begin_again(lab: Page) -> None:
     lab.locator("#sections").get_by_role("tab", name="Skips that learn").click()
     said = lab.locator("#learn figcaption")
@@ -173,6 +174,7 @@ def test_weights_that_fit_are_beside_weights_that_were_moved(begun: Page) -> Non
     expect(page.locator("#fit")).not_to_contain_text("run here")
 
 
+@pytest.mark.slow
 def test_a_link_brings_back_photo_network_settings_and_tab(page: Page, url: str) -> None:
     query = "?photo=astronaut&model=deeplabv3_mobilenetv2&rate=12&stride=8&tab=lab"
     page.goto(url + query)
@@ -209,6 +211,7 @@ def test_an_own_photo_is_not_in_the_link_and_that_is_said(begun: Page, tmp_path:
     expect(begun.locator("#link a")).not_to_have_attribute("href", re.compile("photo="))
 
 
+@pytest.mark.slow
 def test_the_address_follows_and_back_and_reload_bring_it_back(page: Page, url: str) -> None:
     page.goto(url + "?photo=cat")
     page.wait_for_selector("#pictures [data-drawn]")
@@ -227,6 +230,7 @@ def test_the_address_follows_and_back_and_reload_bring_it_back(page: Page, url: 
     expect(page.locator("#rate input[type=number]")).to_have_value("7")
 
 
+@pytest.mark.slow
 def test_a_link_carries_the_settings_of_what_is_open(page: Page, url: str) -> None:
     page.goto(url + "?photo=cat&tab=lab&section=pixel&pixel-x=20&pixel-class=cat")
     expect(page.locator("#pixel-x input[type=number]")).to_have_value("20", timeout=SLOW)
@@ -234,6 +238,7 @@ def test_a_link_carries_the_settings_of_what_is_open(page: Page, url: str) -> No
     expect(page.locator("#link a")).to_have_attribute("href", re.compile("pixel-x=20"), timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_what_a_link_asks_for_in_vain_is_said(page: Page, url: str) -> None:
     page.goto(url + "?photo=dog&tab=attic&rate=3")
     expect(page.locator("#link-note")).to_contain_text("no example photo called 'dog'", timeout=SLOW)
@@ -241,6 +246,7 @@ def test_what_a_link_asks_for_in_vain_is_said(page: Page, url: str) -> None:
     expect(page.locator("#ran")).to_contain_text("atrous rates 3, 6, 9", timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(url + "?tab=lab")

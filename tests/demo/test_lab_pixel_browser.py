@@ -14,7 +14,7 @@ from segmodels.inference.pictures import label_image
 from ..conftest import NEEDS_CHROMIUM
 from ..helpers import go, load, saved_as_seen, unharmed, watched
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 
 SECTIONS = {

@@ -54,7 +54,11 @@ def make(lesson: Locator, change: Change) -> None:
         number.press("Tab")
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: LESSONS[change.lesson - 1].name)
+@pytest.mark.parametrize(
+    "change",
+    [*CHANGES[:3], *(pytest.param(change, marks=pytest.mark.slow) for change in CHANGES[3:])],
+    ids=lambda change: LESSONS[change.lesson - 1].name,
+)
 def test_a_control_changes_the_figure(lessons: Page, change: Change) -> None:
     lesson = open_lesson(lessons, change.lesson)
     before = lesson.locator("figure.drawing").inner_html()
@@ -118,6 +122,7 @@ def test_another_photo_is_looked_at(lessons: Page) -> None:
     expect(lesson.locator("figcaption")).to_contain_text(re.compile("8s finds .*person"), timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_a_figure_is_saved_as_it_looks(browser: Browser, url: str, tmp_path: Path) -> None:
     with opened(browser, url) as page:  # a new one, on which no figure is about to be drawn again
         for number in (3, 4):
@@ -127,6 +132,7 @@ def test_a_figure_is_saved_as_it_looks(browser: Browser, url: str, tmp_path: Pat
             assert name.startswith(f"lesson-{LESSONS[number - 1].slug.partition('-')[0]}")
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone(browser: Browser, url: str) -> None:
     with opened(browser, url, 390) as page:
         for number in range(1, len(LESSONS) + 1):
@@ -143,6 +149,7 @@ def test_a_choice_is_answered(lessons: Page) -> None:
         expect(lesson.locator(".check + [role=status]")).to_contain_text(words)
 
 
+@pytest.mark.slow
 def test_another_draw_moves_the_slider_and_the_figure(lessons: Page) -> None:
     lesson = open_lesson(lessons, 14)
     before = lesson.locator("figcaption").inner_text()
@@ -151,6 +158,7 @@ def test_another_draw_moves_the_slider_and_the_figure(lessons: Page) -> None:
     expect(lesson.locator("figcaption")).not_to_have_text(before, timeout=SLOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (853, 480)])
 def test_the_projector_mode_walks_by_keys_and_is_in_the_link(
     browser: Browser, url: str, width: int, height: int

@@ -14,7 +14,7 @@ from tools.repository import toy_data
 from ..conftest import NEEDS_CHROMIUM
 from ..helpers import unharmed, watched
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 CLASSES = {"background", "disc", "box"}
 BOX = "rgb(60, 110, 230)"

@@ -50,7 +50,9 @@ def _saved(folder: Path, kind: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("kind", ["jpg exif", "jpg xmp", "webp exif", "png exif"])
+@pytest.mark.parametrize(
+    "kind", ["jpg exif", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("jpg xmp", "webp exif", "png exif"))]
+)
 def test_the_mask_lies_over_the_picture_that_was_segmented(page: Page, tmp_path: Path, kind: str) -> None:
     page.locator("#examples [data-example=cat]").click()
     expect(page.locator("#pictures figcaption").first).to_contain_text("451 × 300")
@@ -99,6 +101,7 @@ def test_a_slow_upload_does_not_overtake_a_later_choice(page: Page) -> None:
     page.unroute_all()
 
 
+@pytest.mark.slow
 def test_a_slow_second_photo_does_not_overtake_a_later_one(browser: Browser, url: str) -> None:
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
         page.goto(url + "?photo=astronaut&tab=lab&section=teach")
@@ -123,6 +126,7 @@ def test_a_slow_second_photo_does_not_overtake_a_later_one(browser: Browser, url
         expect(ratio).to_have_attribute("style", hug)
 
 
+@pytest.mark.slow
 def test_a_label_map_that_arrives_after_another_photo_is_left_out(browser: Browser, url: str, tmp_path: Path) -> None:
     Image.new("L", (451, 300)).save(tmp_path / "truth.png")
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
@@ -252,6 +256,7 @@ def _sheets(page: Page) -> int:
     return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
 
 
+@pytest.mark.slow
 def test_a_lesson_is_printed_as_a_handout(browser: Browser, url: str) -> None:
     with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
         page.goto(url + "?photo=dogs&tab=lessons&section=skips")
@@ -269,6 +274,7 @@ def test_a_lesson_is_printed_as_a_handout(browser: Browser, url: str) -> None:
         assert _sheets(page) == 1
 
 
+@pytest.mark.slow
 def test_over_plain_http_the_camera_is_explained_and_the_link_copied(browser: Browser, url: str) -> None:
     options = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP lecture.test 127.0.0.1"]
     elsewhere = browser.browser_type.launch(executable_path=CHROMIUM, args=options)

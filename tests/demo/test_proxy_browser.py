@@ -23,6 +23,7 @@ from .test_container import free_port
 
 pytestmark = [
     NEEDS_CHROMIUM,
+    pytest.mark.slow,
     pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("openssl")), reason="needs nginx and openssl"),
 ]
 

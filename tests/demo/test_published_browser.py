@@ -31,7 +31,7 @@ from ..models.test_torchvision import (
     torchvisions,
 )
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 SLOW = 60_000
 """Milliseconds in which a network has surely answered, on a busy machine."""

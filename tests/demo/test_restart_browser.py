@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -11,7 +12,7 @@ from ..conftest import EXAMPLES, NEEDS_CHROMIUM
 from ..helpers import load, watched
 from .test_browser import upload
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 
 def _restart(app: RunningApp) -> None:

@@ -11,7 +11,7 @@ from demo.lessons import LESSONS
 from ..conftest import NEEDS_CHROMIUM
 from ..helpers import go
 
-pytestmark = NEEDS_CHROMIUM
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
 SLOW = 120_000
 """Milliseconds in which a network has surely answered, on a busy machine."""

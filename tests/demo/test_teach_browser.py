@@ -54,7 +54,9 @@ def paint(page: Page, class_: int, points: Sequence[tuple[int, int]]) -> None:
     page.mouse.up()
 
 
-@pytest.mark.parametrize(("width", "height", "dark"), [(1280, 720, False), (390, 844, True)])
+@pytest.mark.parametrize(
+    ("width", "height", "dark"), [(1280, 720, False), pytest.param(390, 844, True, marks=pytest.mark.slow)]
+)
 def test_five_strokes_find_the_helmet_and_brush_photo_and_label_map_are_in_view_together(
     browser: Browser, url: str, width: int, height: int, dark: bool
 ) -> None:
@@ -92,6 +94,7 @@ def test_five_strokes_find_the_helmet_and_brush_photo_and_label_map_are_in_view_
     page.close()
 
 
+@pytest.mark.slow
 def test_undo_clear_names_strides_and_the_download(browser: Browser, url: str, tmp_path: Path) -> None:
     page = opened(browser, url, 1280, 900)
     errors: list[str] = []
@@ -122,6 +125,7 @@ def test_undo_clear_names_strides_and_the_download(browser: Browser, url: str, t
     page.close()
 
 
+@pytest.mark.slow
 def test_two_visitors_see_their_own_strokes_alone(browser: Browser, url: str) -> None:
     first, second = (opened(browser, url, 1280, 720) for _ in range(2))
     paint(first, *HELMET[0])
@@ -147,6 +151,7 @@ def drawn(page: Page) -> NDArray[np.uint8]:
     return np.array(alpha, dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_strokes_stay_on_their_photo(browser: Browser, url: str) -> None:
     """Another photo has none of them; strides that are chosen then fit nothing."""
     page = opened(browser, url, 1280, 720)
@@ -164,6 +169,7 @@ def test_strokes_stay_on_their_photo(browser: Browser, url: str) -> None:
     page.close()
 
 
+@pytest.mark.slow
 def test_the_iou_is_drawn_over_the_strokes_and_beside_that_of_other_strides(browser: Browser, url: str) -> None:
     page = opened(browser, url, 1280, 720)
     now, other = (page.locator(f"#teach .curve .{which} circle") for which in ("now", "other"))

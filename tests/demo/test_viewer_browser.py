@@ -18,7 +18,7 @@ import segmodels
 from segmodels.models import registry
 
 from ..conftest import EXAMPLES, NEEDS_CHROMIUM
-from ..helpers import load, unharmed, watched
+from ..helpers import START, go, load, unharmed, watched
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -35,6 +35,7 @@ def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
 @pytest.fixture
 def page(opened: tuple[Page, list[str]]) -> Iterator[Page]:
     page, errors = opened
+    page.get_by_role("tab", name="Segment", exact=True).click()
     picture = page.locator("#pictures .input .picture")
     picture.focus()
     picture.press("0")
@@ -137,6 +138,7 @@ def test_one_picture_or_all_fill_the_screen_until_escape(page: Page, button: str
     page.wait_for_function("!document.fullscreenElement")
 
 
+@pytest.mark.slow
 def test_what_is_enlarged_beyond_the_screens_photo_is_fetched_at_its_own_pixels(page: Page, tmp_path: Path) -> None:
     photo = Image.open(EXAMPLES / "hug.jpg").resize((1920, 2886))
     photo.save(tmp_path / "large.jpg", quality=95)
@@ -195,20 +197,27 @@ def dragged(page: Page, name: str) -> JSHandle:
     )
 
 
-@pytest.mark.parametrize("tab", ["segment", "lab&section=compare", "lessons", "anatomy"])
-def test_a_photo_may_be_dropped_anywhere(browser: Browser, url: str, tab: str) -> None:
-    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
-        page.goto(f"{url}?photo=hug&tab={tab}")
-        page.wait_for_function("document.querySelector('#link a')?.search.includes('photo=hug')")
-        target = page.locator("#tabs [role=tabpanel]").first
-        event: dict[str, Any] = {"dataTransfer": dragged(page, "coffee.jpg")}
-        target.dispatch_event("dragover", event)
-        expect(page.locator("#drop-zone .here")).to_be_visible()
-        target.dispatch_event("drop", event)
-        expect(page.locator("#drop-zone .here")).to_be_hidden()
-        page.wait_for_function("document.querySelector('#link a').search.includes('photo=coffee')")
+@pytest.mark.parametrize(
+    "tab",
+    [
+        "segment",
+        "lab&section=compare",
+        pytest.param("lessons", marks=pytest.mark.slow),
+        pytest.param("anatomy", marks=pytest.mark.slow),
+    ],
+)
+def test_a_photo_may_be_dropped_anywhere(page: Page, tab: str) -> None:
+    go(page, f"?photo=hug&tab={tab}")
+    target = page.locator("#tabs [role=tabpanel]").first
+    event: dict[str, Any] = {"dataTransfer": dragged(page, "coffee.jpg")}
+    target.dispatch_event("dragover", event)
+    expect(page.locator("#drop-zone .here")).to_be_visible()
+    target.dispatch_event("drop", event)
+    expect(page.locator("#drop-zone .here")).to_be_hidden()
+    page.wait_for_function("document.querySelector('#link a').search.includes('photo=coffee')")
 
 
+@pytest.mark.slow
 def test_a_tap_tells_what_lies_there_and_a_tap_beside_puts_it_away(browser: Browser, url: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
@@ -243,16 +252,15 @@ SMALL = """() => {
 @pytest.mark.parametrize(
     ("query", "shown"),
     [
-        ("?photo=hug", "#pictures [data-drawn]"),
-        ("?photo=hug&tab=lab&section=compare", "#compare .split"),
-        ("?tab=anatomy", "#anatomy-diagram svg"),
+        ("?photo=hug&tab=segment", "#pictures [data-drawn]"),
+        pytest.param("?photo=hug&tab=lab&section=compare", "#compare .split", marks=pytest.mark.slow),
+        pytest.param("?tab=anatomy", "#anatomy-diagram svg", marks=pytest.mark.slow),
     ],
 )
-def test_no_letters_are_smaller_than_12_pixels(browser: Browser, url: str, query: str, shown: str) -> None:
-    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
-        page.goto(url + query)
-        page.wait_for_selector(shown)
-        assert page.evaluate(SMALL) == []
+def test_no_letters_are_smaller_than_12_pixels(page: Page, query: str, shown: str) -> None:
+    go(page, query)
+    page.wait_for_selector(shown)
+    assert page.evaluate(SMALL) == []
 
 
 PLACES = """() => ['model', 'source', 'rate', 'stride', 'variant', 'opacity', 'crf', 'marks', 'voc'].map(id => {
@@ -261,6 +269,7 @@ PLACES = """() => ['model', 'source', 'rate', 'stride', 'variant', 'opacity', 'c
 })"""
 
 
+@pytest.mark.slow
 def test_controls_keep_their_place_whatever_is_shown(page: Page, tmp_path: Path) -> None:
     Image.new("RGB", (900, 200), (120, 130, 110)).save(tmp_path / "wide.png")
     places = []
@@ -279,19 +288,19 @@ def test_controls_keep_their_place_whatever_is_shown(page: Page, tmp_path: Path)
     assert page.locator("#link button").bounding_box() == link
 
 
-def test_anatomy_and_the_lab_keep_the_network_and_the_rate_of_the_segment_tab(browser: Browser, url: str) -> None:
-    with watched(browser, 1280, 720) as (page, errors), unharmed(errors):
-        load(page, url + "?photo=hug")
-        page.locator("#model label", has_text=re.compile(r"^\s*DeepLab v3\s*$")).click()
-        expect(page.locator("#ran")).to_contain_text("deeplabv3_mobilenetv2")
-        number = page.locator("#rate input[type=number]")
-        number.fill("12")
-        number.press("Tab")
-        expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36")
-        page.get_by_role("tab", name="Anatomy").click()
-        expect(page.locator("#anatomy-model input")).to_have_value(re.compile("deeplabv3_mobilenetv2$"))
-        expect(page.locator("#anatomy-rate input[type=number]")).to_have_value("12")
-        page.get_by_role("tab", name="Lab").click()
-        page.get_by_role("tab", name="Click a pixel").click()
-        expect(page.locator("#pixel-model input")).to_have_value("DeepLab v3")
-        expect(page.locator("#pixel-rate input[type=number]")).to_have_value("12")
+@pytest.mark.slow
+def test_anatomy_and_the_lab_keep_the_network_and_the_rate_of_the_segment_tab(page: Page) -> None:
+    go(page, START)
+    page.locator("#model label", has_text=re.compile(r"^\s*DeepLab v3\s*$")).click()
+    expect(page.locator("#ran")).to_contain_text("deeplabv3_mobilenetv2")
+    number = page.locator("#rate input[type=number]")
+    number.fill("12")
+    number.press("Tab")
+    expect(page.locator("#ran")).to_contain_text("atrous rates 12, 24, 36")
+    page.get_by_role("tab", name="Anatomy").click()
+    expect(page.locator("#anatomy-model input")).to_have_value(re.compile("deeplabv3_mobilenetv2$"))
+    expect(page.locator("#anatomy-rate input[type=number]")).to_have_value("12")
+    page.get_by_role("tab", name="Lab").click()
+    page.get_by_role("tab", name="Click a pixel").click()
+    expect(page.locator("#pixel-model input")).to_have_value("DeepLab v3")
+    expect(page.locator("#pixel-rate input[type=number]")).to_have_value("12")

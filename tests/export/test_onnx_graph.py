@@ -134,7 +134,7 @@ def test_weights_in_8_bits_are_a_quarter_of_the_size(graph: Path) -> None:
     assert (labels == runtimes.onnx_runtime(graph)(image, 6)).mean() > 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in registry.bundled_models() if name != PLUS])
 def test_every_bundled_network_can_be_exported(tmp_path: Path, name: str) -> None:
     out = exported(tmp_path, name)
@@ -142,7 +142,7 @@ def test_every_bundled_network_can_be_exported(tmp_path: Path, name: str) -> Non
         assert min(agreement(out, name, rate, size) for size in SHAPES) >= 0.999
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, card in registry.CARDS.items() if not card.published])
 def test_every_network_of_the_zoo_runs_in_every_runtime(tmp_path: Path, name: str) -> None:
     """At six sizes and four rates; those without trained weights, with random ones."""
@@ -159,7 +159,7 @@ def test_every_network_of_the_zoo_runs_in_every_runtime(tmp_path: Path, name: st
                 assert runtimes.agreement(run, network, image, rate) >= 0.999, (runtime.name, image.shape, rate)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_taught_layers_at_three_strides_run_at_any_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     card = taught_card(registry.card(PLUS), ClassList(("ground", "sky", "tree")), (32, 16, 8))

@@ -51,6 +51,7 @@ def answered(page: Page) -> NDArray[np.uint8]:
     return np.array(labels, dtype=np.uint8).reshape(-1, width)
 
 
+@pytest.mark.slow
 def test_the_file_segments_photos_from_a_disk_without_a_network(file: Path, browser: Browser) -> None:
     assert file.stat().st_size < 10e6
     segmenter = segmodels.load(NAME, precision="float32")
@@ -83,6 +84,7 @@ def test_the_file_segments_photos_from_a_disk_without_a_network(file: Path, brow
     assert [url for url in asked if not url.startswith("blob:")] == [file.as_uri()]
 
 
+@pytest.mark.slow
 def test_the_camera_is_followed_and_stopped(file: Path, browser: Browser, tmp_path: Path) -> None:
     film = tmp_path / "rider.mjpeg"
     Image.open(EXAMPLES / "rider.jpg").resize((640, 424)).save(tmp_path / "rider.jpg", quality=90)
@@ -102,6 +104,7 @@ def test_the_camera_is_followed_and_stopped(file: Path, browser: Browser, tmp_pa
     filming.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_calls_it_utf_8_spoils_nothing(file: Path, browser: Browser) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

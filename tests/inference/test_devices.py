@@ -25,7 +25,8 @@ from segmodels.training.process_group import Team, joined_team
 
 CUDA, MPS, CPU = (torch.device(name) for name in ("cuda", "mps", "cpu"))
 PHOTO = np.random.default_rng(0).integers(0, 255, (96, 130, 3), dtype=np.uint8)
-NAMES = [*registry.compact_models(), "unet_resnet18", "deeplabv3_mobilenet_v3_large", "fcn_resnet50"]
+OTHERS = ("unet_resnet18", "deeplabv3_mobilenet_v3_large", "fcn_resnet50")
+"""Networks outside of the compact zoo."""
 
 
 def faked(module: nn.Module, mode: FakeTensorMode, options: dict[str, Any]) -> nn.Module:
@@ -64,7 +65,12 @@ def card_in_the_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorM
 
 @pytest.mark.parametrize(
     ("name", "numbers"),
-    [*((name, "bfloat16") for name in NAMES), (registry.DEFAULT_MODEL, "float32"), (registry.DEFAULT_MODEL, "float16")],
+    [
+        *((name, "bfloat16") for name in registry.compact_models()),
+        *(pytest.param(name, "bfloat16", marks=pytest.mark.slow) for name in OTHERS),
+        (registry.DEFAULT_MODEL, "float32"),
+        (registry.DEFAULT_MODEL, "float16"),
+    ],
 )
 def test_every_way_through_a_network_stays_on_the_card(
     name: str, numbers: str, monkeypatch: pytest.MonkeyPatch

@@ -139,6 +139,7 @@ def test_two_segmenters_of_one_network_leave_it_and_each_other_alone() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_channels_last_network_can_be_taken_in_any_precision() -> None:
     card = registry.card(registry.DEFAULT_MODEL)
     network = registry.build(card.name).to(memory_format=torch.channels_last)

@@ -58,7 +58,9 @@ def test_the_result_says_what_it_is(deeplab: Segmenter, cat: Image.Image) -> Non
     assert result.notes == ()
 
 
-@pytest.mark.parametrize("size", [(32, 32), (33, 32), (32, 900), (901, 33), (127, 255), (1500, 1100)])
+@pytest.mark.parametrize(
+    "size", [(32, 32), (33, 32), (32, 900), (901, 33), (127, 255), pytest.param((1500, 1100), marks=pytest.mark.slow)]
+)
 def test_any_size_keeps_the_photos_own(segmenter: Segmenter, cat: Image.Image, size: tuple[int, int]) -> None:
     assert segmenter(cat.resize(size)).labels.shape == size[::-1]
 
@@ -133,6 +135,7 @@ def test_a_decoder_of_one_stride_refuses_features_of_another(stride: int, cat: I
         fcn.decode(encoder.encode(cat, output_stride=stride))
 
 
+@pytest.mark.slow
 def test_visitors_with_different_settings_do_not_mix(deeplab: Segmenter, cat: Image.Image) -> None:
     photo = cat.resize((160, 120))
     settings = [(rate, stride) for rate in (1, 3, 6) for stride in (8, 16, 32)]
@@ -268,8 +271,10 @@ TILED = ["unet_nuclei"]
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param([name for name in registry.bundled_models() if name not in TILED], id="whole"),
-        pytest.param(TILED, id="tiled", marks=pytest.mark.slow),
+        pytest.param(
+            [name for name in registry.bundled_models() if name not in TILED], id="whole", marks=pytest.mark.slow
+        ),
+        pytest.param(TILED, id="tiled", marks=pytest.mark.long),
     ],
 )
 def test_forty_megapixels_stay_within_memory(names: list[str]) -> None:

@@ -21,7 +21,7 @@ from ..helpers import parameters, parameters_used
 
 
 @pytest.mark.parametrize("name", registry.CARDS)
-@pytest.mark.parametrize("size", [(97, 130), (375, 500)])
+@pytest.mark.parametrize("size", [(97, 130), pytest.param((375, 500), marks=pytest.mark.slow)])
 def test_macs_agree_with_torchs_flop_counter(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):
         network = registry.build(name).eval()

@@ -226,7 +226,9 @@ def test_a_fully_connected_layer_sees_all() -> None:
     assert [layer.receptive_field for layer in count(network, 8, 8).layers] == [3, 3, torch.inf]
 
 
-@pytest.mark.parametrize("builder", [lambda: unet(3, width=2), lambda: fcn_mobilenetv2(2)])
+@pytest.mark.parametrize(
+    "builder", [lambda: unet(3, width=2), pytest.param(lambda: fcn_mobilenetv2(2), marks=pytest.mark.slow)]
+)
 def test_the_largest_field_is_what_gradients_show_at_the_worst_place(
     builder: Callable[[], SegmentationNetwork],
 ) -> None:
@@ -348,11 +350,13 @@ def test_the_effective_field_leaves_the_network_alone_and_works_in_inference_mod
     ("build", "disabled", "height"),
     [
         (fcn_mobilenetv2, ["image pooling"], 1203),
-        (unet_mobilenetv2, ["image pooling"], 1603),
-        (unet_mobilenetv2, ["image pooling", "skip 8"], 1603),
-        (unet_resnet18, [], 1203),
-        (deeplabv3_mobilenetv2, ["image pooling", "rate 2r", "rate 3r"], 1500),
-        (deeplabv3plus_mobilenetv2, ["image pooling", "rate r", "rate 2r", "rate 3r"], 1003),
+        pytest.param(unet_mobilenetv2, ["image pooling"], 1603, marks=pytest.mark.slow),
+        pytest.param(unet_mobilenetv2, ["image pooling", "skip 8"], 1603, marks=pytest.mark.slow),
+        pytest.param(unet_resnet18, [], 1203, marks=pytest.mark.slow),
+        pytest.param(deeplabv3_mobilenetv2, ["image pooling", "rate 2r", "rate 3r"], 1500, marks=pytest.mark.slow),
+        pytest.param(
+            deeplabv3plus_mobilenetv2, ["image pooling", "rate r", "rate 2r", "rate 3r"], 1003, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_reach_of_every_pixel_is_exactly_what_gradients_show(

@@ -236,6 +236,7 @@ def test_where_an_operator_was_changed_torchs_own_is_used(
     assert segmenter(np.zeros((64, 64, 3), dtype=np.uint8)).shares
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX is x86's")
 def test_a_processor_without_avx512_segments_in_either_precision() -> None:
     """oneDNN is told so by an environment variable that it reads once: in a process of its own."""

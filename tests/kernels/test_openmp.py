@@ -26,13 +26,16 @@ def test_threads_sleep_early_by_default() -> None:
     assert said(SAY) == ("1000", "GOMP_SPINCOUNT=1000")
 
 
-@pytest.mark.parametrize("variables", [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE"}])
+@pytest.mark.parametrize(
+    "variables", [{"GOMP_SPINCOUNT": "7"}, pytest.param({"OMP_WAIT_POLICY": "PASSIVE"}, marks=pytest.mark.slow)]
+)
 def test_the_users_own_setting_holds(variables: dict[str, str]) -> None:
     count, words = said(SAY, **variables)
     assert count == variables.get("GOMP_SPINCOUNT", "None")
     assert words == "=".join(*variables.items())
 
 
+@pytest.mark.slow
 def test_it_says_so_where_torch_came_first() -> None:
     count, words = said(f"import torch; {SAY}")
     assert count == "None"

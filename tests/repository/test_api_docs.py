@@ -17,12 +17,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_first_page_has_every_public_name(pages: Path) -> None:
     page = (pages / "segmodels.html").read_text(encoding="utf-8")
     for name in segmodels.__all__:
         assert f'id="{name}"' in page, name
 
 
+@pytest.mark.slow
 def test_there_is_a_page_for_every_module_but_the_command_line(pages: Path) -> None:
     for file in (ROOT / "segmodels").rglob("*.py"):
         parts = file.relative_to(ROOT).with_suffix("").parts
@@ -30,6 +32,7 @@ def test_there_is_a_page_for_every_module_but_the_command_line(pages: Path) -> N
             assert pages.joinpath(*parts).with_suffix(".html").is_file(), file
 
 
+@pytest.mark.slow
 def test_sections_of_docstrings_become_headings(pages: Path) -> None:
     """pdoc knows Google's form: Args and Raises are not left as plain text."""
     page = (pages / "segmodels.html").read_text(encoding="utf-8")

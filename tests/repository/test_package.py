@@ -41,6 +41,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programs
 
 
+@pytest.mark.slow
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     """Modules, and what the page is made of: scripts, styles and templates."""
     with zipfile.ZipFile(wheel) as archive:
@@ -51,6 +52,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     assert "segmodels/py.typed" in packed
 
 
+@pytest.mark.slow
 def test_the_installed_command_opens_the_page(installed: Path, tmp_path: Path) -> None:
     for command in (["segmodels", "demo"], ["segmodels-demo"]):
         program, *arguments = command
@@ -74,6 +76,7 @@ def test_without_gradio_the_command_says_what_to_install(
     assert "pip install 'segmodels[demo]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_installed_command_lists_the_zoo_and_segments_an_example(installed: Path, tmp_path: Path) -> None:
     def run(*command: str) -> str:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -45,6 +45,7 @@ def test_the_cards_are_what_the_tool_makes_of_the_log(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "table"), [(cards.ZOO, cards.table), (cards.README, cards.short_table)])
 def test_the_pages_have_the_tables_of_the_cards(page: Path, table: Callable[[], str]) -> None:
     _, _, rest = page.read_text(encoding="utf-8").partition(cards.MARKS[0])

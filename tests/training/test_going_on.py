@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from segmodels.training.data import SegmentationFolder
 from segmodels.training.results import results_folder
 from segmodels.training.start import start_from_weights, to_train
 
+from ..conftest import eight_photos
+
 MODEL = "fcn_mobilenetv2"
 
 
@@ -39,12 +42,20 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run of one epoch leaves in a folder."""
+    folder = tmp_path_factory.mktemp("once")
+    data = eight_photos(tmp_path_factory.mktemp("data"))
+    main(arguments(data, folder / "once.safetensors"))
+    return folder
+
+
 @pytest.fixture
-def trained(data_folder: Path, tmp_path: Path) -> Path:
-    """Weights after one epoch."""
-    out = tmp_path / "once.safetensors"
-    main(arguments(data_folder, out))
-    return out
+def trained(once: Path, tmp_path: Path) -> Path:
+    """Weights after one epoch, on a copy of the data in ``data_folder``, which may be written over."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "once.safetensors"
 
 
 def test_a_faulty_validation_mask_is_found_before_the_first_step(

@@ -108,7 +108,7 @@ def test_a_run_of_few_steps_leaves_its_warm_up() -> None:
     assert factors[0] < 0.2
 
 
-@pytest.mark.parametrize("name", ["fcn_mobilenetv2", "unet_mobilenetv2"])
+@pytest.mark.parametrize("name", ["fcn_mobilenetv2", pytest.param("unet_mobilenetv2", marks=pytest.mark.slow)])
 def test_training_lowers_the_loss(data_folder: Path, tmp_path: Path, name: str) -> None:
     recipe = Recipe(epochs=12, batch=2, crop=64, warmup=2, decoder_rate=3e-3, ema_decay=0.5)
     folders = [SegmentationFolder(data_folder, "train")]
@@ -335,6 +335,7 @@ def test_without_a_connection_training_starts_random_and_says_so(
     assert "there is no connection" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(data_folder: Path, tmp_path: Path) -> None:
     """Half the batch each, the same losses and weights; without void, so that every crop has as many scored pixels."""
     for file in (data_folder / "labels").iterdir():
