@@ -80,7 +80,7 @@ BACKBONE_NOTE = (
     "trained, by one recipe, each from another seed."
 )
 """What the cards of the compact networks say of their training."""
-OF_HELD_OUT = "of the same recipe without these photos, which the bundled weights have learned from too"
+OF_HELD_OUT = "of the first run without these photos, which the bundled weights have learned from too"
 """Whose scores those are that were not measured of the bundled weights."""
 
 
@@ -181,12 +181,14 @@ def decoder_training(name: str) -> dict[str, Any]:
 
 def command(log: dict[str, Any]) -> str:
     """What was typed to make the run that ``log`` is of."""
-    start = f" --start {log['start']}" if log["start"].endswith(".safetensors") else ""
-    out = log["out"]
-    usual = InstanceRecipe() if "elastic" in log["recipe"] else Recipe()
+    on_cells = "elastic" in log["recipe"]
+    model, start, out = log["model"], "", log["out"]
+    if log["start"].endswith(".safetensors"):  # goes on from all of that file
+        model, start = (model, f" --start {log['start']}") if on_cells else (log["start"], "")
+    usual = InstanceRecipe() if on_cells else Recipe()
     changed = {name: value for name, value in log["recipe"].items() if value != getattr(usual, name, value)}
     settings = "".join(f" --set {name}={value}" for name, value in changed.items())
-    return f"python -m segmodels train {' '.join(log['data'])} --model {log['model']} --out {out}{start}{settings}"
+    return f"python -m segmodels train {' '.join(log['data'])} --model {model} --out {out}{start}{settings}"
 
 
 def markdown(card: Card, measured: dict[str, Any]) -> str:
