@@ -28,7 +28,11 @@ def busy_neighbours(count: int) -> Iterator[None]:
 
 
 def medians_beside(
-    ways: Mapping[str, Callable[[], object]], turns: int, runs: int = 5, counts: tuple[int, ...] = COUNTS
+    ways: Mapping[str, Callable[[], object]],
+    turns: int,
+    runs: int = 5,
+    counts: tuple[int, ...] = COUNTS,
+    rest: float = 0.0,
 ) -> dict[str, list[float]]:
     """How long each of ``ways`` takes beside each number of busy programs: medians in milliseconds.
 
@@ -37,12 +41,14 @@ def medians_beside(
         turns: how often each number of programs has its turn.
         runs: in a turn, how often each way is run in a row that counts, after two runs that do not.
         counts: the numbers of busy programs.
+        rest: seconds before each way. Threads of another engine go on waiting in a loop for a while, and count as busy.
     """
     times: dict[str, list[list[float]]] = {name: [[] for _ in counts] for name in ways}
     for _ in range(turns):
         for index, count in enumerate(counts):
             with busy_neighbours(count):
                 for name, run in ways.items():
+                    time.sleep(rest)
                     taken = [_milliseconds(run) for _ in range(2 + runs)]
                     times[name][index] += taken[2:]
     return {name: [round(median(taken), 1) for taken in columns] for name, columns in times.items()}

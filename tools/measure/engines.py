@@ -29,6 +29,7 @@ from segmodels.benchmark.tables import Row, table
 from segmodels.checkpoints.files import load_state, read_state
 from segmodels.checkpoints.paths import EXAMPLES
 from segmodels.kernels.precision import BFLOAT16_FLAGS, cpu_flags, fold_batch_norms
+from segmodels.kernels.threads import FORGOTTEN
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork
 
@@ -69,7 +70,7 @@ def measure(name: str) -> Row:
     return {
         "model": name,
         "milliseconds": medians_beside(
-            {engine: partial(run, x) for engine, run in engines.items()}, turns=3, counts=(0, 1)
+            {engine: partial(run, x) for engine, run in engines.items()}, turns=3, counts=(0, 1), rest=2 * FORGOTTEN
         ),
         "agreement": {engine: round(value, 4) for engine, value in agreement.items()},
     }
