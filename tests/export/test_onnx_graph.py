@@ -104,6 +104,7 @@ def test_a_graph_does_not_say_where_it_was_made(graph: Path) -> None:
         assert told.encode() not in content
 
 
+@pytest.mark.slow
 def test_one_rate_label_maps_and_half_the_size(graph: Path, tmp_path: Path) -> None:
     """A network whose weights are stored in float16 loses nothing by it, but for what batch norms make of them."""
     out = tmp_path / "small.onnx"
@@ -118,6 +119,7 @@ def test_one_rate_label_maps_and_half_the_size(graph: Path, tmp_path: Path) -> N
         assert (small(image.numpy(), None) == whole(image.numpy(), 3)).mean() >= 0.998
 
 
+@pytest.mark.slow
 def test_weights_in_8_bits_are_a_quarter_of_the_size(graph: Path) -> None:
     """Calibrated on one photo and asked about it."""
     import onnx
