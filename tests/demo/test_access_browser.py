@@ -45,7 +45,7 @@ VIEWS = {
     "?tab=lessons&section=glossary": ".glossary",
 }
 """Every tab, section and lesson, and what is there once it has been computed."""
-FIRST = ("?tab=segment", "?tab=lab&section=compare", "?tab=lessons&section=any-size")
+FIRST = ("?tab=segment", "?tab=lessons&section=any-size")
 """What the ordinary run looks at."""
 
 SETTLED = """() => ![...document.querySelectorAll('.pending')].some(part => part.getClientRects().length) &&

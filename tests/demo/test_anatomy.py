@@ -28,6 +28,8 @@ SIZES = [
     pytest.param((32, 32), marks=pytest.mark.slow),
     pytest.param((384, 512), marks=pytest.mark.slow),
 ]
+COMPACT = registry.compact_models()
+NETWORKS = [*COMPACT, *(pytest.param(name, marks=pytest.mark.slow) for name in registry.CARDS if name not in COMPACT)]
 DEEPLABS = [name for name, card in registry.CARDS.items() if card.atrous_rate is not None]
 SMALL = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2", "unet_resnet18"]
 
@@ -42,7 +44,7 @@ def texts(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_parts_are_made_of_all_layers_in_order(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):
         network = registry.build(name)
@@ -96,7 +98,7 @@ def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     assert 0.5 * field < span <= field  # the most that any pixel sees
 
 
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_part_comes_from_earlier_ones_and_the_path_is_whole(name: str) -> None:
     parts = anatomy(name, 97, 130).parts
     assert parts[0].kind == "input"
@@ -107,7 +109,7 @@ def test_every_part_comes_from_earlier_ones_and_the_path_is_whole(name: str) -> 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_drawing_names_every_part_with_its_shape(name: str, size: tuple[int, int]) -> None:
     found = anatomy(name, *size)
     svg = draw(found)
@@ -174,7 +176,7 @@ def test_logits_at_stride_16_are_enlarged_by_16(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_boxes_do_not_cover_one_another(name: str, size: tuple[int, int]) -> None:
     groups = ElementTree.fromstring(draw(anatomy(name, *size))).iter("{http://www.w3.org/2000/svg}g")
     fronts = [
@@ -227,6 +229,7 @@ def test_counts_are_written_in_three_digits(count: int, written: str) -> None:
     assert _short(count) == written
 
 
+@pytest.mark.slow
 def test_all_networks_are_beside_the_chosen_one() -> None:
     table = shown(show, "deeplabv3_mobilenetv2", 130, 97, 6, 8, on_photo=False)["anatomy-others"]
     rows = re.findall(r"<tr( class=chosen aria-current=true)?><th scope=\"row\"><code>(.*?)</code>", table)
