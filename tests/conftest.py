@@ -31,21 +31,27 @@ NEEDS_CHROMIUM = pytest.mark.skipif(
 
 
 LONGEST = (
-    "test_access_browser",
-    "test_hostile",
-    "test_train",
-    "test_lab_pixel_browser",
-    "test_security",
-    "test_room_browser",
-    "test_anatomy",
-    "test_lab_browser",
-    "test_faults",
-    "test_own_classes",
-    "test_lessons_browser",
-    "test_torchvision",
     "test_segmenter",
+    "test_lessons_browser",
+    "test_security",
+    "test_hostile",
+    "test_access_browser",
+    "test_restart_browser",
+    "test_speed",
+    "test_package",
+    "test_anatomy_browser",
+    "test_own_classes_browser",
+    "test_onnx_graph",
+    "test_page_browser",
+    "test_anatomy",
+    "test_own_classes",
+    "test_photo",
+    "test_train",
+    "test_guarded_browser",
+    "test_room_browser",
+    "test_lab_pixel_browser",
 )
-"""The files that take longest."""
+"""The files that take longest, be it in the ordinary run or in the slow one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,6 +28,8 @@ SIZES = [
     pytest.param((32, 32), marks=pytest.mark.slow),
     pytest.param((384, 512), marks=pytest.mark.slow),
 ]
+COMPACT = registry.compact_models()
+NETWORKS = [*COMPACT, *(pytest.param(name, marks=pytest.mark.slow) for name in registry.CARDS if name not in COMPACT)]
 DEEPLABS = [name for name, card in registry.CARDS.items() if card.atrous_rate is not None]
 SMALL = ["fcn_mobilenetv2", "unet_mobilenetv2", "deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2", "unet_resnet18"]
 
@@ -42,7 +44,7 @@ def texts(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_parts_are_made_of_all_layers_in_order(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):
         network = registry.build(name)
@@ -96,9 +98,9 @@ def test_the_outputs_receptive_field_holds_all_that_moves_it(name: str) -> None:
     assert 0.5 * field < span <= field  # the most that any pixel sees
 
 
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_part_comes_from_earlier_ones_and_the_path_is_whole(name: str) -> None:
-    parts = anatomy(name, 96, 128).parts
+    parts = anatomy(name, 97, 130).parts
     assert parts[0].kind == "input"
     assert parts[-1].kind == "output"
     assert all(source < index for index, part in enumerate(parts) for source in part.sources)
@@ -107,7 +109,7 @@ def test_every_part_comes_from_earlier_ones_and_the_path_is_whole(name: str) -> 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_drawing_names_every_part_with_its_shape(name: str, size: tuple[int, int]) -> None:
     found = anatomy(name, *size)
     svg = draw(found)
@@ -127,7 +129,10 @@ def test_the_drawing_names_every_part_with_its_shape(name: str, size: tuple[int,
 
 
 @pytest.mark.parametrize("name", DEEPLABS)
-@pytest.mark.parametrize(("output_stride", "rate"), [(8, 1), (16, 5), (32, 24)])
+@pytest.mark.parametrize(
+    ("output_stride", "rate"),
+    [(8, 1), pytest.param(16, 5, marks=pytest.mark.slow), pytest.param(32, 24, marks=pytest.mark.slow)],
+)
 def test_rate_and_stride_are_in_drawing_and_layers(name: str, output_stride: int, rate: int) -> None:
     found = anatomy(name, 256, 320, output_stride, rate)
     words = texts(draw(found))
@@ -171,7 +176,7 @@ def test_logits_at_stride_16_are_enlarged_by_16(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", registry.CARDS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_boxes_do_not_cover_one_another(name: str, size: tuple[int, int]) -> None:
     groups = ElementTree.fromstring(draw(anatomy(name, *size))).iter("{http://www.w3.org/2000/svg}g")
     fronts = [
@@ -224,6 +229,7 @@ def test_counts_are_written_in_three_digits(count: int, written: str) -> None:
     assert _short(count) == written
 
 
+@pytest.mark.slow
 def test_all_networks_are_beside_the_chosen_one() -> None:
     table = shown(show, "deeplabv3_mobilenetv2", 130, 97, 6, 8, on_photo=False)["anatomy-others"]
     rows = re.findall(r"<tr( class=chosen aria-current=true)?><th scope=\"row\"><code>(.*?)</code>", table)

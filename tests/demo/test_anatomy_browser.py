@@ -69,6 +69,7 @@ def choose(page: Page, name: str) -> None:
     page.wait_for_selector(f'#anatomy-diagram svg[aria-label*="({name})"]')
 
 
+@pytest.mark.slow
 def test_another_network_changes_diagram_and_tables(page: Page) -> None:
     choose(page, "fcn8s_vgg16")
     expect(page.locator("#anatomy-about")).to_contain_text("Without trained weights")

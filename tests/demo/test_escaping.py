@@ -104,7 +104,11 @@ PLACES: dict[str, Callable[[str], list[Any]]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_class_s_name_from_a_weights_file_is_text_everywhere(mine: str, place: str) -> None:
+def test_a_class_s_name_from_a_weights_file_is_text_everywhere(
+    mine: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == "anatomy":  # it counts every network that there is
+        monkeypatch.setattr(registry, "CARDS", {mine: registry.CARDS[mine]})
     answers = PLACES[place](mine)
     assert not [answer for answer in answers if answer.get("problem")]
     html = " ".join(

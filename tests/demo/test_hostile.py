@@ -478,7 +478,7 @@ def test_bodies_that_are_no_request(
 # --- Too much -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("megabytes", [65, 200])
+@pytest.mark.parametrize("megabytes", [65, pytest.param(200, marks=pytest.mark.slow)])
 def test_an_upload_that_is_too_large(visitor: Visitor, megabytes: int) -> None:
     with pytest.raises(Refused, match="64 MB"):
         visitor.upload(bytes(megabytes * 2**20))

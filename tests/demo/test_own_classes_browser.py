@@ -19,7 +19,7 @@ pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 CLASSES = {"background", "disc", "box"}
 BOX = "rgb(60, 110, 230)"
 """As the toy data's classes.txt has it."""
-RECIPE = ["--epochs", "16", "--set", "batch=4", "--set", "crop=96", "--set", "warmup=0", "--workers", "0"]
+RECIPE = ["--epochs", "8", "--set", "batch=2", "--set", "crop=96", "--set", "warmup=0", "--workers", "0"]
 SLOW = 60_000
 """Milliseconds in which a network has surely answered, on a busy machine."""
 

@@ -106,7 +106,10 @@ def test_the_effective_field_is_zero_outside_the_theoretical_one(x: float, y: fl
 
 
 @pytest.mark.parametrize("model", ["deeplabv3_mobilenetv2", "deeplabv3plus_mobilenetv2"])
-@pytest.mark.parametrize(("rate", "stride"), [(6, 16), (1, 16), (12, 8), (3, 32)])
+@pytest.mark.parametrize(
+    ("rate", "stride"),
+    [(6, 16), (3, 32), pytest.param(1, 16, marks=pytest.mark.slow), pytest.param(12, 8, marks=pytest.mark.slow)],
+)
 def test_taps_are_the_cells_that_the_branch_s_convolution_reads(model: str, rate: int, stride: int) -> None:
     looked = looking.look(CAT, settings(model, rate, stride), 0.8, 0.3)
     columns, rows = looked.map_size
@@ -138,6 +141,7 @@ def test_a_branch_s_box_grows_with_its_rate_and_the_widest_is_the_network_s() ->
     assert rights[0] < rights[1] < rights[2] < rights[3] == looked.box.right < rights[4] == 512
 
 
+@pytest.mark.slow
 def test_the_size_of_the_field_is_the_boxs_and_anatomys() -> None:
     """U-Net sees 256 pixels across, so that in the middle a field of 204 lies wholly on the photo."""
     model = "unet_width24"

@@ -77,11 +77,13 @@ def agreement(graph: Path, name: str, rate: int | None, size: tuple[int, int]) -
     return float((session.run(None, inputs)[0][0].argmax(0) == expected).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1, 12])
 def test_any_rate_and_shape_gives_the_pixels_of_the_segmenter(graph: Path, rate: int) -> None:
     assert min(agreement(graph, PLUS, rate, size) for size in SHAPES) >= 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", INSTALLED, ids=[runtime.package for runtime in INSTALLED])
 def test_runtimes_give_torchs_pixels_at_sizes_that_are_not_16_k_plus_1(graph: Path, runtime: Runtime) -> None:
     network, card = load_network(PLUS)
@@ -90,6 +92,7 @@ def test_runtimes_give_torchs_pixels_at_sizes_that_are_not_16_k_plus_1(graph: Pa
         assert runtimes.agreement(run, network.eval(), image, 3) >= 0.9999
 
 
+@pytest.mark.slow
 def test_a_rate_below_1_counts_as_1(graph: Path) -> None:
     run = runtimes.onnx_runtime(graph)
     (image,) = (image.numpy() for image in runtimes.images(registry.card(PLUS), [(97, 65)]))
@@ -98,12 +101,14 @@ def test_a_rate_below_1_counts_as_1(graph: Path) -> None:
     assert (run(image, 6) != run(image, 1)).any()
 
 
+@pytest.mark.slow
 def test_a_graph_does_not_say_where_it_was_made(graph: Path) -> None:
     content = graph.read_bytes()
     for told in (str(ROOT), str(Path.home()), "site-packages", "forward(", ".py"):
         assert told.encode() not in content
 
 
+@pytest.mark.slow
 def test_one_rate_label_maps_and_half_the_size(graph: Path, tmp_path: Path) -> None:
     """A network whose weights are stored in float16 loses nothing by it, but for what batch norms make of them."""
     out = tmp_path / "small.onnx"
@@ -118,6 +123,7 @@ def test_one_rate_label_maps_and_half_the_size(graph: Path, tmp_path: Path) -> N
         assert (small(image.numpy(), None) == whole(image.numpy(), 3)).mean() >= 0.998
 
 
+@pytest.mark.slow
 def test_weights_in_8_bits_are_a_quarter_of_the_size(graph: Path) -> None:
     """Calibrated on one photo and asked about it."""
     import onnx
@@ -170,6 +176,7 @@ def test_taught_layers_at_three_strides_run_at_any_size(tmp_path: Path) -> None:
         assert runtimes.agreement(run, network, image, None) >= 0.9999
 
 
+@pytest.mark.slow
 def test_the_graph_says_what_it_is(graph: Path) -> None:
     session = onnxruntime.InferenceSession(graph)
     facts, card = session.get_modelmeta().custom_metadata_map, registry.card(PLUS)
@@ -199,6 +206,7 @@ def _saved(kind: str, folder: Path) -> Path:
     return folder / "photo.jpg"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["turned", "transparent"])
 def test_the_example_in_the_docs_runs_as_it_stands(graph: Path, tmp_path: Path, kind: str) -> None:
     """In a process of its own, where torch cannot be imported."""

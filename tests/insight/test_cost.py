@@ -19,8 +19,11 @@ from segmodels.models.unet import unet
 
 from ..helpers import parameters, parameters_used
 
+COMPACT = registry.compact_models()
+NETWORKS = [*COMPACT, *(pytest.param(name, marks=pytest.mark.slow) for name in registry.CARDS if name not in COMPACT)]
 
-@pytest.mark.parametrize("name", registry.CARDS)
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("size", [(97, 130), pytest.param((375, 500), marks=pytest.mark.slow)])
 def test_macs_agree_with_torchs_flop_counter(name: str, size: tuple[int, int]) -> None:
     with torch.device("meta"):

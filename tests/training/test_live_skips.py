@@ -16,13 +16,13 @@ def networks() -> tuple[Segmenter, Segmenter]:
     return load("fcn_mobilenetv2"), load("deeplabv3_mobilenetv2_google")
 
 
+def lessons_of(networks: tuple[Segmenter, Segmenter], *names: str) -> list[Lesson]:
+    return [lesson for name in names for lesson in Lesson.all_of(*networks, read_photo(EXAMPLES / f"{name}.jpg").image)]
+
+
 @pytest.fixture(scope="module")
 def lessons(networks: tuple[Segmenter, Segmenter]) -> list[Lesson]:
-    return [
-        lesson
-        for name in ("raft", "rider", "hug", "parrots", "bear", "boats")
-        for lesson in Lesson.all_of(*networks, read_photo(EXAMPLES / f"{name}.jpg").image)
-    ]
+    return lessons_of(networks, "raft")
 
 
 def test_the_answer_is_the_decoders() -> None:
@@ -37,9 +37,9 @@ def test_the_answer_is_the_decoders() -> None:
     torch.testing.assert_close(training.logits(inputs), expected[8][0])
 
 
-def test_a_photo_that_it_has_not_seen_gets_the_teachers_edges(
-    networks: tuple[Segmenter, Segmenter], lessons: list[Lesson]
-) -> None:
+@pytest.mark.slow
+def test_a_photo_that_it_has_not_seen_gets_the_teachers_edges(networks: tuple[Segmenter, Segmenter]) -> None:
+    lessons = lessons_of(networks, "raft", "rider", "hug", "parrots", "bear", "boats")
     unseen = Lesson.of(*networks, read_photo(EXAMPLES / "dogs.jpg").image)
     target = unseen.target[0].argmax(0)
     coarse = torch.nn.functional.interpolate(unseen.inputs.scores, target.shape, mode="bilinear", align_corners=True)[

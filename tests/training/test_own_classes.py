@@ -33,7 +33,7 @@ from ..conftest import EXAMPLES
 from ..helpers import shown
 
 MODEL = registry.compact_models()[0]
-RECIPE = ["--epochs", "8", "--set", "batch=4", "--set", "crop=96", "--set", "warmup=0", "--workers", "0"]
+RECIPE = ["--epochs", "5", "--set", "batch=2", "--set", "crop=96", "--set", "warmup=0", "--workers", "0"]
 
 
 @pytest.fixture(scope="module")
