@@ -49,7 +49,7 @@ def plan(source: Path, files: list[Path], options: Options) -> Plan:
         pairs.append(Pair(base, photo, partial(_drawn, size, objects, names, dropped, file.name), split))
     unique = unique_names(pair.name for pair in pairs)
     pairs = [Pair(name, pair.photo, pair.labels, pair.split) for name, pair in zip(unique, pairs, strict=True)]
-    return Plan("Cityscapes", names.class_list(known), tuple(pairs), dropped)
+    return Plan("Cityscapes", names.class_list(known), tuple(pairs), dropped, options.unknown(used))
 
 
 def _drawn(

@@ -57,9 +57,14 @@ def plan(source: Path, files: Sequence[Path], options: Options) -> Plan:
         found += _pairs(
             file, content, categories, names, photos, dropped, split_of(file.stem) if len(files) > 1 else ""
         )
+    if source.is_dir():
+        photos.drop_unused(dropped, "COCO")
     unique = unique_names(pair.name for pair in found)
     pairs = tuple(Pair(name, pair.photo, pair.labels, pair.split) for name, pair in zip(unique, found, strict=True))
-    return Plan("COCO", names.class_list(), pairs, dropped)
+    notes = options.unknown(set(categories.values()))
+    if panoptic and options.rest:
+        notes += ("--rest says nothing of panoptic PNGs, which give every pixel a segment, or void.",)
+    return Plan("COCO", names.class_list(), pairs, dropped, notes)
 
 
 def _base(file: Path) -> Path:

@@ -1,5 +1,7 @@
 """Which tool a source is from, by what lies in it."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -27,20 +29,45 @@ def plan(source: Path, options: Options, kind: str | None = None) -> Plan:
     if is_zipfile(source):
         raise ValueError(f"{source} is an archive: unpack it, and import the folder")
     kind = kind or detect(source)
+    found = _plan(source, options, kind)
+    ignored = tuple(
+        f"--{name} does not apply to {kind}, and was ignored."
+        for name, kinds in _APPLIES.items()
+        if getattr(options, name) is not None and kind not in kinds
+    )
+    return replace(found, notes=(*found.notes, *ignored))
+
+
+_APPLIES = {
+    "rest": ("coco", "labelme", "label-studio", "yolo"),
+    "width": ("labelme",),
+    "colours": ("masks", *PRESETS),
+    "annotator": ("label-studio",),
+}
+"""The formats that an option says something of."""
+
+
+def _plan(source: Path, options: Options, kind: str) -> Plan:
     if kind == "yolo":
         return yolo.plan(_yaml(source) or source, options)
     if kind in ("masks", *PRESETS):
         return masks.plan(source, options, kind if kind in PRESETS else None)
-    files = _jsons(source, kind)
+    files, others = _jsons(source, kind)
     if not files:
         raise FileNotFoundError(f"{source} holds no JSON of {kind}")
     if kind == "coco":
-        return coco.plan(source, files, options)
-    if kind == "labelme":
-        return labelme.plan(source if source.is_dir() else source.parent, files, options)
-    if kind == "label-studio":
-        return label_studio.plan(source, files, options)
-    return cityscapes.plan(source if source.is_dir() else source.parent, files, options)
+        found = coco.plan(source, files, options)
+    elif kind == "labelme":
+        found = labelme.plan(source if source.is_dir() else source.parent, files, options)
+    elif kind == "label-studio":
+        found = label_studio.plan(source, files, options)
+    else:
+        found = cityscapes.plan(source if source.is_dir() else source.parent, files, options)
+    left = tuple(
+        f"JSON of {other} was left alone (files: {count}); --format {other} imports it, into another folder."
+        for other, count in others.items()
+    )
+    return replace(found, notes=(*found.notes, *left))
 
 
 _TELLS = {
@@ -84,14 +111,19 @@ def _candidates(source: Path) -> list[Path]:
     return [path for path in found if not is_hidden(path.relative_to(source))]
 
 
-def _jsons(source: Path, kind: str) -> list[Path]:
-    """The files of one kind below a source; each is looked into."""
-    found = []
+def _jsons(source: Path, kind: str) -> tuple[list[Path], Counter[str]]:
+    """The files of one kind below a source, and how many there are of each other; all are looked into."""
+    found: list[Path] = []
+    others: Counter[str] = Counter()
     for file in _candidates(source):
         try:
-            if _TELLS[kind](read_json(file)):
-                found.append(file)
+            content = read_json(file)
         except ValueError:
             if source.is_file() or kind in ("labelme", "coco"):
                 raise
-    return found
+            continue
+        if _TELLS[kind](content):
+            found.append(file)
+        else:
+            others.update([other for other, tells in _TELLS.items() if tells(content)][:1])
+    return found, others

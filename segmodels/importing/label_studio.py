@@ -54,10 +54,12 @@ def plan(source: Path, files: list[Path], options: Options) -> Plan:
             dropped.add("photos that are not there", name)
             continue
         pairs.append(Pair(photo.stem, photo, partial(_drawn, results, names, dropped, name)))
+    if source.is_dir():
+        photos.drop_unused(dropped, "Label Studio")
     unique = unique_names(pair.name for pair in pairs)
     pairs = [Pair(name, pair.photo, pair.labels) for name, pair in zip(unique, pairs, strict=True)]
     rest = "void" if options.rest_is_void else BACKGROUND
-    notes = (f"Pixels that no shape covers are {rest}; --rest says otherwise.",)
+    notes = (f"Pixels that no shape covers are {rest}; --rest says otherwise.", *options.unknown(used))
     return Plan("Label Studio", names.class_list(), tuple(pairs), dropped, notes, upright=True)
 
 

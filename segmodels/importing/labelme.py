@@ -35,9 +35,10 @@ def plan(source: Path, files: list[Path], options: Options) -> Plan:
     lines = sum(shape.get("shape_type") in LINES for shape in shapes)
     if lines and not options.width:
         raise ValueError(
-            f"{lines} lines and points cover no pixels by themselves: say how wide they are with --width PIXELS"
+            f"lines and points ({lines}) cover no pixels by themselves: say how wide they are with --width PIXELS"
         )
-    labels = sorted({str(shape.get("label")) for shape in shapes} - {IGNORED, "_background_"})
+    named = {str(shape.get("label")) for shape in shapes}
+    labels = sorted(named - {IGNORED, "_background_"})
     names = Names(labels, options, not options.rest_is_void)
     dropped = Dropped()
     photos = Photos(source)
@@ -50,10 +51,11 @@ def plan(source: Path, files: list[Path], options: Options) -> Plan:
         split = next((said for part in file.relative_to(source).parts[:-1] if (said := split_of(part))), "")
         size = canvas_size(content.get("imageWidth"), content.get("imageHeight"))
         pairs.append(Pair(file.stem, photo, partial(_drawn, content["shapes"], size, names, dropped, file.name), split))
+    photos.drop_unused(dropped, "labelme")
     unique = unique_names(pair.name for pair in pairs)
     pairs = [Pair(name, pair.photo, pair.labels, pair.split) for name, pair in zip(unique, pairs, strict=True)]
     rest = "void" if options.rest_is_void else BACKGROUND
-    notes = (f"Pixels that no shape covers are {rest}; --rest says otherwise.",)
+    notes = (f"Pixels that no shape covers are {rest}; --rest says otherwise.", *options.unknown(named))
     return Plan("labelme", names.class_list(), tuple(pairs), dropped, notes, upright=True)
 
 

@@ -165,15 +165,47 @@ def _without_tail(stem: str, tails: Iterable[str]) -> str:
     return next((stem.removesuffix(tail) for tail in tails if stem.endswith(tail) and stem != tail), stem)
 
 
-def with_listed_splits(source: Path, pairs: list[Pair], matched: list[Match]) -> Iterator[Pair]:
-    """The pairs with the splits that lists of the source name, where there are such lists."""
-    lists = [
-        path
-        for path in (*source.glob("*.txt"), *source.glob("ImageSets/Segmentation/*.txt"))
-        if path.stem in ("train", "val", "test")
-    ]
-    named = {Path(stem).name: path.stem for path in lists for stem in read_stems(path)}
+def with_listed_splits(
+    source: Path, pairs: list[Pair], matched: list[Match], dropped: Dropped
+) -> tuple[list[Pair], list[str]]:
+    """The pairs with the splits that lists of the source name, where there are such lists; and sentences about the lists."""
+    named, notes = _listed_splits(source, {stem for match in matched for stem in (match.photo.stem, match.stem)})
+    kept = []
     for pair, match in zip(pairs, matched, strict=True):
         split = named.get(match.photo.stem, named.get(match.stem, "" if named else pair.split))
         if split or not named:
-            yield Pair(pair.name, pair.photo, pair.labels, split)
+            kept.append(Pair(pair.name, pair.photo, pair.labels, split))
+        else:
+            dropped.add("photos in no list called train, val or test", match.photo.name)
+    return kept, notes
+
+
+def _listed_splits(source: Path, photos: set[str]) -> tuple[dict[str, str], list[str]]:
+    """The split of each photo that a list names, and sentences about lists that say nothing.
+
+    CVAT's lists are called like its subsets: Train, Validation and Test, or as the user likes.
+    """
+    named: dict[str, str] = {}
+    unclear: dict[str, set[str]] = {}
+    notes = []
+    for pattern in ("*.txt", "ImageSets/Segmentation/*.txt", "*/ImageSets/Segmentation/*.txt"):
+        for path in sorted(source.glob(pattern)):
+            split = split_of(path.stem)
+            try:
+                listed = {Path(stem).name for stem in read_stems(path)}
+            except ValueError:
+                if split:
+                    raise
+                continue
+            if not split:
+                unclear[path.name] = listed & photos
+            elif listed & photos:
+                named |= dict.fromkeys(listed, split)
+            elif listed:
+                notes.append(f"{path.name} names no photo that was found.")
+    notes += [
+        f"{name} is called neither train, val nor test, so it is taken for no split."
+        for name, listed in unclear.items()
+        if listed - named.keys()
+    ]
+    return named, notes

@@ -94,7 +94,19 @@ def find_meaning(
     else:
         names, notes = _of_values(counts.values, [line.name for line in lines], known, options)
     names = {key: None if name is None or name.lower() in VOID_NAMES else name for key, name in names.items()}
+    notes += _not_there(names, {*given.values(), *(line.name for line in lines), *known.values.values()}, options)
     return Meaning(_in_order(names, [*(line.name for line in lines), *known.values.values()]), by_colour, shown), notes
+
+
+def _not_there(names: Mapping[Key, str | None], listed: set[str], options: Options) -> list[str]:
+    """Sentences about values, colours and names that the user speaks of and no label map, or no list, has."""
+    unseen = {text: key for text in options.asked if not isinstance(key := _parsed(text), str) and key not in names}
+    if unseen and len({*names.values()} - {None}) < 2:
+        there = ", ".join(map(str, sorted(names, key=str)))
+        raise ValueError(f"no label map has the value {', '.join(unseen)}; they hold {there}")
+    sentences = [f"No label map has the value {', '.join(unseen)}."] if unseen else []
+    seen = [text for text in options.asked if not isinstance(_parsed(text), str)]
+    return [*sentences, *options.unknown(listed, seen)]
 
 
 def _fits(counts: Counts, given: Mapping[Colour, str]) -> bool:
@@ -151,9 +163,6 @@ def _of_values(
         raise ValueError(_question(unnamed, counts))
     if VOID in names and names[VOID] is None and VOID not in said:
         notes.append(f"{VOID} is taken for void; --map {VOID}=NAME says otherwise.")
-    unseen = [str(key) for key in said if isinstance(key, int) and key not in counts]
-    if unseen:
-        notes.append(f"No label map has the value {', '.join(unseen)}.")
     return {value: names[value] for value in values}, notes
 
 

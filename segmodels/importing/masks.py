@@ -44,8 +44,8 @@ def plan(source: Path, options: Options, preset: str | None = None) -> Plan:
             "the label map has an ending such as _mask. Where a tool exported label maps alone, put the photos into a folder images"
         )
     counts, indexed = count_values(matched, dropped)
-    lists = (path for name in LISTS for path in (source / name, *sorted(source.glob(f"*/{name}"))) if path.is_file())
-    listed = options.colours or next(lists, None)
+    lists = [path for name in LISTS for path in (source / name, *sorted(source.glob(f"*/{name}"))) if path.is_file()]
+    listed = options.colours or next(iter(lists), None)
     meaning, notes = find_meaning(counts, indexed, known, listed, options, dropped)
     order = list(dict.fromkeys(plain_name(name) for name in meaning.names.values() if name is not None))
     classes = class_list(order, {plain_name(name): colour for name, colour in meaning.shown.items()})
@@ -55,7 +55,20 @@ def plan(source: Path, options: Options, preset: str | None = None) -> Plan:
         Pair(name, pair.photo, partial(_labels, pair.label, table, meaning.by_colour), pair.split)
         for name, pair in zip(named, matched, strict=True)
     ]
-    return Plan(preset or "masks", classes, tuple(with_listed_splits(source, pairs, matched)), dropped, tuple(notes))
+    pairs, said = with_listed_splits(source, pairs, matched, dropped)
+    notes += [
+        f"{path.relative_to(source)} was not read: the names are those of {listed}."
+        for path in lists
+        if listed and path.read_bytes() != listed.read_bytes()
+    ]
+    return Plan(_kind(preset, listed), classes, tuple(pairs), dropped, (*notes, *said))
+
+
+def _kind(preset: str | None, listed: Path | None) -> str:
+    """What was found, as it is named to people: also the list that says what the values mean."""
+    if preset or not listed:
+        return preset or "masks"
+    return f"{'CVAT masks' if listed.name == 'labelmap.txt' else 'masks'} ({listed.name})"
 
 
 def _labels(path: Path, table: Mapping[Key, int], by_colour: bool) -> Labels:

@@ -22,6 +22,9 @@ VOID_NAMES = frozenset(
 
 BACKGROUND = "background"
 
+SHOWN = 20
+"""Names of classes that a sentence gives; of more, it gives the number."""
+
 
 class Dropped:
     """What was left out, counted by the reason."""
@@ -37,7 +40,9 @@ class Dropped:
 
     def sentences(self) -> list[str]:
         """Return a sentence for each reason."""
-        return [f"dropped: {count} {reason}, first in {self._first[reason]}." for reason, count in self._counts.items()]
+        return [
+            f"dropped: {reason} ({count}, such as {self._first[reason]})." for reason, count in self._counts.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,18 @@ class Options:
         mapped = self.mapping.get(name, name)
         gone = name in self.void or mapped in self.void or mapped.lower() in VOID_NAMES
         return None if gone else " ".join(mapped.split())
+
+    @property
+    def asked(self) -> list[str]:
+        """The values, colours and names of the source that ``mapping`` and ``void`` speak of."""
+        return [*self.mapping, *(text for text in self.void if text not in self.mapping.values())]
+
+    def unknown(self, names: Collection[str], others: Collection[str] = ()) -> tuple[str, ...]:
+        """Return a sentence if ``mapping`` or ``void`` has what is none of the source's ``names``, nor of ``others``."""
+        missed = [repr(text) for text in self.asked if text not in names and text not in others]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        there = f"there are {', '.join(sorted(names)[:SHOWN])}{more}" if names else "there are no names"
+        return (f"No label is called {' or '.join(missed)}; {there}.",) if missed else ()
 
     @property
     def rest_is_void(self) -> bool:
@@ -181,12 +198,27 @@ class Photos:
             if path.parent.name not in without:
                 self._by_name.setdefault(path.name.lower(), []).append(path)
         self._by_stem: dict[str, list[Path]] = {}
+        self._unused: dict[Path, Path] = {}
         for paths in self._by_name.values():
             for path in paths:
                 self._by_stem.setdefault(path.stem.lower(), []).append(path)
+                self._unused[path.resolve()] = path
 
     def find(self, name: str, *near: Path) -> Path | None:
         """Return the photo of a name, which may have folders; first where it says, from ``near`` on, then anywhere."""
+        found = self._find(name, *near)
+        if found is not None:
+            self._unused.pop(found.resolve(), None)
+        return found
+
+    def drop_unused(self, dropped: Dropped, tool: str) -> None:
+        """Note the pictures that were not asked for, by the folder below ``root`` that they lie in."""
+        for path in self._unused.values():
+            folder = path.relative_to(self.root).parts[0]
+            place = "" if folder == path.name else f" in {folder}/"
+            dropped.add(f"pictures{place} that no JSON of {tool} names", path.name)
+
+    def _find(self, name: str, *near: Path) -> Path | None:
         name = name.replace("\\", "/")
         for folder in (*near, self.root):
             if (folder / name).is_file() and (folder / name).resolve().is_relative_to(self.root.resolve()):

@@ -45,12 +45,12 @@ def write(plan: Plan, target: Path) -> list[str]:
     if not split:
         shutil.rmtree(target)  # so that another try can have the name
         raise ValueError(f"nothing was imported. {' '.join(plan.dropped.sentences())}")
-    _write_lists(target, split)
+    said = _write_lists(target, split)
     kept = _without_unused(plan.classes, used, target)
     (target / "classes.txt").write_text(_lines(kept), encoding="utf-8")
     if plan.upright:
         (target / FILE).write_text("upright\n", encoding="utf-8")
-    return [_summary(plan, split, kept), *plan.notes, *plan.dropped.sentences(), *_unused(plan.classes, kept)]
+    return [_summary(plan, split, kept), *said, *plan.notes, *plan.dropped.sentences(), *_unused(plan.classes, kept)]
 
 
 def _write_pair(pair: Pair, labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], plan: Plan, target: Path) -> None:
@@ -73,9 +73,13 @@ def _write_pair(pair: Pair, labels: np.ndarray[tuple[int, ...], np.dtype[np.uint
         label_image(labels, plan.classes).save(partial, "PNG")
 
 
-def _write_lists(target: Path, split: dict[str, list[str]]) -> None:
-    """``train.txt`` and the others. Photos of which the source says nothing are for training, each fifth for validation."""
-    free = sorted(split.pop("", []))
+def _write_lists(target: Path, split: dict[str, list[str]]) -> list[str]:
+    """``train.txt`` and the others. Photos of which the source says nothing are for training, each fifth for validation.
+
+    Returns:
+        A sentence about those, if there are any.
+    """
+    free, held = sorted(split.pop("", [])), []
     if free:
         held = free[EVERY - 1 :: EVERY] if "val" not in split else []
         split.setdefault("train", []).extend(name for name in free if name not in set(held))
@@ -83,6 +87,9 @@ def _write_lists(target: Path, split: dict[str, list[str]]) -> None:
             split["val"] = held
     for name, stems in split.items():
         (target / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+    if held:
+        return ["Every fifth photo is for validation, since the source does not say which are; val.txt lists them."]
+    return [f"Photos of which the source does not say the split are for training ({len(free)})."] if free else []
 
 
 def _without_unused(

@@ -56,7 +56,10 @@ def plan(file: Path, options: Options) -> Plan:
         )
     unique = unique_names(pair.name for pair in pairs)
     pairs = [Pair(name, pair.photo, pair.labels, pair.split) for name, pair in zip(unique, pairs, strict=True)]
-    return Plan("YOLO", names.class_list(), tuple(pairs), dropped)
+    notes = options.unknown(set(called.values()))
+    if masks and options.rest:
+        notes += ("--rest says nothing of label maps, which give every pixel a value.",)
+    return Plan("YOLO", names.class_list(), tuple(pairs), dropped, notes)
 
 
 def _root(file: Path, content: Mapping[str, Any]) -> Path:

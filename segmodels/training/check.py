@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,14 @@ def check(root: Path, replaced: Path | None = None) -> Findings:
     looked = _Look(root, replaced, findings)
     for split, stems in lists.items():
         looked.at_split(split, stems)
+    if twins := looked.twins:
+        findings.remarks.append(
+            f"The same photo twice, byte for byte: {', '.join(twins[:SHOWN])}{', ...' * (len(twins) > SHOWN)}. A photo that is "
+            "in train and in val makes scores too high."
+        )
     findings.problems += findings.palettes.problems()
     _check_lists(root, lists, looked.labels, findings)
+    _check_names(findings)
     _check_shares(root, findings)
     _check_frame(root, findings)
     return findings
@@ -143,6 +150,8 @@ class _Look:
         if replaced is not None:
             self.labels = {**self.labels, **files_in(replaced, LABEL_SUFFIXES)}
         self.given = colours_of(root)
+        self.contents: dict[bytes, tuple[str, str]] = {}  # by the digest of a photo's file, the first one that has it
+        self.twins: list[str] = []
 
     def at_split(self, split: str, stems: Sequence[str]) -> None:
         """Every pair of one split: there, readable, of one size, with known values."""
@@ -152,6 +161,7 @@ class _Look:
         for stem in stems:
             for what, said in self._faults(stem, counts):
                 wrong.setdefault(what, []).append(said)
+            self._note_twin(stem, split)
         for what, names in wrong.items():
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             findings.problems.append(f"{split}: {what}: {', '.join(names[:SHOWN])}{more}.")
@@ -181,6 +191,14 @@ class _Look:
             yield from self._values(found, label, counts)
         if photo.is_file():
             yield from self._photo_faults(photo, found)
+
+    def _note_twin(self, stem: str, split: str) -> None:
+        """Compare a photo with those before it, byte for byte."""
+        photo = photo_of(self.photos, stem, self.root)
+        if photo.is_file():
+            first = self.contents.setdefault(sha256(photo.read_bytes()).digest(), (stem, split))
+            if first[0] != stem:
+                self.twins.append(f"{stem} ({split}) is {first[0]} ({first[1]})")
 
     def _holds_colours(self, found: LabelFile) -> bool:
         """Whether its pixels are colours, or a palette's values are no classes but its colours are."""
@@ -293,6 +311,19 @@ def _check_lists(root: Path, lists: dict[str, list[str]], labels: Files, finding
     unlisted = sorted(stem for stem in labels if stem not in listed)
     if unlisted:
         findings.remarks.append(f"{len(unlisted)} label maps are in no list, such as {unlisted[0]}.")
+
+
+def _check_names(findings: Findings) -> None:
+    """Names that differ in their case alone, which are probably one class."""
+    by_case: dict[str, list[str]] = {}
+    for name in findings.classes.names:
+        by_case.setdefault(name.casefold(), []).append(name)
+    for names in by_case.values():
+        if len(names) > 1:
+            one, other = names[:2]
+            findings.remarks.append(
+                f"{one} and {other} are two classes: if they are one, `segmodels import --map {one}={other}` says so."
+            )
 
 
 def _check_shares(root: Path, findings: Findings) -> None:

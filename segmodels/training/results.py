@@ -1,6 +1,7 @@
 """What a run leaves behind beside its weights: a folder with its curve, its scores and what it sees."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files import atomic_write
+from ..files import atomic_write, display_path
 from ..inference.legend import legend_fonts, legend_label
 from ..inference.pictures import overlay
 from ..labels import VOID, ClassList
@@ -27,6 +28,34 @@ SHOWN_PHOTOS = 6
 def results_folder(out: Path) -> Path:
     """Where the results of the run that writes ``out`` are."""
     return out.with_name(f"{out.stem}_results")
+
+
+def checkpoint_file(out: Path) -> Path:
+    """Where the run that writes ``out`` keeps what it needs to go on."""
+    return out.with_suffix(".checkpoint.pt")
+
+
+def keep_previous(out: Path) -> str:
+    """Give what an earlier run wrote to ``out`` another name, so that a new run begins without losing it.
+
+    Weights, checkpoint and results get ``_previous`` behind their name, in place of those that have it already. Of a run that
+    was stopped before it wrote weights there is the checkpoint alone.
+
+    Returns:
+        A sentence about it; empty if nothing was there.
+    """
+    kept = out.with_stem(f"{out.stem}_previous")
+    moved = [(checkpoint_file(out), checkpoint_file(kept))]
+    if out.is_file():
+        moved = [(out, kept), *moved, (results_folder(out), results_folder(kept))]
+        checkpoint_file(kept).unlink(missing_ok=True)
+        shutil.rmtree(results_folder(kept), ignore_errors=True)
+    there = [(old, new) for old, new in moved if old.exists()]
+    for old, new in there:
+        old.replace(new)
+    if not there:
+        return ""
+    return f"An earlier run wrote {display_path(there[0][0])}: it is kept as {display_path(there[0][1])} until the next one."
 
 
 def write_log(out: Path, log: dict[str, Any]) -> None:

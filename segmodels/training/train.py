@@ -37,7 +37,15 @@ from .look_over import look_over
 from .metrics import Scores
 from .process_group import joined_team
 from .recipe import Recipe
-from .results import results_folder, write_curve, write_log, write_predictions, write_scores
+from .results import (
+    checkpoint_file,
+    keep_previous,
+    results_folder,
+    write_curve,
+    write_log,
+    write_predictions,
+    write_scores,
+)
 from .run import Run
 from .start import as_trained, fitted_to, normaliser, prepare, start_from_weights
 
@@ -64,8 +72,8 @@ def train(
 
     All validation photos, all label maps and all sizes are looked at before the first step. Every ``CHECKPOINT_STEPS`` steps
     and at the end of every epoch, before it is scored, a checkpoint is written beside ``out``; ``resume`` goes on from it,
-    for as long as the recipe's epochs say now. The weights written are the exponential moving average. What lies ahead is
-    said on stderr first.
+    for as long as the recipe's epochs say now. A run that begins anew keeps what an earlier one wrote to ``out`` under another
+    name (``keep_previous``). The weights written are the exponential moving average. What lies ahead is said on stderr first.
 
     Raises:
         ValueError: if ``out`` is no ``.safetensors`` file, the folders' classes differ, the data is faulty, or the
@@ -88,12 +96,14 @@ def train(
     with joined_team() as team:
         run = Run(network, folders, recipe, len(card.classes), normaliser(card), team)
         run.identity["start"] = started_from
-        results_folder(out).mkdir(parents=True, exist_ok=True)
-        checkpoint = out.with_suffix(".checkpoint.pt")
+        checkpoint = checkpoint_file(out)
         if resume and checkpoint.exists():
             run.load(checkpoint)
         if team.leads:
             print(forecast(run, card, started_from, validation), file=sys.stderr)
+            if not run.step and (kept := keep_previous(out)):
+                print(kept, file=sys.stderr)
+            results_folder(out).mkdir(parents=True, exist_ok=True)
         else:
             torch.manual_seed(recipe.seed + team.rank + team.size * run.step)  # each its own dropout
         with explained(workers):

@@ -111,7 +111,7 @@ def train_instances(
         OSError: if the weights cannot be written.
     """
 
-    from .results import results_folder, write_curve, write_log  # loads matplotlib: half a second
+    from .results import keep_previous, results_folder, write_curve, write_log  # loads matplotlib: half a second
 
     if out.suffix != ".safetensors":
         raise ValueError(f"the weights are written as .safetensors, so --out cannot be {out.name}")
@@ -120,6 +120,8 @@ def train_instances(
     network = card.builder(len(card.classes))
     began_from = _begin(network, card, start)
     record = card.metadata(began_from, {folder.name: len(folder)})
+    if kept := keep_previous(out):
+        print(kept, file=sys.stderr)
     results_folder(out).mkdir(parents=True, exist_ok=True)
     began = written = time.monotonic()
     losses: list[float] = []

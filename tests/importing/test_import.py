@@ -152,7 +152,7 @@ def test_colours_without_a_name_are_asked_about_and_fringes_are_void(
     expected = truth(0, 1, 2)
     expected[39, 59] = 255
     assert (folder[0][1] == expected).all()
-    assert "dropped: 1 pixels of colours that stand for nothing" in capsys.readouterr().out
+    assert "they are void (1, such as the label maps)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,103 @@ def test_a_result_that_cannot_be_trained_on_is_no_success(source: Path, capsys: 
     assert "is not ready" in refused(capsys, source, "--map", "0=a,1=b")  # the one to validate on shows one class
 
 
+# --- What is left out is said ----------------------------------------------------------------------------------------
+
+
+def write_masks(source: Path, count: int, folder: str = "") -> None:
+    """CVAT's export of some photos: two classes, ``leaf`` and ``pot``, beside the background."""
+    colours = np.array([(0, 0, 0), (250, 50, 83), (10, 20, 30)], dtype=np.uint8)
+    root = source / folder
+    for index in range(count):
+        Image.new("RGB", SIZE, (index, 90, 40)).save(photo(root / "JPEGImages" / f"{index}.png"))
+        save(root / "SegmentationClass" / f"{index}.png", colours[truth(0, 1, 2)])
+    (root / "labelmap.txt").write_text("background:0,0,0::\nleaf:250,50,83::\npot:10,20,30::\n")
+
+
+def write_lists(source: Path, **lists: str) -> None:
+    """CVAT's lists of photos: a character a photo."""
+    folder = source / "ImageSets" / "Segmentation"
+    folder.mkdir(parents=True)
+    for name, photos in lists.items():
+        (folder / f"{name}.txt").write_text("\n".join(photos))
+
+
+@pytest.mark.parametrize(
+    ("lists", "train", "val", "said"),
+    [
+        ({"Train": "0123", "Validation": "45"}, "0123", "45", ""),
+        ({"Train": "0123", "Val": "45"}, "0123", "45", ""),
+        ({"train": "0123", "Validation": "45"}, "0123", "45", ""),
+        ({"train": "012", "val": "45"}, "012", "45", "photos in no list called train, val or test (1, such as 3.png)"),
+        ({"train": "0123", "val": "45", "trainval": "012345"}, "0123", "45", ""),
+        ({"default": "012345"}, "01235", "4", "default.txt is called neither train, val nor test"),
+        ({"Train": "0123", "Held": "45"}, "0123", "", "Held.txt is called neither train, val nor test"),
+        ({}, "01235", "4", "Every fifth photo is for validation"),
+    ],
+)
+def test_lists_of_a_split_are_known_by_any_usual_name(
+    source: Path, capsys: pytest.CaptureFixture[str], lists: dict[str, str], train: str, val: str, said: str
+) -> None:
+    write_masks(source, 6)
+    write_lists(source, **lists)
+    folder = imported(source)
+    assert "".join(folder.stems) == train
+    there = folder.root / "val.txt"
+    assert (there.read_text().split() if there.is_file() else []) == list(val)
+    report = capsys.readouterr().out
+    assert said in report
+    assert ("neither train" in report) == ("neither" in said)
+    assert "Imported from CVAT masks (labelmap.txt)" in report
+
+
+def test_coco_s_files_are_known_as_splits_by_any_usual_name(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes: list[dict[str, object]] = [{"category_id": 90, "segmentation": [SQUARE]}]
+    for index, split in enumerate(("Train", "Validation", "Held")):
+        photo(source / "images" / split / f"{index}.png")
+        images = [{"id": 5, "file_name": f"{index}.png", "width": SIZE[0], "height": SIZE[1]}]
+        coco_json(source / "annotations" / f"instances_{split}.json", shapes, images=images)
+    folder = imported(source, "--rest", "background")
+    assert sorted(folder.stems) == ["0", "2"]
+    assert SegmentationFolder(folder.root, "val").stems == ["1"]
+    assert "does not say the split are for training (1)" in capsys.readouterr().out
+
+
+def test_names_and_options_that_nothing_has_are_said(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_masks(source, 6)
+    imported(source, "--map", "leaves=leaf", "--void", "pots,9", "--rest", "void")
+    said = capsys.readouterr().out
+    assert "No label is called 'leaves' or 'pots'; there are background, leaf, pot." in said
+    assert "No label map has the value 9." in said
+    assert "--rest does not apply to masks" in said
+
+
+def test_labelme_s_names_and_options_that_nothing_has_are_said(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(source / "a.png")
+    shapes = [shape("pot", "rectangle", [[10, 10], [20, 20]]), shape("flower", "rectangle", [[30, 10], [40, 20]])]
+    labelme_json(source / "a.json", shapes)
+    (source.parent / "list.txt").write_text("pot 1 2 3")
+    imported(source, "--map", "pots=pot", "--void", "flower,flowers", "--colours", str(source.parent / "list.txt"))
+    said = capsys.readouterr().out
+    assert "No label is called 'pots' or 'flowers'; there are flower, pot." in said
+    assert "--colours does not apply to labelme" in said
+
+
+def test_what_is_not_of_the_tool_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """labelme's files, a photo that has none, an export of CVAT's and one of COCO's, all below one folder."""
+    for name in ("a", "b"):
+        photo(source / f"{name}.png")
+    labelme_json(source / "a.json", [shape("pot", "rectangle", [[10, 10], [20, 20]])])
+    write_masks(source, 3, "cvat")
+    coco_json(source / "instances.json", [])
+    imported(source)
+    said = capsys.readouterr().out
+    assert "pictures that no JSON of labelme names (1, such as b.png)" in said
+    assert "pictures in cvat/ that no JSON of labelme names (6, such as 0.png)" in said
+    assert "JSON of coco was left alone (files: 1)" in said
+
+
 # --- COCO -----------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +360,7 @@ def test_coco_s_shapes_are_what_its_api_decodes(source: Path, capsys: pytest.Cap
     assert "say what pixels are that no shape covers" in refused(capsys, source)
     folder = imported(source, "--rest", "background")
     said = capsys.readouterr().out
-    assert "1 categories without a shape, first in unused" in said
+    assert "categories without a shape (1, such as unused)" in said
     assert "there is a box and no outline" in said
     assert folder.class_list.names == ("background", "dog", "cat")
     expected = np.zeros(SIZE[::-1], dtype=np.uint8)
@@ -330,7 +427,7 @@ def test_labelme_s_shapes(source: Path, capsys: pytest.CaptureFixture[str]) -> N
     labelme_json(source / "a.json", shapes)
     photo(source / "b.png")
     labelme_json(source / "b.json", [shape("ape", "polygon", [[1, 1], [9, 1], [9, 9], [1, 9]])])
-    assert "1 lines and points cover no pixels by themselves" in refused(capsys, source)
+    assert "lines and points (1) cover no pixels by themselves" in refused(capsys, source)
     folder = imported(source, "--width", "3")
     assert folder.class_list.names == ("background", "ape", "cat", "zebra")
     labels = folder[folder.stems.index("a")][1]
@@ -393,7 +490,7 @@ def test_label_studio_s_results(source: Path, capsys: pytest.CaptureFixture[str]
     (source / "export.json").write_text(json.dumps(tasks))
     assert "2 annotations, by me@x, you@x: say whose" in refused(capsys, source)
     folder = imported(source, "--annotator", "me@x")
-    assert "1 results of the kind choices" in capsys.readouterr().out
+    assert "results of the kind choices, which cover no pixels (1," in capsys.readouterr().out
     assert folder.class_list.names == ("background", "cat", "dog")
     labels = folder[folder.stems.index("a")][1]
     assert (labels[8:28, 10:30] == 2).all()
@@ -415,7 +512,7 @@ def test_yolo_s_polygons_and_its_background(source: Path, capsys: pytest.Capture
     (source / "labels" / "train" / "a.txt").write_text(f"1 {small}\n0 {polygon}\n0 0.5 0.5 0.1 0.1\n")
     (source / "data.yaml").write_text("path: ../datasets/x\ntrain: images/train\nnames: [dog, cat]\n")
     folder = imported(source)
-    assert "1 boxes, which are no outlines" in capsys.readouterr().out
+    assert "boxes, which are no outlines (1," in capsys.readouterr().out
     assert folder.class_list.names == ("dog", "cat", "background")
     assert np.bincount(folder[0][1].ravel()).tolist() == [400 - 36, 36, 2000]
 

@@ -21,7 +21,7 @@ from segmodels.models import registry
 from segmodels.models.pretrained import start_from
 from segmodels.training import train as training
 from segmodels.training.data import SegmentationFolder
-from segmodels.training.results import results_folder
+from segmodels.training.results import checkpoint_file, keep_previous, results_folder
 from segmodels.training.start import start_from_weights, to_train
 
 from ..conftest import eight_photos
@@ -110,6 +110,41 @@ def test_a_run_goes_on_for_longer_and_says_what_else_differs(
     assert "(crop 32 there, 48 here)" in said
     assert "batch" not in said
     assert "(epochs 3 there, 2 here)" in fails(capsys, *arguments(data_folder, trained, "--resume", epochs=2))
+
+
+def test_a_new_run_keeps_what_the_one_before_wrote(
+    data_folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = trained.with_stem("once_previous")
+    checkpoint = trained.with_suffix(".checkpoint.pt")
+    before = [file.read_bytes() for file in (trained, checkpoint, results_folder(trained) / "log.json")]
+    capsys.readouterr()
+    main(arguments(data_folder, trained, "--set", "seed=2"))
+    after = [
+        file.read_bytes() for file in (kept, kept.with_suffix(".checkpoint.pt"), results_folder(kept) / "log.json")
+    ]
+    assert after == before
+    assert trained.read_bytes() != before[0]
+    assert str(kept) in capsys.readouterr().err
+    main(arguments(data_folder, trained, "--set", "seed=2", "--resume", epochs=2))  # goes on, so nothing is new
+    assert kept.read_bytes() == before[0]
+
+
+def test_a_run_that_was_stopped_does_not_take_the_place_of_one_that_was_finished(tmp_path: Path) -> None:
+    """The first run is finished, the second is stopped, the third is finished: each time a new one begins."""
+    out, kept = tmp_path / "a.safetensors", tmp_path / "a_previous.safetensors"
+    for run, finished in (("first", True), ("second", False), ("third", True)):
+        keep_previous(out)
+        results_folder(out).mkdir(exist_ok=True)
+        (results_folder(out) / "curve.png").write_text(run)
+        checkpoint_file(out).write_text(run)
+        if finished:
+            out.write_text(run)
+    there = [kept, results_folder(kept) / "curve.png", checkpoint_file(kept), out]
+    assert [file.read_text() for file in there] == ["first", "first", "second", "third"]
+    keep_previous(out)
+    assert {file.read_text() for file in there[:3]} == {"third"}
+    assert keep_previous(out) == ""
 
 
 def test_a_trained_file_is_gone_on_from(data_folder: Path, trained: Path, tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_classes_without_a_pixel_and_files_in_no_list_are_remarked(tmp_path: Pat
     assert "no val.txt" in remarks
 
 
+def test_a_photo_that_is_there_twice_and_names_that_differ_in_case_are_remarked(tmp_path: Path) -> None:
+    toy_data.write(tmp_path)
+    (tmp_path / "images" / "val03.jpg").write_bytes((tmp_path / "images" / "train05.jpg").read_bytes())
+    (tmp_path / "classes.txt").write_text("\n".join(("background", "Pot", "pot")))
+    remarks = " ".join(check(tmp_path).remarks)
+    assert "byte for byte: val03 (val) is train05 (train)." in remarks
+    assert "Pot and pot are two classes" in remarks
+
+
 def test_photos_to_score_on_alone_are_not_called_ready_to_train_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
