@@ -15,7 +15,7 @@ from segmodels.models import registry
 
 from ..components import computed, photo_overlay
 from ..components.heat_map import Values, map_image
-from ..components.model_picker import Settings, checked_settings, model_picker
+from ..components.model_picker import NetworkSettings, checked_settings, model_picker
 from ..components.templates import render
 from ..server import cache
 
@@ -68,7 +68,7 @@ def show(path: str, model: Any, rate: Any, stride: Any) -> dict[str, Any]:
     }
 
 
-def certainty(path: str, settings: Settings) -> Certainty:
+def certainty(path: str, settings: NetworkSettings) -> Certainty:
     """How sure the network is of the photo at ``path``; the backbone runs once for all rates."""
     features = cache.features(path, settings.card.name, settings.stride)
     logits = cache.segmenter(settings.card.name).logits(features, settings.rate)
@@ -82,7 +82,7 @@ def certainty(path: str, settings: Settings) -> Certainty:
     )
 
 
-def figures(over: str, found: Certainty, settings: Settings) -> str:
+def figures(over: str, found: Certainty, settings: NetworkSettings) -> str:
     """Mask, entropy and margin side by side, each with what its colours mean; ``over`` is ``photo_attributes``."""
     return render(
         "lab/certainty.html",

@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-Settings = tuple[int | None, int | None, int | None]
+RateStrideSize = tuple[int | None, int | None, int | None]
 """Atrous rate, output stride and working size; None is what the network was trained at."""
 
 
@@ -65,13 +65,13 @@ def resolve_model(arguments: argparse.Namespace) -> None:
     arguments.model, arguments.weights = resolve_name(arguments.model, arguments.weights)
 
 
-def load_segmenter(arguments: argparse.Namespace) -> tuple[Segmenter, Settings]:
+def load_segmenter(arguments: argparse.Namespace) -> tuple[Segmenter, RateStrideSize]:
     """The network and its settings, which are checked first: weights may have to be fetched."""
     settings = checked_settings(arguments)
     return load(arguments.model, arguments.weights, arguments.device, arguments.precision), settings
 
 
-def checked_settings(arguments: argparse.Namespace) -> Settings:
+def checked_settings(arguments: argparse.Namespace) -> RateStrideSize:
     """The settings that were asked for.
 
     Raises:

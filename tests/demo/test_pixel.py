@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import segmodels
-from demo.components.model_picker import Settings, checked_settings
+from demo.components.model_picker import NetworkSettings, checked_settings
 from demo.lab import pixel as page
 from demo.lab.pixel import facts as pixel_facts
 from demo.lab.pixel import picture as pixel_picture
@@ -29,7 +29,7 @@ CAT = str(EXAMPLES / "cat.jpg")
 BUNDLED = registry.bundled_models()
 
 
-def settings(model: str, rate: int = 6, stride: int = 16) -> Settings:
+def settings(model: str, rate: int = 6, stride: int = 16) -> NetworkSettings:
     return checked_settings(model, rate, stride, BUNDLED)
 
 

@@ -45,7 +45,7 @@ class ModelPicker:
 
 
 @dataclass(frozen=True)
-class Settings:
+class NetworkSettings:
     """A choice that was checked. Rate and stride are None where the network has none."""
 
     card: Card
@@ -147,7 +147,7 @@ def adapt(
     return *control_updates(card, chosen, rate, stride), card.name
 
 
-def checked_settings(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> Settings:
+def checked_settings(model: Any, rate: Any, stride: Any, models: Sequence[str]) -> NetworkSettings:
     """The settings as they arrive from the page, or from anyone else.
 
     Raises:
@@ -157,4 +157,4 @@ def checked_settings(model: Any, rate: Any, stride: Any, models: Sequence[str]) 
     if card.name not in models:
         raise ValueError(f"the network {card.name} cannot be looked at here; choose one of {', '.join(models)}")
     settings = settings_in_range(card, rate, stride)
-    return Settings(card, settings.atrous_rate, settings.output_stride if card.chooses_stride else None)
+    return NetworkSettings(card, settings.atrous_rate, settings.output_stride if card.chooses_stride else None)

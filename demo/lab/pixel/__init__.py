@@ -9,7 +9,7 @@ from segmodels.inference.settings import quoted
 from segmodels.models import registry
 
 from ...components import computed
-from ...components.model_picker import Settings, checked_settings, model_picker
+from ...components.model_picker import NetworkSettings, checked_settings, model_picker
 from ...events import AT_ONCE
 from ...server import cache
 from .facts import facts_table
@@ -119,7 +119,7 @@ def classes_of(model: Any, followed: Any) -> Any:
     return gr.update(choices=[WINNER, *classes], value=followed if followed in classes else WINNER)
 
 
-def _class(settings: Settings, followed: Any) -> int | None:
+def _class(settings: NetworkSettings, followed: Any) -> int | None:
     """The index of a class; None for whichever is best.
 
     A class of another network may still be followed while the page changes over to this one.

@@ -8,7 +8,7 @@ import numpy as np
 from segmodels.insight.pixel import Branch, Look, field_size, share_that_matters
 
 from ...components.heat_map import Values
-from ...components.model_picker import Settings
+from ...components.model_picker import NetworkSettings
 from ...components.templates import render
 from .picture import MARKS
 
@@ -16,7 +16,7 @@ BARS = 5
 """How many classes have a bar."""
 
 
-def facts_table(settings: Settings, looked: Look, heat: Values | None) -> str:
+def facts_table(settings: NetworkSettings, looked: Look, heat: Values | None) -> str:
     """The classes at the pixel as bars, and what the picture shows in numbers and sentences."""
     best = np.argsort(looked.probabilities)[::-1][:BARS].tolist()
     return render(
@@ -32,7 +32,7 @@ def facts_table(settings: Settings, looked: Look, heat: Values | None) -> str:
     )
 
 
-def _theory(settings: Settings, looked: Look) -> str:
+def _theory(settings: NetworkSettings, looked: Look) -> str:
     """What the theoretical field is, as a sentence."""
     (width, height), box = looked.size, looked.box
     area = (box.right - box.left + 1) * (box.bottom - box.top + 1) / (width * height)
@@ -77,7 +77,7 @@ def _directions(branch: Branch) -> list[str]:
     return [name for name, (*_, inside) in zip(names, branch.taps, strict=True) if not inside]
 
 
-def _effect(settings: Settings, looked: Look, heat: Values | None) -> str:
+def _effect(settings: NetworkSettings, looked: Look, heat: Values | None) -> str:
     """What the heat map amounts to, as a sentence."""
     if heat is None:
         return ": computing …"

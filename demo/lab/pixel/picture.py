@@ -10,7 +10,7 @@ from segmodels.insight.pixel import Box, Branch, Look
 from segmodels.models.layers import factor_between
 
 from ...components.heat_map import Values, map_image
-from ...components.model_picker import Settings
+from ...components.model_picker import NetworkSettings
 from ...components.templates import render
 from ...server import cache
 
@@ -22,7 +22,7 @@ MARKS = {0: ("#ffffff", "plus"), 1: ("#ffd60a", "circle"), 2: ("#4cc9f0", "squar
 """Colour and shape of each branch with taps, so that none is told by its colour alone."""
 
 
-def figure(photo: cache.Display, settings: Settings, looked: Look, heat: Values | None) -> str:
+def figure(photo: cache.Display, settings: NetworkSettings, looked: Look, heat: Values | None) -> str:
     """The photo, a little darkened, with the fields, the taps and the pixel on it."""
     unit = max(looked.size) / 100
     border = MARGIN * max(looked.size) if any(branch.rate for branch in looked.branches) else 0.0

@@ -10,11 +10,11 @@ from segmodels.insight.pixel import Look
 from segmodels.insight.receptive_field import effective_receptive_field
 
 from ...components.heat_map import Values
-from ...components.model_picker import Settings
+from ...components.model_picker import NetworkSettings
 from ...server import cache
 
 
-def look(path: str, settings: Settings, x: float, y: float, followed: int | None = None) -> Look:
+def look(path: str, settings: NetworkSettings, x: float, y: float, followed: int | None = None) -> Look:
     """Where the network looks to label the pixel of the photo at ``path`` at (x, y), parts of its width and height."""
     features = cache.features(path, settings.card.name, settings.stride)
     segmenter = cache.segmenter(settings.card.name)
@@ -26,16 +26,16 @@ _pixels: cache.LRUCache[Tensor] = cache.LRUCache(64 * 2**20, lambda pixels: pixe
 _effective: cache.LRUCache[Values] = cache.LRUCache(32 * 2**20, lambda field: field.nbytes)
 
 
-def _key(path: str, settings: Settings, looked: Look) -> tuple[Any, ...]:
+def _key(path: str, settings: NetworkSettings, looked: Look) -> tuple[Any, ...]:
     return path, settings, looked.row, looked.column, looked.followed
 
 
-def has_effective(path: str, settings: Settings, looked: Look) -> bool:
+def has_effective(path: str, settings: NetworkSettings, looked: Look) -> bool:
     """Whether ``effective`` would answer at once."""
     return _key(path, settings, looked) in _effective
 
 
-def effective(path: str, settings: Settings, looked: Look) -> Values:
+def effective(path: str, settings: NetworkSettings, looked: Look) -> Values:
     """How much each pixel of the photo, as the network sees it, moves the score followed: (H, W).
 
     In float32: a gradient through dozens of layers in bfloat16 would be noise where it is small.
