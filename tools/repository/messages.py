@@ -44,9 +44,9 @@ class Walk:
         self.page.set_default_timeout(PATIENCE)
         self.page.add_init_script("window.keysMet = new Set()")
         self.asking: set[Request] = set()
-        self.page.on("request", self.asking.add)
-        for event in ("requestfinished", "requestfailed"):
-            self.page.on(event, self.asking.discard)  # type: ignore[call-overload]
+        self.page.on("request", lambda request: self.asking.add(request))
+        self.page.on("requestfinished", lambda request: self.asking.discard(request))
+        self.page.on("requestfailed", lambda request: self.asking.discard(request))
         self.page.goto(f"{url}?photo=rider&lang=de")
         self.page.wait_for_selector("#pictures [data-drawn]")
 
