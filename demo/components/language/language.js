@@ -11,14 +11,17 @@ window.language = (() => {
   // `translate="no"` means names; where it only keeps the browser's own translator from what changes, words are translated here.
   const NEVER = `script, style, textarea, select, pre, code, kbd, [role=listbox],
     [translate=no]:not(.legend, .legend li, .choices label, .under-pointer, .classes tr, fieldset .wrap, .block)`;
-  // Texts that are written once, in which `person` is a word and not a class that was found.
-  const STILL = '[data-testid=markdown], button, label, summary, details, dl, th, legend, h1, h2, h3, a, [role=tab], .check, .still';
+  // Prose, whose numbers belong to it; and other texts that are written once, in which `person` is no class that was found.
+  const PROSE = '[data-testid=markdown], details, dl:not(.ran), .check, .question';
+  const STILL = `${PROSE}, button, label, summary, th, legend, h1, h2, h3, a, [role=tab]`;
+  // What stands before the name of a control or a lesson; its entry has `…` for that name.
+  const BEFORE = /^(number input for|range slider for|Next:|Back:|\d+) (\S.*)$/;
   const KEPT = 'language', MOST = 5000;  // outputs that are remembered
   const NUMBER = String.raw`(?<![\p{L}\d_.,]|[\p{L}\d]-)\d+(?:[.,]\d+)*(?:%|k|M|G|s|ms|px|x)?(?![\p{L}\d_])`;
   const TAG = String.raw`(?<tag><\/?\d+\/?>)`;
   const NAMED = String.raw`(?<![\p{L}\d_])(?:'[^']{1,41}'|[\w-]+\.(?:jpe?g|png|zip|csv|json|onnx|mp4)|\w+(?:_\w+)+|[a-z_]\w+(?:\.\w+)+)(?![\p{L}\d_])`;
 
-  let current = 'en', catalogue = null, names = new Set(), one = /^$/, still = /^$/u, moving = /^$/u;
+  let current = 'en', catalogue = null, names = new Set(), one = /^$/u, still = /^$/u, moving = /^$/u;
   let waiting = false;
   const records = new WeakMap();  // of texts and attributes: {source, shown}
   const places = new WeakMap(), made = new WeakSet();  // where a node stood in English; text nodes that are not the page's
@@ -67,10 +70,16 @@ window.language = (() => {
   }
 
   // The translation of a text; nothing where there is none.
-  function translated(text, isStill) {
+  function translated(text, /** @type {Element | null} */ place) {
     if (names.has(text) || !/\p{L}|\d/u.test(text)) return null;
     if (/% of the picture, /.test(text) && !text.includes('<')) return spoken(text);
-    let {key, values} = abstracted(text, still);
+    const [, before, named] = !place || place.closest('button, [role=tab]') ? BEFORE.exec(text) ?? [] : [];
+    if (before) {
+      const whole = /^\d/.test(before) ? `${before} …` : entry(`${before} …`), inner = translated(named, place) ?? named;
+      return whole ? whole.replace('…', inner) : null;
+    }
+    const prose = place?.closest(PROSE), isStill = place?.closest(STILL);
+    let {key, values} = prose ? {key: text, values: {}} : abstracted(text, still);
     if (!isStill && !has(key)) ({key, values} = abstracted(text, moving));
     const nothing = !/\p{L}{2}/u.test(key.replace(/\{\w+\}|<[^>]+>/g, ''));
     const found = nothing ? key : entry(key);
@@ -83,7 +92,7 @@ window.language = (() => {
   // What is read aloud of a result: sentences of parts, each of which has its own entry.
   const spoken = text => text.split(/(?<=\.) /).map(sentence => {
     const parts = / % of the picture/.test(sentence) ? sentence.replace(/\.$/, '').split(', ') : [sentence];
-    return parts.map(part => translated(part, false) ?? part).join(', ') + (parts.length > 1 ? '.' : '');
+    return parts.map(part => translated(part, null) ?? part).join(', ') + (parts.length > 1 ? '.' : '');
   }).join(' ');
 
   function remember(shown, source) {
@@ -177,9 +186,9 @@ window.language = (() => {
 
   // Where lines are kept as they are written, each has its own key.
   function inLines(parent, raw) {
-    const isStill = Boolean(parent.closest(STILL)), lines = raw.trim().split('\n');
-    if (lines.length < 2 || !getComputedStyle(parent).whiteSpace.startsWith('pre')) return translated(words(raw), isStill);
-    return lines.map(line => translated(words(line), isStill) ?? line).join('\n');
+    const lines = raw.trim().split('\n');
+    if (lines.length < 2 || !getComputedStyle(parent).whiteSpace.startsWith('pre')) return translated(words(raw), parent);
+    return lines.map(line => translated(words(line), parent) ?? line).join('\n');
   }
 
   const inline = element => INLINE.test(element.tagName) && [...element.children].every(inline);
@@ -201,7 +210,7 @@ window.language = (() => {
       const value = element.getAttribute(name);
       if (!value) continue;
       const kept = records.get(element)?.[name], source = kept?.shown === value ? kept.source : origin(value);
-      const shown = (catalogue && translated(words(source), false)) ?? source;
+      const shown = (catalogue && translated(words(source), null)) ?? source;
       records.set(element, {...records.get(element), [name]: {source, shown}});
       if (shown !== value) element.setAttribute(name, shown);
       remember(shown, source);
