@@ -73,8 +73,10 @@ window.language = (() => {
   function translated(text, /** @type {Element | null} */ place) {
     if (names.has(text) || !/\p{L}|\d/u.test(text)) return null;
     if (/% of the picture, /.test(text) && !text.includes('<')) return spoken(text);
-    const [, before, named] = !place || place.closest('button, [role=tab]') ? BEFORE.exec(text) ?? [] : [];
-    if (before) {
+    const [, change, settings, shares] = /^(.+ of the pixels changed from )([^:<]+)(?:: (.+))?\.$/.exec(text) ?? [];
+    if (change && settings !== '…') return translated(`${change}….`, null)?.replace('…', [pieces(settings), shares && translated(shares, null)].filter(Boolean).join(': '));
+    const [, before, named] = BEFORE.exec(text) ?? [];
+    if (before && (/^\D/.test(before) || place?.closest('button, [role=tab]'))) {
       const whole = /^\d/.test(before) ? `${before} …` : entry(`${before} …`), inner = translated(named, place) ?? named;
       return whole ? whole.replace('…', inner) : null;
     }
@@ -89,10 +91,11 @@ window.language = (() => {
     }) : null;
   }
 
-  // What is read aloud of a result: sentences of parts, each of which has its own entry.
+  const pieces = text => text.split(', ').map(part => translated(part, null) ?? part).join(', ');
+
+  // What is read aloud of a result: sentences of pieces, each of which has its own entry.
   const spoken = text => text.split(/(?<=\.) /).map(sentence => {
-    const parts = / % of the picture/.test(sentence) ? sentence.replace(/\.$/, '').split(', ') : [sentence];
-    return parts.map(part => translated(part, null) ?? part).join(', ') + (parts.length > 1 ? '.' : '');
+    return / % of the picture/.test(sentence) ? `${pieces(sentence.replace(/\.$/, ''))}.` : translated(sentence, null) ?? sentence;
   }).join(' ');
 
   function remember(shown, source) {
