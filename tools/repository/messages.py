@@ -153,7 +153,8 @@ PARTS: dict[str, Callable[[Walk], None]] = {"segment": segment, "lab": lab, "les
 def sentences() -> Iterator[str]:
     """Yield what visitors are told when something cannot be done, where it has no values in it."""
     for module in (messages, route_filter):
-        yield from (value for value in vars(module).values() if isinstance(value, str) and value.endswith("."))
+        texts = (value for name, value in vars(module).items() if name.isupper() and isinstance(value, str))
+        yield from (text for text in texts if text.endswith("."))
     for file in sorted([*(ROOT / "demo").rglob("*.py"), *(ROOT / "segmodels/inference").rglob("*.py")]):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             call = node.exc if isinstance(node, ast.Raise) else None
