@@ -112,7 +112,8 @@ def lab(walk: Walk) -> None:
         if view.locator("#pixel .picture, #pixel svg").first.is_visible():
             view.locator("#pixel .picture, #pixel svg").first.click()
             walk.rest()
-        board = view.locator("#teach canvas").first.bounding_box()
+        canvas = view.locator("#teach canvas")
+        board = canvas.first.bounding_box() if canvas.count() and canvas.first.is_visible() else None
         if board:
             for brush, across in ((0, 0.1), (1, 0.5)):
                 view.locator(f'#teach input[name=teach-brush][value="{brush}"]').check(force=True)
