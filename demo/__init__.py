@@ -37,6 +37,7 @@ SCRIPTS = (
     "viewer/photo_input.js",
     "viewer/camera.js",
     "url_state/url_state.js",
+    "language/language.js",
     "../lessons/projector.js",
     "gradio_fixes.js",
 )

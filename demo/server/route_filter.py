@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..components import language
 from . import in_browser, uploads
 from .messages import error_message
 
@@ -85,6 +86,10 @@ class RouteFilter:
         page = in_browser.PATH.fullmatch(path)
         if page and in_browser.is_offered(page["name"]) and scope["method"] in ("GET", "HEAD"):
             await in_browser.answer(page["name"], scope, receive, send)
+            return
+        catalogue = language.PATH.fullmatch(path)
+        if catalogue and scope["method"] in ("GET", "HEAD"):
+            await language.answer(catalogue["code"], scope, receive, send)
             return
         if not is_allowed(scope["method"], path):
             await _answer(404, NOT_FOUND, scope, receive, send)

@@ -76,6 +76,9 @@ interface PageScripts {
   exampleStrip(element: HTMLElement, trigger: Trigger): void;
   address: {begin(spec: object[], values: any[]): void; write(first: number, values: any[]): void; arrived(): void; bar(element: HTMLElement): void};
   projector: {begin(element: HTMLElement): void};
+  language: {begin(element: HTMLElement): void};
+  /** The texts that were looked up in a catalogue, for tests that want to know. */
+  keysMet?: Set<string>;
   /** What was chosen last, for the gradio events that ask for it. */
   chosenPhoto: KeptFile;
 }

@@ -134,7 +134,11 @@ def _naming() -> str:
 
 def link_bar() -> tuple[gr.HTML, gr.HTML]:
     """The link to the page as it is, with a button that copies it, and a place for what a link asked for in vain."""
-    bar = gr.HTML(render("components/url_state/bar.html"), elem_id="link", js_on_load="address.bar(element)")
+    bar = gr.HTML(
+        render("components/url_state/bar.html"),
+        elem_id="link",
+        js_on_load="address.bar(element); language.begin(element)",
+    )
     return bar, gr.HTML(elem_id="link-note")
 
 
