@@ -234,7 +234,6 @@ def test_what_a_part_of_the_decoder_changes_is_told_and_marked(page: Page) -> No
     expect(page.locator("#changed")).to_contain_text("of the pixels changed from FCN-8s, without the CRF")
     expect(page.locator("#ran")).to_contain_text("CRF")
     page.locator("#marks").get_by_role("checkbox").uncheck()
-    page.locator("#crf").get_by_role("checkbox").uncheck()
 
 
 def test_a_rate_is_asked_for_before_gradio_tells_of_the_move(page: Page) -> None:
