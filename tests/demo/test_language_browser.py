@@ -12,6 +12,7 @@ from ..helpers import load, unharmed, watched
 pytestmark = NEEDS_CHROMIUM
 
 
+@pytest.mark.slow  # a walk through everything
 @pytest.mark.parametrize("part", PARTS)
 def test_every_text_is_in_every_catalogue(browser: Browser, url: str, part: str) -> None:
     """Else run ``python -m tools.repository.messages`` and translate what it adds."""
