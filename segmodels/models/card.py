@@ -141,7 +141,7 @@ class Card:
             return "own"
         if self.published:
             return "published"
-        return "bundled" if self.name in bundled_names() else None
+        return "bundled" if (WEIGHTS / f"{self.name}.json").is_file() else None  # though its weights may be missing
 
     @property
     def trained(self) -> bool:
