@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         findings = check(arguments.data)
     if arguments.convert and findings.coloured:
         before = convert(arguments.data, findings.coloured, findings.classes)
-        print(f"{len(findings.coloured)} label maps were converted; the old ones are in {display_path(before)}.")
+        print(f"Label maps converted: {len(findings.coloured)}; the old ones are in {display_path(before)}.")
         findings = check(arguments.data)
     report(arguments.data, findings)
 
@@ -84,7 +84,7 @@ def _print_shares(findings: "Findings") -> None:
         shares = [counts[index] / max(counts[: len(names)].sum(), 1) for counts in findings.pixels.values()]
         colour = " ".join(map(str, findings.classes.colours[index]))
         print(f"{name:<{width}}{colour:<14}" + "".join(f"{share:>9.2%}" for share in shares))
-    for name, values in (("no name", slice(len(names), VOID)), ("void", slice(VOID, None))):
+    for name, values in (("no name", slice(len(names), VOID)), ("void, of all pixels", slice(VOID, None))):
         shares = [counts[values].sum() / max(np.sum(counts), 1) for counts in findings.pixels.values()]
-        if name == "void" or any(shares):
-            print(f"{name:<{width}}{'':<14}" + "".join(f"{share:>9.2%}" for share in shares))
+        if values.stop is None or any(shares):
+            print(f"{name:<{width + 14}}" + "".join(f"{share:>9.2%}" for share in shares))

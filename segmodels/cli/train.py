@@ -88,6 +88,7 @@ def run_instances(arguments: argparse.Namespace) -> None:
     """Train a network on a folder of numbered objects."""
     from ..models import registry
     from ..training.instances import InstanceFolder
+    from ..training.results import what_is_next
     from ..training.train_instances import train_instances
 
     if len(arguments.data) > 1:
@@ -106,3 +107,4 @@ def run_instances(arguments: argparse.Namespace) -> None:
     )
     if scores is not None:
         print(scores.summary)
+    print(what_is_next(arguments.out, root if scores is not None else None))

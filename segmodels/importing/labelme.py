@@ -46,7 +46,10 @@ def plan(source: Path, files: list[Path], options: Options) -> Plan:
     for file, content in contents.items():
         photo = _photo(file, content, photos)
         if photo is None:
-            dropped.add("files without their photo", file.name)
+            place = str(content["imagePath"]).replace("\\", "/")
+            outside = (file.parent / place).is_file()
+            why = "whose photo lies outside SOURCE: import the folder above" if outside else "without their photo"
+            dropped.add(f"files {why}", f"{file.name}: {place}")
             continue
         split = next((said for part in file.relative_to(source).parts[:-1] if (said := split_of(part))), "")
         size = canvas_size(content.get("imageWidth"), content.get("imageHeight"))

@@ -83,6 +83,9 @@ PHOTO_TAILS = ("_leftImg8bit", "_image", "_sat", "_RGB", "_rgb")
 OTHER_LABELS = ("_instanceIds", "_gtFine_instanceIds", "_gtFine_color", "_labelme", "_polygons", "_viz", "_color")
 """Pictures beside label maps that are none."""
 
+LABELS_ALONE = "label maps without a photo of their name"
+PHOTOS_ALONE = "photos without a label map"
+
 OTHER_FOLDERS = frozenset(("segmentationobject", "instances", "depth"))
 """Folders of pictures that are neither photos nor label maps of classes."""
 
@@ -127,7 +130,7 @@ def matched_pairs(source: Path, tails: tuple[str, ...], dropped: Dropped) -> Ite
     for key, label in labels.items():
         near = [key] if key in photos else by_stem.get(key.rpartition("/")[2], [])
         if len(near) != 1:
-            dropped.add("label maps without a photo of their name", label.name)
+            dropped.add(LABELS_ALONE, label.name)
             continue
         used.add(near[0])
         photo = photos[near[0]]
@@ -136,7 +139,7 @@ def matched_pairs(source: Path, tails: tuple[str, ...], dropped: Dropped) -> Ite
         yield Match(photo, label, stem, split)
     for key, photo in photos.items():
         if key not in used:
-            dropped.add("photos without a label map", photo.name)
+            dropped.add(PHOTOS_ALONE, photo.name)
 
 
 def _key(path: Path, tails: tuple[str, ...]) -> tuple[str, bool]:

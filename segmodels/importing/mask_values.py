@@ -160,13 +160,13 @@ def _of_values(
         names[0] = BACKGROUND
         notes.append("0 was not named and is taken for background; --map 0=NAME or --void 0 says otherwise.")
     elif unnamed:
-        raise ValueError(_question(unnamed, counts))
+        raise ValueError(_question(unnamed, counts, listed))
     if VOID in names and names[VOID] is None and VOID not in said:
         notes.append(f"{VOID} is taken for void; --map {VOID}=NAME says otherwise.")
     return {value: names[value] for value in values}, notes
 
 
-def _question(unnamed: list[int], counts: Mapping[int, int]) -> str:
+def _question(unnamed: list[int], counts: Mapping[int, int], listed: list[str]) -> str:
     total = sum(counts.values())
     if len(unnamed) > 40:
         return (
@@ -174,7 +174,13 @@ def _question(unnamed: list[int], counts: Mapping[int, int]) -> str:
             "or blurred borders; name those that are classes with --map VALUE=NAME and the others with --void"
         )
     shares = ", ".join(f"{value} ({counts[value] / total:.1%})" for value in unnamed[:10])
-    example = ",".join(f"{value}=NAME" for value in unnamed[:3])
+    example = ",".join(f"{value}=NAME" for value in unnamed[:10])
+    if listed:
+        given = ", ".join(f"{value} {name}" for value, name in enumerate(listed[:10]))
+        return (
+            f"the list of classes names {given}{', ...' * (len(listed) > 10)}, but the label maps also hold {shares}: name these "
+            f"with --map {example}, or say --void VALUE"
+        )
     return (
         f"what do the values {shares}{' and more' if len(unnamed) > 10 else ''} of the label maps mean? Say it with --map {example} "
         "and --void VALUE, or give a list of the classes with --colours FILE"

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import display_path
 from ..label_files import LabelFile, open_label_map
 from ..labels import VOID, Colour
 from ..training.convert import colour_number
-from .mask_pairs import matched_pairs, with_listed_splits
+from ..training.pairs import PHOTO_SUFFIXES
+from .mask_pairs import LABEL_FOLDERS, LABELS_ALONE, PHOTO_FOLDERS, PHOTOS_ALONE, matched_pairs, with_listed_splits
 from .mask_values import Key, count_values, find_meaning
 from .plan import (
     Dropped,
@@ -39,10 +41,7 @@ def plan(source: Path, options: Options, preset: str | None = None) -> Plan:
     dropped = Dropped()
     matched = list(matched_pairs(source, known.tails, dropped))
     if not matched:
-        raise FileNotFoundError(
-            f"{source} holds no pairs of a photo and a label map: they have the same name, in folders such as images and masks, or "
-            "the label map has an ending such as _mask. Where a tool exported label maps alone, put the photos into a folder images"
-        )
+        raise FileNotFoundError(f"{source} {_nothing(source, dropped)}")
     counts, indexed = count_values(matched, dropped)
     lists = [path for name in LISTS for path in (source / name, *sorted(source.glob(f"*/{name}"))) if path.is_file()]
     listed = options.colours or next(iter(lists), None)
@@ -62,6 +61,27 @@ def plan(source: Path, options: Options, preset: str | None = None) -> Plan:
         if listed and path.read_bytes() != listed.read_bytes()
     ]
     return Plan(_kind(preset, listed), classes, tuple(pairs), dropped, (*notes, *said))
+
+
+def _nothing(source: Path, dropped: Dropped) -> str:
+    """Why there is no pair in ``source``: the end of a sentence."""
+    if source.is_file():
+        return (
+            "is a photo: name the folder" if source.suffix.lower() in PHOTO_SUFFIXES else "is no export that is known"
+        )
+    if not any(source.iterdir()):
+        return "is empty"
+    if source.name.lower() in LABEL_FOLDERS | PHOTO_FOLDERS:
+        return f"is one part of an export, which seems to be the folder above, {display_path(source.resolve().parent)}"
+    photos, labels = dropped.count(PHOTOS_ALONE), dropped.count(LABELS_ALONE)
+    if labels and not photos:
+        return f"holds label maps ({labels}) and no photo: in CVAT tick *Save images*, or put the photos into a folder images"
+    if photos and not labels:
+        return f"holds photos ({photos}) and no label map: these lie in a folder such as masks, or end in _mask"
+    return (
+        "holds no pairs of a photo and a label map: they have the same name, in folders such as images and masks, or the "
+        f"label map has an ending such as _mask (photos: {photos}, label maps: {labels})"
+    )
 
 
 def _kind(preset: str | None, listed: Path | None) -> str:

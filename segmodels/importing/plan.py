@@ -38,6 +38,10 @@ class Dropped:
         self._counts[reason] += count
         self._first.setdefault(reason, where)
 
+    def count(self, reason: str) -> int:
+        """Return how many things were dropped for ``reason``."""
+        return self._counts[reason]
+
     def sentences(self) -> list[str]:
         """Return a sentence for each reason."""
         return [

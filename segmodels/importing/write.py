@@ -26,9 +26,7 @@ def write(plan: Plan, target: Path) -> list[str]:
         ValueError: if nothing could be imported.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(
-            f"{display_path(target)} is there already: name a folder that is not, nothing is written over"
-        )
+        raise FileExistsError(f"{display_path(target)} is there already: name a new folder; nothing is overwritten")
     for part in ("images", "labels"):
         (target / part).mkdir(parents=True, exist_ok=True)
     split: dict[str, list[str]] = {}

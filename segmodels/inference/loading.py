@@ -73,6 +73,8 @@ def resolve_name(model: str | Path, weights: str | Path | None = None) -> tuple[
         FileNotFoundError: if there is no such file.
     """
     if str(model) in registry.CARDS or not str(model).endswith((".safetensors", ".pth", ".pt")):
+        if str(model) not in registry.CARDS and Path(str(model)).suffix:
+            raise FileNotFoundError(f"there is no network and no weights file called {model}")
         return str(model), weights
     if weights:
         raise ValueError(f"there are two weights files, {model} and {weights}: leave one out")

@@ -62,6 +62,11 @@ class Palettes:
             if colour == VOID_COLOUR and value != VOID and given.get(colour) != value:
                 self._voids.setdefault(value, name)
 
+    def are_of(self, palette: NDArray[np.uint8]) -> bool:
+        """Return whether the values have the colours of ``palette`` (256, 3), or are shown as greys, which say nothing."""
+        seen = [(value, colour) for value, colours in self._seen.items() for colour in colours]
+        return all(len(set(colour)) == 1 or colour == _as_colour(palette[value]) for value, colour in seen)
+
     def problems(self) -> Iterator[str]:
         """What contradicts itself: programs that make files smaller reorder palettes, each file in its own way."""
         repair = (
@@ -114,8 +119,6 @@ def check(root: Path, replaced: Path | None = None) -> Findings:
     lists = {split: read_stems(root / f"{split}.txt") for split in SPLITS if (root / f"{split}.txt").is_file()}
     if not lists:
         raise FileNotFoundError(missing(root, "train.txt"))
-    if not (root / "classes.txt").is_file():
-        findings.remarks.append("There is no classes.txt, so the values of the label maps are taken for Pascal VOC's.")
     looked = _Look(root, replaced, findings)
     for split, stems in lists.items():
         looked.at_split(split, stems)
@@ -125,6 +128,14 @@ def check(root: Path, replaced: Path | None = None) -> Findings:
             "in train and in val makes scores too high."
         )
     findings.problems += findings.palettes.problems()
+    if not (root / "classes.txt").is_file():
+        said = "There is no classes.txt, so the values of the label maps are taken for Pascal VOC's"
+        if findings.palettes.are_of(VOC.palette):
+            findings.remarks.append(f"{said}.")
+        else:
+            findings.problems.append(
+                f"{said}, whose colours are not those of their palettes. Write the names of your classes there."
+            )
     _check_lists(root, lists, looked.labels, findings)
     _check_names(findings)
     _check_shares(root, findings)
@@ -303,14 +314,14 @@ def _check_lists(root: Path, lists: dict[str, list[str]], labels: Files, finding
         both = sorted(set(lists.get(split, [])) & set(lists.get(other, [])))
         if both:
             findings.problems.append(
-                f"{len(both)} photos are in both {split} and {other}, so scores would flatter: {', '.join(both[:SHOWN])}."
+                f"Photos in both {split} and {other} ({len(both)}), which makes scores too high: {', '.join(both[:SHOWN])}{', ...' * (len(both) > SHOWN)}."
             )
     if "train" in lists and "val" not in lists:
         findings.remarks.append("There is no val.txt: a network trained on this is not scored on the way.")
     listed = {stem + tail for stems in lists.values() for stem in stems for tail in TAILS}
     unlisted = sorted(stem for stem in labels if stem not in listed)
     if unlisted:
-        findings.remarks.append(f"{len(unlisted)} label maps are in no list, such as {unlisted[0]}.")
+        findings.remarks.append(f"Label maps that are in no list: {len(unlisted)}, such as {unlisted[0]}.")
 
 
 def _check_names(findings: Findings) -> None:
@@ -357,7 +368,7 @@ def _check_frame(root: Path, findings: Findings) -> None:
     edges, said = findings.edges, said_frame(root)
     if not edges.photos:
         return
-    named = f"{edges.photos} photos are turned by EXIF, and the sizes of their label maps cannot tell how those lie"
+    named = f"Photos turned by EXIF: {edges.photos}; the sizes of their label maps cannot tell how those lie"
     words = {"stored": "on the photos as they stand in the files", "upright": "on the photos as they are shown"}
     other = "upright" if (said or edges.frame) != "upright" else "stored"
     ask = f"`check --frame {other}` says that they lie {words[other]}"

@@ -16,7 +16,7 @@ from .metrics import Scores, confusion_matrix
 def evaluate(label: Callable[[Image.Image], NDArray[np.uint8]], folder: SegmentationFolder, num_classes: int) -> Scores:
     """Score ``label``, which turns a photo into an (H, W) label map of the same size, on every photo of ``folder``."""
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
-    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="photo", leave=False):
+    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="photo", leave=False, disable=None):
         photo, truth = folder[index]
         confusion += confusion_matrix(truth, label(photo), num_classes)
     return Scores(confusion)
@@ -36,7 +36,7 @@ def evaluate_all(
     """Score several label maps of each photo of ``folder``, by their names, also along true edges."""
     confusions: dict[str, NDArray[np.int64]] = {}
     edges: dict[str, EdgeScores] = {}
-    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="photo", leave=False):
+    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="photo", leave=False, disable=None):
         photo, truth = folder[index]
         for name, labels in label(photo).items():
             counted = confusion_matrix(truth, labels, num_classes)

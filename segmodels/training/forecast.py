@@ -20,14 +20,14 @@ def forecast(run: Run, card: Card, start: str, validation: SegmentationFolder | 
     step, photo = trial_seconds(run, card)
     epochs = -(-left // run.steps_per_epoch)
     scored = len(validation) if validation else 0
-    scoring = f", {scored} validation photos after each" if scored else ""
+    scoring = f", {counted(scored, 'validation photo')} after each" if scored else ""
     tensors = list(run.network.state_dict().values())
     trained = [parameter for parameter in run.network.parameters() if parameter.requires_grad]
     checkpoint = 2 * sum(tensor.nbytes for tensor in tensors) + 2 * sum(tensor.nbytes for tensor in trained)
     going_on = f"Going on at step {run.step} of {run.steps}. " if run.step else ""
     return (
-        f"{card.name}: {len(card.classes)} classes, {len(run.crops)} photos, start: {start}. {going_on}"
-        f"{epochs} epochs of {run.steps_per_epoch} steps of {recipe.batch} crops of {recipe.crop} x {recipe.crop} pixels"
+        f"{card.name}: {len(card.classes)} classes, {counted(len(run.crops), 'photo')}, start: {start}. {going_on}"
+        f"{counted(epochs, 'epoch')} of {counted(run.steps_per_epoch, 'step')} of {recipe.batch} crops of {recipe.crop} x {recipe.crop} pixels"
         f"{scoring}: about {duration(left * step + epochs * scored * photo)} here. "
         f"Checkpoints take {checkpoint / 1e6:.0f} MB, twice that while they are written."
     )
@@ -62,6 +62,11 @@ def _step_seconds(run: Run, supervised: Supervised, photos: Tensor, labels: Tens
     torch.stack(losses).mean().backward()
     synchronise(device)
     return time.perf_counter() - started
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the plural but for 1."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

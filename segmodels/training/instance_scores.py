@@ -76,7 +76,7 @@ def score_instances(segment: Callable[[Image.Image], Segmentation], folder: Inst
     """Score ``segment``, a Segmenter or anything else that segments a picture, on every picture of ``folder``."""
     confusion = np.zeros((len(folder.class_list.names),) * 2, dtype=np.int64)
     pictures, common, either = [], 0, 0
-    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="picture", leave=False):
+    for index in tqdm(range(len(folder)), desc=f"scoring on {folder.name}", unit="picture", leave=False, disable=None):
         photo, truth = folder[index]
         result = segment(photo)
         found = result.instances.labels

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from zipfile import is_zipfile
 
 from ..files import is_hidden
 
@@ -100,17 +101,19 @@ def _stem(line: str, root: Path) -> str:
     return "/".join(parts)
 
 
+LAYOUT = "a data folder holds images/ (JPEG, PNG or any other common format), labels/*.png, train.txt and val.txt"
+
+
 def missing(root: Path, part: str) -> str:
     """Return the sentence that says what a data folder lacks, and what lies there in its place."""
+    if root.is_file():
+        return f"{root} is a{'n archive: unpack it, and `segmodels import`' if is_zipfile(root) else ' file: name'} the folder"
     if not root.is_dir():
-        return f"{root} is missing: a data folder holds images/*.jpg, labels/*.png, train.txt and val.txt"
+        return f"{root} is missing: {LAYOUT}"
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir() if not is_hidden(Path(path.name)))
     lies = (
         f"; there {'lies' if len(there) == 1 else 'lie'} {', '.join(there[:6])}{', ...' * (len(there) > 6)}"
         if there
         else ""
     )
-    return (
-        f"{root / part} is missing: a data folder holds images/*.jpg, labels/*.png, train.txt and val.txt{lies} "
-        "(`segmodels import` brings other layouts into this one)"
-    )
+    return f"{root / part} is missing: {LAYOUT}{lies} (`segmodels import` brings other layouts into this one)"

@@ -58,6 +58,12 @@ def keep_previous(out: Path) -> str:
     return f"An earlier run wrote {display_path(there[0][0])}: it is kept as {display_path(there[0][1])} until the next one."
 
 
+def what_is_next(out: Path, data: Path | None) -> str:
+    """Return a sentence about what was written, and the command to use it with; ``data`` has validation photos."""
+    use = f"evaluate {display_path(data)}" if data else "segment PHOTO --out seen"
+    return f"Wrote {display_path(out)} and {display_path(results_folder(out))}/. Next: segmodels {use} --model {display_path(out)}"
+
+
 def write_log(out: Path, log: dict[str, Any]) -> None:
     """``log.json``: everything that made the weights."""
     with atomic_write(results_folder(out) / "log.json") as partial:

@@ -41,6 +41,7 @@ from .results import (
     checkpoint_file,
     keep_previous,
     results_folder,
+    what_is_next,
     write_curve,
     write_log,
     write_predictions,
@@ -110,6 +111,7 @@ def train(
             scores = _run_to_the_end(run, card, out, checkpoint, validation, workers)
         if team.leads:
             _write(run, card, out, started_from, folders, validation, scores)
+            print(what_is_next(out, validation.root if validation else None))
 
 
 @contextmanager
@@ -154,7 +156,7 @@ def _run_to_the_end(
     """All steps that are left; the last scores. The process that leads its team scores and writes on the way."""
     leads, scores = run.team.leads, None
     with tqdm(
-        total=run.steps, initial=run.step, desc=card.name, unit="step", mininterval=1, disable=not leads
+        total=run.steps, initial=run.step, desc=card.name, unit="step", mininterval=1, disable=None if leads else True
     ) as progress:
         for photos, labels in run.batches(workers):
             run.train_step(photos, labels)
@@ -165,6 +167,8 @@ def _run_to_the_end(
                 row = {"step": run.step, "loss": float(np.mean(run.losses))}
                 run.history.append(row)
                 run.losses.clear()
+            elif leads and progress.disable and run.step % CHECKPOINT_STEPS == 0:  # a log file, where no bar is drawn
+                progress.write(f"step {run.step} of {run.steps}  loss {np.mean(run.losses):.4g}")
             if leads and (ends_epoch or run.step % CHECKPOINT_STEPS == 0):
                 _keep(run, card, out, checkpoint, progress)
             if leads and ends_epoch:

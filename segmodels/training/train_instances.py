@@ -169,7 +169,8 @@ def _steps(
 ) -> Iterator[tuple[SegmentationNetwork, float]]:
     """Do the steps of a run; after each, the averaged network as it is, and the step's loss."""
     samples = [
-        Sample.of(*folder[index]) for index in tqdm(range(len(folder)), "weighing borders", unit="picture", leave=False)
+        Sample.of(*folder[index])
+        for index in tqdm(range(len(folder)), "weighing borders", unit="picture", leave=False, disable=None)
     ]
     rng = np.random.default_rng(recipe.seed)
     chances, normalise = how_often(samples), normaliser(card)
@@ -179,7 +180,9 @@ def _steps(
     steps = max(recipe.epochs * len(samples) // recipe.batch, 1)
     network.train()
     known = None if recipe.minutes else steps
-    for number, done in enumerate(tqdm(_progress(steps, recipe.minutes), card.name, known, unit="step", mininterval=1)):
+    for number, done in enumerate(
+        tqdm(_progress(steps, recipe.minutes), card.name, known, unit="step", mininterval=1, disable=None)
+    ):
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * rate_factor(done, number)
         picks = rng.choice(len(samples), recipe.batch, p=chances)

@@ -152,6 +152,8 @@ def test_evaluate_errors_are_one_line(data_folder: Path, tmp_path: Path, capsys:
     assert "none" in fails(capsys, "evaluate", str(tmp_path / "none"), "--model", "fcn_mobilenetv2")
     assert "test.txt" in fails(capsys, "evaluate", str(data_folder), "--split", "test", "--model", "fcn_mobilenetv2")
     assert "did you mean" in fails(capsys, "evaluate", str(data_folder), "--model", "unet_lit0")
+    said = fails(capsys, "evaluate", str(data_folder), "--model", "mine.safetensor")
+    assert "no network and no weights file called mine.safetensor" in said
 
 
 def test_train_errors_are_one_line(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

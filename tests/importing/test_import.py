@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -206,11 +207,60 @@ def test_nothing_is_written_into_the_source_or_over_anything(source: Path, capsy
     assert sorted(path.name for path in source.rglob("*")) == ["a.png", "a.png", "images", "labels"]
 
 
-def test_an_archive_is_to_be_unpacked(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _archive(source: Path) -> Path:
     save(source / "SegmentationClass" / "a.png", truth(0, 1))
-    archive = Path(shutil.make_archive(str(source.parent / "export"), "zip", source))
-    assert "unpack it" in refused(capsys, archive)
-    assert "put the photos into a folder images" in refused(capsys, source)  # CVAT exports without them unless asked
+    return Path(shutil.make_archive(str(source.parent / "export"), "zip", source))
+
+
+def _labels_alone(source: Path) -> Path:
+    save(source / "SegmentationClass" / "a.png", truth(0, 1))
+    return source
+
+
+def _black_and_white(source: Path) -> Path:
+    photo(source / "images" / "a.png")
+    save(source / "masks" / "a.png", truth(0, 255))
+    return source
+
+
+def _more_than_listed(source: Path) -> Path:
+    photo(source / "images" / "a.png")
+    save(source / "masks" / "a.png", truth(0, 1, 2))
+    (source / "classes.txt").write_text("sky\nroad\n")
+    return source
+
+
+def _photos_beside(source: Path) -> Path:
+    photo(source / "photos" / "a.png")
+    (source / "json").mkdir()
+    labelme_json(source / "json" / "a.json", [shape("pot", "rectangle", [[1, 1], [9, 9]])], "../photos/a.png")
+    return source / "json"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "said"),
+    [
+        (_archive, "", "is an archive: unpack it"),
+        (lambda source: source, "", "is empty"),
+        (lambda source: photo(source / "a.jpg"), "", "is a photo: name the folder"),
+        (lambda source: photo(source / "a.jpg").parent, "", "holds photos (1) and no label map"),
+        (lambda source: photo(source / "JPEGImages" / "a.jpg").parent, "", "seems to be the folder above"),
+        (lambda source: _labels_alone(source) / "SegmentationClass", "", "seems to be the folder above"),
+        (_labels_alone, "", "label maps (1) and no photo: in CVAT tick *Save images*"),
+        (_black_and_white, "--map 254=plant", "no label map has the value 254; they hold 0, 255"),
+        (_more_than_listed, "", "names 0 sky, 1 road, but the label maps also hold 2 (6.2%)"),
+        (
+            _photos_beside,
+            "",
+            "whose photo lies outside SOURCE: import the folder above (1, such as a.json: ../photos/a.png)",
+        ),
+    ],
+)
+def test_what_cannot_be_imported_is_explained(
+    source: Path, capsys: pytest.CaptureFixture[str], prepare: Callable[[Path], Path], options: str, said: str
+) -> None:
+    assert said in refused(capsys, prepare(source), *options.split())
+    assert not (source.parent / "data").exists()
 
 
 def test_after_photos_that_were_missing_the_same_command_works(source: Path) -> None:

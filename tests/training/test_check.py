@@ -1,5 +1,6 @@
 """Label maps that were believed and should not be: black and white, reordered palettes, photos on their heads."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -103,6 +104,30 @@ def test_masks_of_0_and_255_are_a_problem_with_its_cause(tmp_path: Path) -> None
 def test_a_class_of_one_s_own_list_without_a_pixel_is_a_problem(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", "a\nb\nc\nd\n", lambda m, path: Image.fromarray(m).save(path), shapes())
     assert "without a pixel in train, which no network can learn: d" in problems(root)
+
+
+@pytest.mark.parametrize(
+    ("colours", "trusted"),
+    [
+        ([(0, 0, 0), (128, 0, 0), (0, 128, 0)], True),  # Pascal VOC's
+        ([(0, 0, 0), (1, 1, 1), (2, 2, 2)], True),
+        ([(0, 0, 0), (250, 50, 83), (10, 20, 30)], False),
+    ],
+)
+def test_without_names_other_palettes_than_pascal_voc_s_are_a_problem(
+    tmp_path: Path, colours: list[tuple[int, int, int]], trusted: bool
+) -> None:
+    root = folder(tmp_path / "data", None, lambda m, path: as_palette(m, path, colours), shapes())
+    said = "There is no classes.txt"
+    assert (said in problems(root)) is not trusted
+    assert any(said in remark for remark in check(root).remarks) is trusted
+
+
+def test_an_archive_in_place_of_a_folder_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    archive = Path(shutil.make_archive(str(tmp_path / "export"), "zip", tmp_path / "data"))
+    with pytest.raises(FileNotFoundError, match="is an archive: unpack it"):
+        check(archive)
 
 
 def test_a_val_list_of_one_class_scores_nothing(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def test_a_new_run_keeps_what_the_one_before_wrote(
     ]
     assert after == before
     assert trained.read_bytes() != before[0]
-    assert str(kept) in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert str(kept) in said.err
+    assert f"segmodels evaluate {data_folder} --model {trained}" in said.out.splitlines()[-1]
     main(arguments(data_folder, trained, "--set", "seed=2", "--resume", epochs=2))  # goes on, so nothing is new
     assert kept.read_bytes() == before[0]
 
