@@ -25,14 +25,20 @@ class StackReport:
 
     counts: list[int]
     """The number of objects in each picture, in the order of the file."""
+    places: list[dict[str, int]]
+    """Where each picture lies on the axes of the file, counted from 1."""
     outputs: dict[str, str]
     """The files: ``tiff`` and ``csv``."""
 
 
 def segment_stack(
-    segmenter: Segmenter, path: Path, out: Path, progress: Callable[[], object] | None = None
+    segmenter: Segmenter,
+    path: Path,
+    out: Path,
+    progress: Callable[[], object] | None = None,
+    place: Mapping[str, int] | None = None,
 ) -> StackReport:
-    """Tell objects apart in every picture of a TIFF stack.
+    """Tell objects apart in every picture of a TIFF stack, or in every one at ``place``.
 
     ``<stem>_instances.tif`` is an ImageJ hyperstack of 16-bit labels with the axes of ``path``, and
     ``<stem>_instances.csv`` has a row for each object of each picture. Numbers begin anew in each picture.
@@ -42,28 +48,30 @@ def segment_stack(
         path: any file that can be read; one with a single picture is a stack of one.
         out: the folder for the files; made if it is missing.
         progress: called after each picture.
+        place: a number on some of the axes, counted from 1, such as ``{"channel": 2}``; all pictures if None.
 
     Raises:
         ValueError: if the network does not tell objects apart, or there are too many for 16 bits.
-        PhotoError: if a picture cannot be read.
+        PhotoError: if a picture cannot be read, or there is no such place.
         ForeignFileError: if a file of such a name is there already.
     """
     if not has_instances(segmenter.card.class_list):
         raise ValueError(f"{segmenter.card.name} does not tell objects apart, so it cannot count in a stack")
     files = {"tiff": out / f"{path.stem}_instances.tif", "csv": out / f"{path.stem}_instances.csv"}
     check_absent(files.values())
-    out.mkdir(parents=True, exist_ok=True)
     found: list[Instances] = []
     with open_stack(path) as stack:
-        axes = dict(stack.axes)
-        places = list(stack.places())
+        axes = {name: length for name, length in stack.axes.items() if name not in (place or {})}
+        places = list(stack.places(**(place or {})))
         for place in places:
             found.append(segmenter(stack.read(None, **place).image).instances)
             if progress:
                 progress()
+    out.mkdir(parents=True, exist_ok=True)
     _write_stack(files["tiff"], [one.labels for one in found], axes)
     _write_tables(files["csv"], places, found)
-    return StackReport([len(one) for one in found], {kind: str(file) for kind, file in files.items()})
+    outputs = {kind: str(file) for kind, file in files.items()}
+    return StackReport([len(one) for one in found], places, outputs)
 
 
 def _write_stack(file: Path, labels: Sequence[NDArray[np.int32]], axes: Mapping[str, int]) -> None:

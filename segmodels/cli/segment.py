@@ -14,7 +14,7 @@ from ..batch.coco import classes_of, with_coco
 from ..batch.job import INSTANCES, PICTURES, Job, Outcome, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
-from ..batch.stack import segment_stack
+from ..batch.stack import StackReport, segment_stack
 from ..batch.video import is_video, segment_video
 from ..checkpoints.files import read_weights
 from ..crf.parameters import chosen_crf
@@ -53,12 +53,16 @@ def add(commands: "Commands") -> None:
     command.add_argument("--coco", type=Path, metavar="FILE", help="write what was found as COCO's JSON too")
     for axis in AXES:
         command.add_argument(
-            f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
+            f"--{axis}",
+            type=place_number,
+            metavar="N",
+            help=f"which {axis} of TIFFs that hold several, counted from 1 (1)",
         )
     command.add_argument(
         "--stack",
         action="store_true",
-        help="count cells in every picture of TIFF stacks: a stack of labels, and a table",
+        help="count cells in every picture of TIFF stacks, or in all at the --channel, --z, --t or --page: a stack of labels, "
+        "and a table",
     )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     command.add_argument(
@@ -118,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
         force=arguments.force,
         grey=arguments.grey,
         crf=chosen_crf(arguments.crf),
-        place=tuple((axis, number) for axis in AXES if (number := getattr(arguments, axis)) is not None),
+        place=tuple(place_of(arguments).items()),
     )
     if arguments.coco and "labels" not in job.pictures:
         raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
@@ -131,18 +135,42 @@ def run(arguments: argparse.Namespace) -> None:
     _tell(outcomes, len(photos), arguments.json)
 
 
+def place_of(arguments: argparse.Namespace) -> dict[str, int]:
+    """Return which picture of those in a file was asked for, on the axes that were named."""
+    return {axis: number for axis in AXES if (number := getattr(arguments, axis)) is not None}
+
+
+def place_number(text: str) -> int:
+    """A number of a page, channel, z or t, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give its number in the file, counted from 1, not {text!r}")
+    return int(text)
+
+
 def run_stacks(arguments: argparse.Namespace) -> None:
     """Count cells in every picture of every stack."""
     segmenter, _ = load_segmenter(arguments)
     for path in photos_in(arguments.photos):
         with tqdm(desc=path.name, unit="picture", disable=None) as bar:
-            done = segment_stack(segmenter, path, arguments.out, bar.update)
-        report = {"file": str(path), "model": arguments.model, "counts": done.counts, "outputs": done.outputs}
-        print(
-            json.dumps(report)
-            if arguments.json
-            else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures"
-        )
+            done = segment_stack(segmenter, path, arguments.out, bar.update, place_of(arguments))
+        report = {"file": str(path), "model": arguments.model, **asdict(done)}
+        print(json.dumps(report) if arguments.json else f"{path}: {_counted(done)}")
+
+
+def _counted(done: StackReport) -> str:
+    """The objects of a stack, by channel where there are several: one cell may be seen in each."""
+    counts: dict[int | None, list[int]] = {}
+    for place, count in zip(done.places, done.counts, strict=True):
+        counts.setdefault(place.get("channel"), []).append(count)
+    return "; ".join(
+        f"{f'channel {channel}: ' if channel else ''}{_number(sum(each), 'nucleus', 'nuclei')} "
+        f"in {_number(len(each), 'picture', 'pictures')}"
+        for channel, each in counts.items()
+    )
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def run_videos(arguments: argparse.Namespace, videos: list[Path]) -> None:

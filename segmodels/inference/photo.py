@@ -114,23 +114,32 @@ class Stack:
             image = DECODERS[self._kind](self._file)
             return image.size, turn_of(image)
 
-    def places(self) -> Iterator[dict[str, int]]:
-        """All places on the axes, in the order of the file; one that says nothing where there is one picture."""
-        for numbers in product(*(range(1, length + 1) for length in self.axes.values())):
-            yield dict(zip(self.axes, numbers, strict=True))
+    def places(self, **place: int) -> Iterator[dict[str, int]]:
+        """All places on the axes, in the order of the file; one that says nothing where there is one picture.
+
+        Args:
+            place: a number on some of the axes, such as ``channel=2``, to go through the pictures there alone.
+
+        Raises:
+            PhotoError: if there is no such place.
+        """
+        self._checked(place)
+        numbers = ([place[name]] if name in place else range(1, length + 1) for name, length in self.axes.items())
+        for chosen in product(*numbers):
+            yield dict(zip(self.axes, chosen, strict=True))
 
     def _checked(self, place: dict[str, int]) -> dict[str, int]:
         """The place counted from 0."""
         for name, number in place.items():
-            if number == 1:
-                continue
-            if name not in self.axes:
-                known = " and ".join(f"{length} along {axis}" for axis, length in self.axes.items())
-                raise PhotoError(
-                    f"There is one {name} here, so {number} is not there{f': this file has {known}' if known else ''}."
-                )
-            if not 1 <= number <= self.axes[name]:
-                raise PhotoError(f"There is no {name} {number}: they go from 1 to {self.axes[name]}.")
+            if name not in AXES:
+                raise PhotoError(f"Pictures are chosen by page, channel, z and t, not by {name}.")
+            if not isinstance(number, int | np.integer):
+                raise PhotoError(f"A {name} is chosen by its number, counted from 1, not by {number!r}.")
+            if number != 1 and name not in self.axes:
+                known = " and ".join(f"{_plural(axis)} 1 to {length}" for axis, length in self.axes.items())
+                raise PhotoError(f"This file has one {name}; it has {known or 'one picture alone'}.")
+            if not 1 <= number <= self.axes.get(name, 1):
+                raise PhotoError(f"This file has {_plural(name)} 1 to {self.axes[name]}, so no {name} {number}.")
         return {name: number - 1 for name, number in place.items()}
 
     def _of_volume(self, volume: Volume, chosen: dict[str, int], display_range: tuple[float, float] | None) -> Photo:
@@ -185,6 +194,10 @@ class Stack:
         except (OSError, EOFError, SyntaxError) as error:
             raise damaged(page, self._file) from error
         return replace(read, notes=(*page.notes, *read.notes))
+
+
+def _plural(axis: str) -> str:
+    return axis if len(axis) == 1 else f"{axis}s"
 
 
 def read_photo(path: str | Path, **place: int) -> Photo:

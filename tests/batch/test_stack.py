@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from segmodels.batch.job import ForeignFileError
 from segmodels.batch.stack import segment_stack
-from segmodels.inference.photo import open_stack
+from segmodels.cli import main
+from segmodels.inference.photo import PhotoError, open_stack, read_photo
 from segmodels.inference.segmenter import Segmenter
 from segmodels.models import registry
 from segmodels.models.base import SegmentationNetwork
@@ -80,6 +82,82 @@ def test_the_table_says_in_which_picture_each_row_is(segmenter: Segmenter, serie
     for row in rows:
         picture = labels[int(row["t"]) - 1, int(row["z"]) - 1]
         assert int(row["area"]) == (picture == int(row["number"])).sum()
+
+
+@pytest.fixture
+def channels(tmp_path: Path) -> Path:
+    """Focus series of 3 in 2 channels: 2 bright squares in each picture of the first, 5 in those of the second."""
+    values = np.random.default_rng(2).integers(100, 300, (3, 2, 48, 96)).astype(np.uint16)
+    for square in range(5):
+        values[:, 0 if square < 2 else 1 :, 10:24, 4 + 18 * square : 14 + 18 * square] = 3000
+    tifffile.imwrite(tmp_path / "both.tif", values, imagej=True, metadata={"axes": "ZCYX"})
+    return tmp_path / "both.tif"
+
+
+@pytest.mark.parametrize(
+    ("place", "shape", "counts"),
+    [
+        ({}, (3, 2, 48, 96), [2, 5, 2, 5, 2, 5]),
+        ({"channel": 2}, (3, 48, 96), [5, 5, 5]),
+        ({"z": 3}, (2, 48, 96), [2, 5]),
+        ({"z": 1, "channel": 1, "t": 1}, (48, 96), [2]),
+    ],
+)
+def test_a_stack_keeps_to_the_channel_and_z_that_are_named(
+    segmenter: Segmenter,
+    channels: Path,
+    tmp_path: Path,
+    place: dict[str, int],
+    shape: tuple[int, ...],
+    counts: list[int],
+) -> None:
+    report = segment_stack(segmenter, channels, tmp_path / "out", place=place)
+    labels = tifffile.imread(report.outputs["tiff"])
+    assert labels.shape == shape
+    truth = [ndimage.label(one > 1000)[1] for one in tifffile.imread(channels).reshape(6, 48, 96)]
+    assert [truth[2 * (there["z"] - 1) + there["channel"] - 1] for there in report.places] == report.counts == counts
+    with Path(report.outputs["csv"]).open(encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    assert {row[name] for row in rows for name in place if name != "t"} == {str(n) for n in list(place.values())[:2]}
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"channel": 7}, "channels 1 to 2, so no channel 7"),
+        ({"z": 99, "channel": 2}, "z 1 to 3, so no z 99"),
+        ({"t": 2}, "one t; it has z 1 to 3 and channels 1 to 2"),
+        ({"channel": "DAPI"}, "number, counted from 1, not by 'DAPI'"),
+        ({"chanel": 1}, "not by chanel"),
+    ],
+)
+def test_a_place_that_is_not_in_the_stack_is_refused(
+    segmenter: Segmenter, channels: Path, tmp_path: Path, place: dict[str, int], words: str
+) -> None:
+    with pytest.raises(PhotoError, match=words):
+        segment_stack(segmenter, channels, tmp_path / "out", place=place)
+    with pytest.raises(PhotoError, match=words):
+        read_photo(channels, **place)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_counts_by_channel(
+    segmenter: Segmenter,
+    channels: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("segmodels.cli.segment.load_segmenter", lambda arguments: (segmenter, (None, None, None)))
+    command = ["segment", str(channels), "--stack", "--model", "unet_nuclei", "--out", str(tmp_path / "out")]
+    main(command)
+    assert "channel 1: 6 nuclei in 3 pictures; channel 2: 15 nuclei in 3 pictures" in capsys.readouterr().out
+    main([*command, "--channel", "2", "--z", "1", "--out", str(tmp_path / "one")])
+    assert "channel 2: 5 nuclei in 1 picture\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--channel", "DAPI"])
+    assert caught.value.code == 2
+    assert "--channel: give its number in the file, counted from 1, not 'DAPI'" in capsys.readouterr().err
 
 
 def test_files_that_are_there_are_left_alone(segmenter: Segmenter, series: Path, tmp_path: Path) -> None:

@@ -248,7 +248,8 @@ def test_pages_without_a_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "words"), [({"page": 4}, "from 1 to 3"), ({"page": 0}, "from 1 to 3"), ({"z": 2}, "3 along page")]
+    ("place", "words"),
+    [({"page": 4}, "pages 1 to 3"), ({"page": 0}, "pages 1 to 3"), ({"z": 2}, "one z; it has pages 1 to 3")],
 )
 def test_places_that_are_not_there(tmp_path: Path, place: dict[str, int], words: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 40, 50), np.uint8), metadata=None, photometric="minisblack")
