@@ -149,6 +149,19 @@ def test_areas_without_data_are_left_out(tmp_path: Path, tagged: bool) -> None:
     assert "areas without data shown as black" in photo.notes
 
 
+def test_pixels_without_a_number_are_counted_and_black(tmp_path: Path) -> None:
+    written = smooth((HEIGHT, WIDTH), "f4")
+    written[:20, :20] = np.nan
+    written[-1, -1] = np.inf
+    tifffile.imwrite(tmp_path / "a.tif", written)
+    photo = read_photo(tmp_path / "a.tif")
+    assert "401 of 7,070 values are infinite or no number" in photo.notes
+    assert not np.asarray(photo.image)[:20, :20].any()
+    tifffile.imwrite(tmp_path / "a.tif", np.full((HEIGHT, WIDTH), np.nan, np.float32))
+    with pytest.raises(PhotoError, match="no valid value"):
+        read_photo(tmp_path / "a.tif")
+
+
 def test_depths_below_the_usual_no_data_are_data() -> None:
     values = np.linspace(-9999, 0, 6400, dtype=np.float32).reshape(80, 80)
     assert robust_range(values).low < -9900
