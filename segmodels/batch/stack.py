@@ -64,7 +64,7 @@ def segment_stack(
         axes = {name: length for name, length in stack.axes.items() if name not in (place or {})}
         places = list(stack.places(**(place or {})))
         for place in places:
-            found.append(segmenter(stack.read(None, **place).image).instances)
+            found.append(segmenter(stack.read(segmenter.display_range, **place).image).instances)
             if progress:
                 progress()
     out.mkdir(parents=True, exist_ok=True)

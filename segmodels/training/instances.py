@@ -88,7 +88,7 @@ class InstanceFolder:
         """
         path = self.photo_path(self.stems[index])
         try:
-            photo = read_photo(path).image
+            photo = read_photo(path, display_range="percentiles").image
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         instances = read_instances(self.instances_path(self.stems[index]))

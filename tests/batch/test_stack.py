@@ -8,7 +8,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from segmodels.batch.job import ForeignFileError
+from segmodels.batch.job import ForeignFileError, Job
+from segmodels.batch.local_engine import segment_many
 from segmodels.batch.stack import segment_stack
 from segmodels.cli import main
 from segmodels.inference.photo import PhotoError, open_stack, read_photo
@@ -158,6 +159,31 @@ def test_the_command_counts_by_channel(
         main([*command, "--channel", "DAPI"])
     assert caught.value.code == 2
     assert "--channel: give its number in the file, counted from 1, not 'DAPI'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("saved", [{"min": 180.0, "max": 260.0}, {"min": 0.0, "max": 65535.0}])
+def test_the_brightness_that_imagej_saved_changes_no_area(
+    segmenter: Segmenter, tmp_path: Path, saved: dict[str, float]
+) -> None:
+    """Blurred discs on 12 of 16 bits: the network sees the percentiles of the values, whatever the display range."""
+    values = np.zeros((2, 64, 96))
+    values[:, 12:28, 10:30] = values[:, 40:56, 60:80] = 3000
+    values = ndimage.gaussian_filter(values, (0, 4, 4)).astype(np.uint16) + 150
+    for name, metadata in (("plain", {}), ("saved", saved)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, imagej=True, metadata={"axes": "ZYX", **metadata})
+    low, high = np.percentile(values[1], (0.2, 99.8))
+    expected = np.rint((values[1].clip(low, high) - low) / (high - low) * 255)
+    photo = segmenter.read_photo(tmp_path / "saved.tif", z=2)
+    assert np.abs(np.asarray(photo.image)[..., 0] - expected).max() <= 1
+    assert "the display range saved in the file is left out" in photo.notes
+    plain, other = (segment_stack(segmenter, tmp_path / f"{name}.tif", tmp_path / "out") for name in ("plain", "saved"))
+    assert Path(other.outputs["csv"]).read_text() == Path(plain.outputs["csv"]).read_text()
+    assert other.counts == [2, 2]
+    (tmp_path / "single").mkdir()
+    job = Job(tmp_path / "single", "unet_nuclei", pictures=("instances",))
+    (done,) = segment_many(job, segmenter, [tmp_path / "saved.tif"])
+    assert done.report is not None
+    assert np.array_equal(tifffile.imread(done.report["outputs"]["tiff"]), tifffile.imread(plain.outputs["tiff"])[0])
 
 
 def test_files_that_are_there_are_left_alone(segmenter: Segmenter, series: Path, tmp_path: Path) -> None:
