@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ..batch.coco import classes_of, with_coco
-from ..batch.job import INSTANCES, PICTURES, Job, Outcome, delete_partial
+from ..batch.job import INSTANCES, PICTURES, ForeignFileError, Job, Outcome, PhotoWriter, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
 from ..batch.stack import StackReport, segment_stack
@@ -19,7 +19,7 @@ from ..batch.video import is_video, segment_video
 from ..checkpoints.files import read_weights
 from ..crf.parameters import chosen_crf
 from ..inference.instances import has_instances
-from ..inference.photo import AXES
+from ..inference.photo import AXES, PhotoError
 from ..models import registry
 from .options import add_crf, add_model, checked_settings, load_segmenter, resolve_model
 
@@ -110,8 +110,33 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.photos:
             return
     photos = photos_in(arguments.photos)
+    job = job_of(arguments)
+    if arguments.coco and "labels" not in job.pictures:
+        raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
+    segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    delete_partial(arguments.out)
+    outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
+    if arguments.coco:
+        outcomes = with_coco(outcomes, classes_of(job.model, job.weights), arguments.coco)
+    _tell(outcomes, len(photos), arguments.json)
+
+
+def place_number(text: str) -> int:
+    """A number of a page, channel, z or t, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give its number in the file, counted from 1, not {text!r}")
+    return int(text)
+
+
+def job_of(arguments: argparse.Namespace) -> Job:
+    """Return what is to be done to every photo.
+
+    Raises:
+        ValueError: for settings that the network cannot have.
+    """
     weights = str(arguments.weights) if arguments.weights else None
-    job = Job(
+    return Job(
         arguments.out,
         arguments.model,
         weights,
@@ -122,39 +147,25 @@ def run(arguments: argparse.Namespace) -> None:
         force=arguments.force,
         grey=arguments.grey,
         crf=chosen_crf(arguments.crf),
-        place=tuple(place_of(arguments).items()),
+        place=tuple((axis, number) for axis in AXES if (number := getattr(arguments, axis)) is not None),
     )
-    if arguments.coco and "labels" not in job.pictures:
-        raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
-    segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    delete_partial(arguments.out)
-    outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
-    if arguments.coco:
-        outcomes = with_coco(outcomes, classes_of(arguments.model, weights), arguments.coco)
-    _tell(outcomes, len(photos), arguments.json)
-
-
-def place_of(arguments: argparse.Namespace) -> dict[str, int]:
-    """Return which picture of those in a file was asked for, on the axes that were named."""
-    return {axis: number for axis in AXES if (number := getattr(arguments, axis)) is not None}
-
-
-def place_number(text: str) -> int:
-    """A number of a page, channel, z or t, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"give its number in the file, counted from 1, not {text!r}")
-    return int(text)
 
 
 def run_stacks(arguments: argparse.Namespace) -> None:
-    """Count cells in every picture of every stack."""
-    segmenter, _ = load_segmenter(arguments)
-    for path in photos_in(arguments.photos):
-        with tqdm(desc=path.name, unit="picture", disable=None) as bar:
-            done = segment_stack(segmenter, path, arguments.out, bar.update, place_of(arguments))
+    """Count cells in every picture of every stack; those that cannot be read are named at the end."""
+    job, problems = job_of(arguments), []
+    writer = PhotoWriter(job, job.load())
+    stacks = photos_in(arguments.photos)
+    for path in stacks:
+        try:
+            with tqdm(desc=path.name, unit="picture", disable=None) as bar:
+                done = segment_stack(writer, path, bar.update)
+        except (PhotoError, ForeignFileError) as error:
+            problems.append(f"{path}: {error}")
+            continue
         report = {"file": str(path), "model": arguments.model, **asdict(done)}
         print(json.dumps(report) if arguments.json else f"{path}: {_counted(done)}")
+    _complain(problems, len(stacks))
 
 
 def _counted(done: StackReport) -> str:
@@ -196,6 +207,10 @@ def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
             else:
                 bar.write(json.dumps(outcome.report) if as_json else _sentence(outcome.report), sys.stdout)
             bar.update()
+    _complain(problems, photos)
+
+
+def _complain(problems: list[str], photos: int) -> None:
     if problems:
         counted = f"{len(problems)} of {photos} photos could not be segmented: " if photos > 1 else ""
         raise ValueError(counted + "; ".join(problems))

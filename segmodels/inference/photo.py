@@ -6,9 +6,9 @@ common photo formats are ever reached. The size is judged by the header, before 
 
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import IO, Literal
@@ -26,7 +26,7 @@ from .reading.deep import as_image, own_range, png_values
 from .reading.formats import DECODERS, HEAD_BYTES, kind_of
 from .reading.medical import Volume, open_volume, shown
 from .reading.tiff_picture import tag_value, tiff_image
-from .reading.tiff_structure import TiffStack
+from .reading.tiff_structure import PixelSize, TiffStack
 from .reading.tiff_values import check_packing, damaged, has_values, page_values
 from .upright import TURNS, in_srgb, turn_of, upright_rgb
 
@@ -56,12 +56,16 @@ class Photo:
         notes: what was done that a viewer may wonder about, such as "transparent areas shown on white".
         stored_size: (width, height) in pixels as they stand in the file.
         turn: what made the picture upright; None if nothing had to.
+        place: where it lies on the axes of its file, counted from 1; empty if the file holds one picture.
+        pixel_size: how large a pixel is, where a TIFF says so.
     """
 
     image: Image.Image
     notes: tuple[str, ...]
     stored_size: tuple[int, int]
     turn: Image.Transpose | None = None
+    place: Mapping[str, int] = field(default_factory=dict)
+    pixel_size: PixelSize | None = None
 
 
 class Stack:
@@ -100,7 +104,8 @@ class Stack:
                 read = self._of_other(display_range)
             check_size(read.image.size, self._max_pixels)
         read.image.info = {}  # an orientation or a profile left here would be applied twice
-        return read
+        where = {name: place.get(name, 1) for name in self.axes}
+        return replace(read, place=where, pixel_size=self._tiff.pixel_size if self._tiff else None)
 
     def stored(self, **place: int) -> tuple[tuple[int, int], Image.Transpose | None]:
         """Return the (width, height) of one picture as it stands in the file, and what turns it upright; decode nothing.
