@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
     outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
     if arguments.coco:
         outcomes = with_coco(outcomes, classes_of(job.model, job.weights), arguments.coco)
-    _tell(outcomes, len(photos), arguments.json)
+    _tell(outcomes, len(photos), arguments.json, may_be_cells=arguments.model == registry.DEFAULT_MODEL)
 
 
 def place_number(text: str) -> int:
@@ -197,16 +197,21 @@ def run_videos(arguments: argparse.Namespace, videos: list[Path]) -> None:
         print(json.dumps(report) if arguments.json else told)
 
 
-def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
+def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool, may_be_cells: bool) -> None:
     """Print reports as they come; raises ValueError that names the photos without one."""
-    problems = []
+    problems, deep = [], False
     with tqdm(total=photos, unit="photo", disable=True if photos == 1 else None) as bar:
         for outcome in outcomes:
             if outcome.report is None:
                 problems.append(f"{outcome.path}: {outcome.problem}")
             else:
+                deep |= outcome.path.suffix.lower() in (".tif", ".tiff") and "as black to white" in str(
+                    outcome.report["notes"]
+                )
                 bar.write(json.dumps(outcome.report) if as_json else _sentence(outcome.report), sys.stdout)
             bar.update()
+    if deep and may_be_cells and not as_json:
+        print("If these are cells under a microscope, --model unet_nuclei finds and counts them.")
     _complain(problems, photos)
 
 
