@@ -75,14 +75,14 @@ def segment_stack(writer: PhotoWriter, path: Path, progress: Callable[[], object
             found.append(job.segment(segmenter, photo).instances)
             if progress:
                 progress()
-    report = {"counts": [len(one) for one in found], "places": places}
-    record = json.dumps({"identity": identity, "report": report})
+    counts = [len(one) for one in found]
+    record = json.dumps({"identity": identity, "report": {"counts": counts, "places": places}})
     job.out.mkdir(parents=True, exist_ok=True)
     _write_tables(files["csv"], places, found)
     with atomic_write(files["rois"]) as partial:
         write_rois(partial, _stack_rois(places, found))
     _write_stack(files["tiff"], [one.labels for one in found], axes, photo.pixel_size, record)
-    return StackReport(report["counts"], places, outputs)
+    return StackReport(counts, places, outputs)
 
 
 def _stack_rois(places: Sequence[Mapping[str, int]], found: Sequence[Instances]) -> "Iterator[ImagejRoi]":

@@ -36,7 +36,7 @@ def smooth(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
 
 def shown(path: Path, **place: int) -> NDArray[np.uint8]:
     """The red channel of the photo."""
-    return np.asarray(read_photo(path, **place).image)[..., 0]
+    return np.asarray(read_photo(path, display_range=None, **place).image)[..., 0]
 
 
 @pytest.mark.parametrize("tile", [None, (32, 48)])
@@ -267,7 +267,7 @@ def test_pages_without_a_word(tmp_path: Path) -> None:
 def test_places_that_are_not_there(tmp_path: Path, place: dict[str, int], words: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 40, 50), np.uint8), metadata=None, photometric="minisblack")
     with pytest.raises(PhotoError, match=words):
-        read_photo(tmp_path / "a.tif", **place)
+        read_photo(tmp_path / "a.tif", display_range=None, **place)
 
 
 def test_overviews_are_no_pages(tmp_path: Path) -> None:
