@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 from .kernels import openmp as _openmp  # noqa: F401 # isort: skip - before torch is loaded
 from .inference.loading import load
-from .inference.photo import PhotoError, read_photo
+from .inference.photo import PhotoError, open_stack, read_photo
 from .inference.result import Features, Segmentation
 from .inference.segmenter import Segmenter
 from .models.card import Card
@@ -30,6 +30,7 @@ __all__ = [
     "fit_head",
     "list_models",
     "load",
+    "open_stack",
     "read_photo",
     "trained_models",
 ]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from segmodels import Features, Segmenter, load, read_photo
 from segmodels.files import display_path
-from segmodels.inference.photo import Photo
+from segmodels.inference.photo import Photo, Shown
 from segmodels.inference.reading.formats import DECODERS, HEAD_BYTES, kind_of
 from segmodels.inference.settings import check_settings
 from segmodels.inference.upright import TURNS
@@ -127,7 +127,7 @@ _segmenters: LRUCache[Segmenter] = LRUCache(12)
 _untrained: LRUCache[Segmenter] = LRUCache(1)
 _displays: LRUCache[Display] = LRUCache(DISPLAY_BYTES, lambda display: pixel_bytes(display.photo))
 _features: LRUCache[Features] = LRUCache(FEATURE_BYTES, lambda features: features.nbytes)
-_decoded: ContextVar[dict[str, Photo] | None] = ContextVar("decoded", default=None)
+_decoded: ContextVar[dict[tuple[str, Shown], Photo] | None] = ContextVar("decoded", default=None)
 
 
 def pixel_bytes(image: Image.Image) -> int:
@@ -138,7 +138,7 @@ def pixel_bytes(image: Image.Image) -> int:
 @contextlib.contextmanager
 def decoding_once() -> Iterator[None]:
     """Inside, a photo is decoded once for all who ask for it, and forgotten at the end: it may be large."""
-    photos: dict[str, Photo] = {}
+    photos: dict[tuple[str, Shown], Photo] = {}
     token = _decoded.set(photos)
     try:
         yield
@@ -147,18 +147,18 @@ def decoding_once() -> Iterator[None]:
         photos.clear()
 
 
-def photo(path: str) -> Photo:
-    """The photo at ``path`` at its own size.
+def photo(path: str, display_range: Shown = None) -> Photo:
+    """The photo at ``path`` at its own size; ``display_range`` is None as people see it, or that of a Segmenter.
 
     Raises:
         PhotoError: if it is no photo that can be shown.
     """
     photos = _decoded.get()
     if photos is None:
-        return read_photo(path)
-    if path not in photos:
-        photos[path] = read_photo(path)
-    return photos[path]
+        return read_photo(path, display_range=display_range)
+    if (path, display_range) not in photos:
+        photos[path, display_range] = read_photo(path, display_range=display_range)
+    return photos[path, display_range]
 
 
 def segmenter(model: str) -> Segmenter:
@@ -276,7 +276,7 @@ def features(path: str, model: str, output_stride: int | None, working_size: int
 
     def make() -> Features:
         timeouts.check()
-        image = photo(path).image
+        image = photo(path, chosen.display_range).image
         timeouts.check()
         return apart(chosen.encode(image, output_stride, working_size))
 

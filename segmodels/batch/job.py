@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from .. import __version__
 from ..crf.parameters import CRF
-from ..inference.instances import instance_files
+from ..inference.instances import ENDINGS, instance_files
 from ..inference.loading import load, resolve_name
 from ..inference.photo import Photo
 from ..inference.pictures import figure, label_image
@@ -76,13 +77,19 @@ class Job:
     def segment(self, segmenter: Segmenter, photo: Photo) -> Segmentation:
         return segmenter(photo.image, self.atrous_rate, self.output_stride, self.working_size, crf=self.crf)
 
+    def stem(self, path: Path) -> str:
+        """How the names of the results of the photo at ``path`` begin: with the place that was chosen, as in ``cells_c2_z8``."""
+        return path.stem + "".join(f"_{axis[0]}{number}" for axis, number in self.place)
+
     def files(self, path: Path) -> dict[str, Path]:
         """Where the pictures of the photo at ``path`` go."""
-        return {name: self.out / f"{path.stem}_{name}.png" for name in (INSTANCES, *PICTURES) if name in self.pictures}
+        return {
+            name: self.out / f"{self.stem(path)}_{name}.png" for name in (INSTANCES, *PICTURES) if name in self.pictures
+        }
 
     def beside(self, path: Path) -> dict[str, Path]:
         """Where the other files of the objects in the photo at ``path`` go."""
-        files = instance_files(self.out, path.stem) if INSTANCES in self.pictures else {}
+        files = instance_files(self.out, self.stem(path)) if INSTANCES in self.pictures else {}
         return {kind: file for kind, file in files.items() if kind != INSTANCES}
 
     def with_path(self, report: Report, path: Path) -> Report:
@@ -177,25 +184,34 @@ def _save(name: str, file: Path, photo: Photo, result: Segmentation, record: str
         case "figure":
             figure(photo.image, result.labels, result.class_list).savefig(file, format="png", metadata={RECORD: record})
         case "instances":
-            written = result.instances.save(file.parent, INSTANCES, info)
+            written = result.instances.save(file.parent, INSTANCES, info, photo)
             written[INSTANCES].replace(file)
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
-    """How a picture was made; None if there is none, or it was not made here."""
+    """How a picture, or a stack of labels, was made; None if there is none, or it was not made here."""
     try:
-        with Image.open(file, formats=["PNG"]) as picture:
-            record = json.loads(picture.info[RECORD])
-            if isinstance(record, dict) and {"identity", "report"} <= record.keys():
-                return record
+        record = json.loads(_record_text(file))
+        if isinstance(record, dict) and {"identity", "report"} <= record.keys():
+            return record
     except (OSError, KeyError, TypeError, ValueError, SyntaxError):
         pass
     return None
 
 
+def _record_text(file: Path) -> str:
+    if file.suffix == ".tif":
+        with tifffile.TiffFile(file) as tiff:
+            return str((tiff.imagej_metadata or {})["Info"])
+    with Image.open(file, formats=["PNG"]) as picture:
+        return str(picture.info[RECORD])
+
+
 def is_result(file: Path) -> bool:
-    """Whether a file is a picture that was made here."""
-    return file.stem.endswith(tuple(f"_{name}" for name in (INSTANCES, *PICTURES))) and read_record(file) is not None
+    """Whether a file is a picture that was made here, or by its name the labels of objects."""
+    return file.name.endswith(ENDINGS["tiff"]) or (
+        file.stem.endswith(tuple(f"_{name}" for name in (INSTANCES, *PICTURES))) and read_record(file) is not None
+    )
 
 
 def check_free(files: Iterable[Path]) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..inference.photo import Photo, PhotoError, read_photo
+from ..inference.photo import Photo, PhotoError
 from ..inference.segmenter import Segmenter
 from .job import ForeignFileError, Job, Outcome, PhotoWriter, check_free, is_result
 
@@ -87,7 +87,7 @@ def _read(writer: PhotoWriter, path: Path) -> Outcome | Read:
     try:
         check_free(writer.job.files(path).values())
         identity = writer.identity(path) if path.is_file() else {}
-        return path, identity, read_photo(path, **dict(writer.job.place))
+        return path, identity, writer.segmenter.read_photo(path, **dict(writer.job.place))
     except (PhotoError, ForeignFileError) as error:
         return Outcome(path, None, str(error))
 

@@ -29,11 +29,13 @@ def contact_sheet(photos: Sequence[Path], models: Sequence[str], crfs: Sequence[
         draw.text((column * CELL + 4, 2), name, "black")
     top = LINE
     for path, small in zip(photos, rows, strict=True):
-        photo = read_photo(path).image
+        ranges = {segmenter.display_range for segmenter in segmenters}
+        photos_seen = {shown: read_photo(path, display_range=shown).image for shown in ranges}
         paper.paste(small, (0, top))
         for crf in crfs:
             draw.text((4, top + small.height + 2), "with the CRF" if crf else path.stem[:30], "black")
             for column, segmenter in enumerate(segmenters, start=1):
+                photo = photos_seen[segmenter.display_range]
                 result = segmenter(photo, crf=crf)
                 paper.paste(result.overlay(photo).resize(small.size), (column * CELL, top))
                 shares = [f"{name} {share:.0%}" for name, share in result.shares.items() if name != "background"]

@@ -18,7 +18,10 @@ def add(commands: "Commands") -> None:
     """The command's options."""
     command = commands.add_parser("check", help="look over a folder of photos and label maps before training on it")
     command.add_argument(
-        "data", type=Path, metavar="DATA", help="a folder with images/, labels/, train.txt, classes.txt"
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a folder with images/, labels/, train.txt, classes.txt; or with images/, instances/, train.txt",
     )
     command.add_argument(
         "--convert",
@@ -37,9 +40,14 @@ def add(commands: "Commands") -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Check a folder; exit status 2 if something is wrong with it."""
     from ..training.check import check
+    from ..training.check_instances import check_instances
     from ..training.convert import convert
     from ..training.frame import FILE
+    from ..training.instances import is_instance_folder
 
+    if is_instance_folder(arguments.data):
+        report(arguments.data, check_instances(arguments.data))
+        return
     findings = check(arguments.data)
     if arguments.frame:
         (arguments.data / FILE).write_text(f"{arguments.frame}\n", encoding="utf-8")
@@ -57,10 +65,10 @@ def report(data: Path, findings: "Findings") -> None:
     Raises:
         ValueError: if something is wrong with the folder.
     """
-    print(
-        f"{len(findings.classes.names)} classes; photos: {', '.join(f'{n} {split}' for split, n in findings.photos.items())}."
-    )
-    _print_shares(findings)
+    what = f"{len(findings.classes.names)} classes; photos" if findings.pixels else "Numbered objects; pictures"
+    print(f"{what}: {', '.join(f'{n} {split}' for split, n in findings.photos.items())}.")
+    if findings.pixels:
+        _print_shares(findings)
     for sentence in findings.remarks:
         print(sentence)
     for sentence in findings.problems:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ..batch.coco import classes_of, with_coco
-from ..batch.job import INSTANCES, PICTURES, Job, Outcome, delete_partial
+from ..batch.job import INSTANCES, PICTURES, ForeignFileError, Job, Outcome, PhotoWriter, delete_partial
 from ..batch.local_engine import photos_in, segment_many
 from ..batch.ray_engine import segment_on_ray
-from ..batch.stack import segment_stack
+from ..batch.stack import StackReport, segment_stack
 from ..batch.video import is_video, segment_video
 from ..checkpoints.files import read_weights
 from ..crf.parameters import chosen_crf
 from ..inference.instances import has_instances
-from ..inference.photo import AXES
+from ..inference.photo import AXES, PhotoError
 from ..models import registry
 from .options import add_crf, add_model, checked_settings, load_segmenter, resolve_model
 
@@ -53,12 +53,16 @@ def add(commands: "Commands") -> None:
     command.add_argument("--coco", type=Path, metavar="FILE", help="write what was found as COCO's JSON too")
     for axis in AXES:
         command.add_argument(
-            f"--{axis}", type=int, metavar="N", help=f"which {axis} of TIFFs that hold several, counted from 1 (1)"
+            f"--{axis}",
+            type=place_number,
+            metavar="N",
+            help=f"which {axis} of TIFFs that hold several, counted from 1 (1)",
         )
     command.add_argument(
         "--stack",
         action="store_true",
-        help="count cells in every picture of TIFF stacks: a stack of labels, and a table",
+        help="count cells in every picture of TIFF stacks, or in all at the --channel, --z, --t or --page: a stack of labels, "
+        "and a table",
     )
     command.add_argument("--force", action="store_true", help="also photos that are done")
     command.add_argument(
@@ -106,8 +110,33 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.photos:
             return
     photos = photos_in(arguments.photos)
+    job = job_of(arguments)
+    if arguments.coco and "labels" not in job.pictures:
+        raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
+    segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    delete_partial(arguments.out)
+    outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
+    if arguments.coco:
+        outcomes = with_coco(outcomes, classes_of(job.model, job.weights), arguments.coco)
+    _tell(outcomes, len(photos), arguments.json, may_be_cells=arguments.model == registry.DEFAULT_MODEL)
+
+
+def place_number(text: str) -> int:
+    """A number of a page, channel, z or t, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give its number in the file, counted from 1, not {text!r}")
+    return int(text)
+
+
+def job_of(arguments: argparse.Namespace) -> Job:
+    """Return what is to be done to every photo.
+
+    Raises:
+        ValueError: for settings that the network cannot have.
+    """
     weights = str(arguments.weights) if arguments.weights else None
-    job = Job(
+    return Job(
         arguments.out,
         arguments.model,
         weights,
@@ -120,29 +149,39 @@ def run(arguments: argparse.Namespace) -> None:
         crf=chosen_crf(arguments.crf),
         place=tuple((axis, number) for axis in AXES if (number := getattr(arguments, axis)) is not None),
     )
-    if arguments.coco and "labels" not in job.pictures:
-        raise ValueError("--coco takes the classes from the label maps: leave labels among the --pictures")
-    segmenter = None if arguments.engine == "ray" else job.load()  # which may fail, so before there is a folder
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    delete_partial(arguments.out)
-    outcomes = segment_many(job, segmenter, photos) if segmenter else segment_on_ray(job, photos)
-    if arguments.coco:
-        outcomes = with_coco(outcomes, classes_of(arguments.model, weights), arguments.coco)
-    _tell(outcomes, len(photos), arguments.json)
 
 
 def run_stacks(arguments: argparse.Namespace) -> None:
-    """Count cells in every picture of every stack."""
-    segmenter, _ = load_segmenter(arguments)
-    for path in photos_in(arguments.photos):
-        with tqdm(desc=path.name, unit="picture", disable=None) as bar:
-            done = segment_stack(segmenter, path, arguments.out, bar.update)
-        report = {"file": str(path), "model": arguments.model, "counts": done.counts, "outputs": done.outputs}
-        print(
-            json.dumps(report)
-            if arguments.json
-            else f"{path}: {sum(done.counts):,} nuclei in {len(done.counts)} pictures"
-        )
+    """Count cells in every picture of every stack; those that cannot be read are named at the end."""
+    job, problems = job_of(arguments), []
+    writer = PhotoWriter(job, job.load())
+    stacks = photos_in(arguments.photos)
+    for path in stacks:
+        try:
+            with tqdm(desc=path.name, unit="picture", disable=None) as bar:
+                done = segment_stack(writer, path, bar.update)
+        except (PhotoError, ForeignFileError) as error:
+            problems.append(f"{path}: {error}")
+            continue
+        report = {"file": str(path), "model": arguments.model, **asdict(done)}
+        print(json.dumps(report) if arguments.json else f"{path}: {_counted(done)}")
+    _complain(problems, len(stacks))
+
+
+def _counted(done: StackReport) -> str:
+    """The objects of a stack, by channel where there are several: one cell may be seen in each."""
+    counts: dict[int | None, list[int]] = {}
+    for place, count in zip(done.places, done.counts, strict=True):
+        counts.setdefault(place.get("channel"), []).append(count)
+    return "; ".join(
+        f"{f'channel {channel}: ' if channel else ''}{_number(sum(each), 'nucleus', 'nuclei')} "
+        f"in {_number(len(each), 'picture', 'pictures')}"
+        for channel, each in counts.items()
+    )
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def run_videos(arguments: argparse.Namespace, videos: list[Path]) -> None:
@@ -158,16 +197,25 @@ def run_videos(arguments: argparse.Namespace, videos: list[Path]) -> None:
         print(json.dumps(report) if arguments.json else told)
 
 
-def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool) -> None:
+def _tell(outcomes: Iterator[Outcome], photos: int, as_json: bool, may_be_cells: bool) -> None:
     """Print reports as they come; raises ValueError that names the photos without one."""
-    problems = []
+    problems, deep = [], False
     with tqdm(total=photos, unit="photo", disable=True if photos == 1 else None) as bar:
         for outcome in outcomes:
             if outcome.report is None:
                 problems.append(f"{outcome.path}: {outcome.problem}")
             else:
+                deep |= outcome.path.suffix.lower() in (".tif", ".tiff") and "as black to white" in str(
+                    outcome.report["notes"]
+                )
                 bar.write(json.dumps(outcome.report) if as_json else _sentence(outcome.report), sys.stdout)
             bar.update()
+    if deep and may_be_cells and not as_json:
+        print("If these are cells under a microscope, --model unet_nuclei finds and counts them.")
+    _complain(problems, photos)
+
+
+def _complain(problems: list[str], photos: int) -> None:
     if problems:
         counted = f"{len(problems)} of {photos} photos could not be segmented: " if photos > 1 else ""
         raise ValueError(counted + "; ".join(problems))

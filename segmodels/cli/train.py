@@ -1,6 +1,7 @@
 """``segmodels train``: a network on one's own photos."""
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ def add(commands: "Commands") -> None:
         "--start",
         metavar="START",
         help="zoo (the network's own trained weights but for the last layer), imagenet (its backbone), scratch, or a file "
-        "whose backbone to take (default: zoo for classes of one's own where such weights are bundled, else imagenet)",
+        "whose backbone to take (default: zoo for classes of one's own where such weights are bundled, else imagenet). On numbered "
+        "objects a file gives all of its weights, such as those of an earlier run, and the default is scratch",
     )
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read photos (default: 1)")
     command.add_argument(
@@ -59,6 +61,7 @@ def add(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train a network."""
+    from ..inference.instances import has_instances
     from ..training.data import SegmentationFolder
     from ..training.instances import is_instance_folder
     from ..training.start import to_train
@@ -71,6 +74,12 @@ def run(arguments: argparse.Namespace) -> None:
     folders = [SegmentationFolder(root, "train") for root in arguments.data]
     validated = [root for root in arguments.data if (root / "val.txt").exists()]
     card, weights = to_train(arguments.model)
+    if has_instances(card.class_list):
+        print(
+            f"{card.name} learns the {len(folders[0].class_list.names)} classes of labels/ here, so cells that touch will not be "
+            "told apart: for that, give each cell a number in instances/, in place of labels/ (docs/cells.md)",
+            file=sys.stderr,
+        )
     train(
         card,
         folders,

@@ -1,9 +1,10 @@
 """From a class map to single objects: touching cells are parted by the line that the network draws between them."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..labels import ClassList
+from .photo import Photo
+from .reading.tiff_structure import PixelSize
+
+if TYPE_CHECKING:
+    from roifile import ImagejRoi
 
 INSIDE = "nucleus"
 LINE = "line between nuclei"
@@ -85,13 +91,16 @@ class Instances:
             different |= other != middle
         return different & (middle > 0)
 
-    def save(self, folder: str | Path, name: str, info: PngInfo | None = None) -> dict[str, Path]:
+    def save(
+        self, folder: str | Path, name: str, info: PngInfo | None = None, photo: Photo | None = None
+    ) -> dict[str, Path]:
         """Write the objects as files that other programs read.
 
         Args:
             folder: made if it is missing; files of these names are written over.
             name: how the names of the files begin.
             info: text to put into the PNG.
+            photo: as it was read from a file, whose pixel size goes into the TIFF, and its place in a stack into the outlines.
 
         Returns:
             The files, by ``instances`` and ``tiff`` (labels, a PNG and a TIFF of 16 bits), ``csv`` (the table) and ``rois``
@@ -103,10 +112,10 @@ class Instances:
         """
         Path(folder).mkdir(parents=True, exist_ok=True)
         files = instance_files(Path(folder), name)
-        write_labels(files["tiff"], self.labels)
+        write_labels(files["tiff"], self.labels, pixel_size=photo.pixel_size if photo else None)
         write_labels(files["instances"], self.labels, info)
         write_table(files["csv"], self)
-        write_rois(files["rois"], self)
+        write_rois(files["rois"], rois(self, photo.place if photo else {}))
         return files
 
 
@@ -251,8 +260,12 @@ def _measured(labels: NDArray[np.int32]) -> Iterator[Instance]:
         yield Instance(int(region.label), float(x), float(y), int(region.area), perimeter, float(circularity))
 
 
-def write_labels(file: Path, labels: NDArray[np.int32], info: PngInfo | None = None) -> None:
-    """Write (H, W) numbers of objects as a 16-bit picture, a TIFF or a PNG by the file's name; a PNG with ``info``.
+def write_labels(
+    file: Path, labels: NDArray[np.int32], info: PngInfo | None = None, pixel_size: PixelSize | None = None
+) -> None:
+    """Write (H, W) numbers of objects as a 16-bit picture, a TIFF or a PNG by the file's name.
+
+    A PNG gets ``info``, and a TIFF ``pixel_size``, as ImageJ reads it.
 
     Raises:
         ValueError: if there are more objects than a 16-bit picture has values.
@@ -268,7 +281,9 @@ def write_labels(file: Path, labels: NDArray[np.int32], info: PngInfo | None = N
     if file.suffix == ".png":
         Image.fromarray(values).save(file, pnginfo=info)
     else:
-        tifffile.imwrite(file, values, compression="zlib", metadata={"axes": "YX"})
+        options = pixel_size.as_imagej() if pixel_size else {"metadata": {}}
+        options["metadata"] |= {"axes": "YX"}
+        tifffile.imwrite(file, values, imagej=True, compression="zlib", **options)
 
 
 COLUMNS = ("number", "x", "y", "area", "perimeter", "circularity")
@@ -295,19 +310,38 @@ def table_rows(instances: Instances) -> Iterator[tuple[str, ...]]:
         )
 
 
-def write_rois(file: Path, instances: Instances) -> None:
-    """Write the outlines for ImageJ's ROI manager, a polygon an object, named by its number."""
-    import roifile
+def rois(instances: Instances, place: Mapping[str, int], prefix: str = "") -> "Iterator[ImagejRoi]":
+    """Return the outlines for ImageJ's ROI manager, a polygon an object, named by ``prefix`` and its number.
+
+    Args:
+        instances: the objects.
+        place: where their picture lies in its stack, counted from 1. ImageJ goes by the position along a single axis, and
+            by channel, z and t in a hyperstack.
+        prefix: how the names begin.
+    """
+    from roifile import ImagejRoi
     from scipy import ndimage
 
-    file.unlink(missing_ok=True)
     boxes = ndimage.find_objects(instances.labels)
-    rois = [
-        roifile.ImagejRoi.frompoints(polygon(instances.labels[box] == row.number, box), name=f"{row.number:05d}")
-        for row in instances.table
-        if (box := boxes[row.number - 1]) is not None
-    ]
-    roifile.roiwrite(file, rois)
+    for row in instances.table:
+        box = boxes[row.number - 1]
+        if box is None:
+            continue
+        roi = ImagejRoi.frompoints(polygon(instances.labels[box] == row.number, box), name=f"{prefix}{row.number:05d}")
+        if len(place) == 1:
+            (roi.position,) = place.values()
+        else:
+            roi.c_position, roi.t_position = place.get("channel", 0), place.get("t", 0)
+            roi.z_position = place.get("z", place.get("page", 0))
+        yield roi
+
+
+def write_rois(file: Path, outlines: "Iterable[ImagejRoi]") -> None:
+    """Write outlines as a file for ImageJ's ROI manager."""
+    from roifile import roiwrite
+
+    file.unlink(missing_ok=True)
+    roiwrite(file, list(outlines))
 
 
 def polygon(mask: NDArray[np.bool_], box: tuple[slice, slice]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast, overload
 
 import numpy as np
@@ -25,7 +26,8 @@ from . import certainty
 from .contrast import contrast_range, stretch_contrast
 from .crf_label_map import CRFAnswer
 from .label_map import argmax_classes, label_map, mean_confidence
-from .photo import as_photo
+from .photo import Photo as FilePhoto
+from .photo import Shown, as_photo, read_photo
 from .result import Features, Segmentation
 from .settings import check_settings
 from .sizes import LARGEST_WHOLE, network_input_size, resize_photo
@@ -78,6 +80,24 @@ class Segmenter:
         """The precision, as torch calls it."""
         dtype: torch.dtype = getattr(torch, self.precision)
         return dtype
+
+    @property
+    def display_range(self) -> Shown:
+        """How this network is to be shown pictures of more than eight bits: see ``read_photo``."""
+        return "percentiles" if self.card.microscopy else None
+
+    def read_photo(self, path: str | Path, **place: int) -> FilePhoto:
+        """Read a file as ``segmodels.read_photo`` does, but as this network is to see it.
+
+        A network for microscopy sees the picture's own values. The brightness and contrast that a program saved in the file
+        would clip some of them, and areas would change with it.
+
+        >>> segmenter(segmenter.read_photo("cells.tif", channel=2, z=8).image)
+
+        Raises:
+            PhotoError: as ``segmodels.read_photo``.
+        """
+        return read_photo(path, display_range=self.display_range, **place)
 
     @overload
     def __call__(

@@ -57,7 +57,7 @@ def segment_tiles(
         overlap: pixels around a tile that the network sees too, a multiple of 16; with fewer than ``OVERLAP`` there are seams.
 
     Raises:
-        ValueError: for a picture, a tile or an overlap of another kind.
+        ValueError: for a picture, a tile or an overlap of another kind, and a picture without a valid value.
     """
     if picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)) or not picture.size:
         raise ValueError(f"a picture is (H, W) or (H, W, 3), not {picture.shape}")

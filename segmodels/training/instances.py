@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from ..inference.contrast import contrast_range, stretch_contrast
 from ..inference.photo import read_photo
 from ..labels import NUCLEI, ClassList
-from .pairs import PHOTO_SUFFIXES, files_in, listed_stems, photo_of
+from .pairs import PHOTO_SUFFIXES, Files, files_in, listed_stems, photo_of
 
 BORDER_WEIGHT = 10.0
 BORDER_SIGMA = 5.0
@@ -32,15 +33,27 @@ TOUCHING_GAP = 2
 """Background this near to two objects is the line between them: gaps of up to three pixels."""
 
 
+NUMBER_SUFFIXES = (".png", ".tif", ".tiff")
+NUMBER_TAILS = ("", "_instances", "_cp_masks")
+"""What may follow a picture's name in that of its numbers."""
+
+
 def is_instance_folder(root: Path) -> bool:
-    """Return whether a data folder numbers its objects, ``instances/*.png``, rather than labelling classes."""
+    """Return whether a data folder numbers its objects, in ``instances/``, rather than labelling classes."""
     return (root / "instances").is_dir() and not (root / "labels").is_dir()
 
 
-class InstanceFolder:
-    """A folder with ``images/``, ``instances/*.png`` and ``<split>.txt``, which lists the stems of the split.
+def numbers_of(numbers: Files, stem: str, root: Path) -> Path:
+    """Return where the numbers of the objects in the picture called ``stem`` are, or should be."""
+    found = (numbers[stem + tail] for tail in NUMBER_TAILS if stem + tail in numbers)
+    return next(found, root / "instances" / f"{stem}.png")
 
-    The pictures are 8-bit or 16-bit grey or RGB; a picture of ``instances/`` has a number for each object, 0 where there is none.
+
+class InstanceFolder:
+    """A folder with ``images/``, ``instances/`` and ``<split>.txt``, which lists the stems of the split.
+
+    The pictures are 8-bit or 16-bit grey or RGB; a PNG or TIFF of ``instances/`` has a number for each object, 0 where there is
+    none. Its name is the picture's, or ends as Cellpose and ``segment`` name theirs.
 
     Raises:
         FileNotFoundError: if a part of the folder, or a listed file, is missing.
@@ -54,9 +67,10 @@ class InstanceFolder:
         for part in ("", "images", "instances", f"{split}.txt"):
             if not (self.root / part).exists():
                 raise FileNotFoundError(
-                    f"{self.root / part} is missing: a folder of objects holds images/, instances/*.png and {split}.txt"
+                    f"{self.root / part} is missing: a folder of objects holds images/, instances/ and {split}.txt"
                 )
         self._photos = files_in(self.root / "images", PHOTO_SUFFIXES)
+        self.numbers = files_in(self.root / "instances", NUMBER_SUFFIXES)
         self.stems = listed_stems(
             self.root / f"{split}.txt",
             lambda stem: (self.photo_path(stem), self.instances_path(stem)),
@@ -75,7 +89,7 @@ class InstanceFolder:
 
     def instances_path(self, stem: str) -> Path:
         """Return where the numbers of its objects are, or should be."""
-        return self.root / "instances" / f"{stem}.png"
+        return numbers_of(self.numbers, stem, self.root)
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -88,7 +102,7 @@ class InstanceFolder:
         """
         path = self.photo_path(self.stems[index])
         try:
-            photo = read_photo(path).image
+            photo = read_photo(path, display_range="percentiles").image
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         instances = read_instances(self.instances_path(self.stems[index]))
@@ -101,11 +115,13 @@ class InstanceFolder:
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:
-    """Return the numbers of the objects, (H, W), in a grey PNG of 8 or 16 bits.
+    """Return the numbers of the objects, (H, W), in a grey PNG of 8 or 16 bits or a TIFF of whole numbers.
 
     Raises:
         ValueError: with a sentence, if it is anything else.
     """
+    if path.suffix.lower() != ".png":
+        return _numbers_in_tiff(path)
     try:
         with Image.open(path) as image:
             mode = image.mode
@@ -117,6 +133,20 @@ def read_instances(path: Path) -> NDArray[np.int32]:
             f"{path} holds colours (its mode is {mode}): a number an object is needed, 8-bit or 16-bit grey"
         )
     return values.astype(np.int32)
+
+
+def _numbers_in_tiff(path: Path) -> NDArray[np.int32]:
+    """Return those of a label TIFF, as Fiji, Cellpose and StarDist write it too."""
+    try:
+        values = np.squeeze(tifffile.imread(path))
+    except Exception as error:  # tifffile raises many kinds
+        raise ValueError(f"{path} cannot be read as numbers of objects ({error})") from error
+    if values.ndim != 2:
+        raise ValueError(f"{path} holds {values.shape}: numbers of objects are one grey picture")
+    if not np.isfinite(values).all() or (values < 0).any() or (values != np.rint(values)).any():
+        raise ValueError(f"{path} holds values that are no numbers of objects: they must be whole, from 0 on")
+    there, numbers = np.unique(values, return_inverse=True)  # some programs number far beyond the count
+    return (numbers.reshape(values.shape) + bool(there[0])).astype(np.int32)
 
 
 def border_weights(

@@ -127,15 +127,21 @@ def train_instances(
     losses: list[float] = []
     history: list[dict[str, float]] = []
     averaged = network
+
+    def tell() -> None:
+        history.append({"step": len(losses), "loss": round(float(np.mean(losses[-TOLD_STEPS:])), 4)})
+        tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()), file=sys.stderr)
+        write_curve(out, history, card.title)
+
     for averaged, loss in _steps(network, card, folder, recipe):
         losses.append(loss)
         if len(losses) % TOLD_STEPS == 0:
-            history.append({"step": len(losses), "loss": round(float(np.mean(losses[-TOLD_STEPS:])), 4)})
-            tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()), file=sys.stderr)
-            write_curve(out, history, card.title)
+            tell()
         if time.monotonic() - written > WRITE_SECONDS:
             save_state(averaged, out, record=record)
             written = time.monotonic()
+    if len(losses) % TOLD_STEPS:  # a short run leaves a curve too
+        tell()
     save_state(averaged, out, record=record)
     log = {
         "model": card.name,

@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 import segmodels
 from segmodels import Segmenter
 from segmodels.batch import job as jobs
-from segmodels.batch import local_engine
 from segmodels.batch.job import Job, PhotoWriter, read_record
 from segmodels.batch.local_engine import PREFETCH, photos_in, segment_many
 from segmodels.cli import main
@@ -253,11 +252,11 @@ def test_few_photos_are_in_memory_at_a_time(
         count("written")
         return report
 
-    def counted(path: Path) -> Any:
+    def counted(_: Segmenter, path: Path) -> Any:
         count("read")
         return read(path)
 
-    monkeypatch.setattr(local_engine, "read_photo", counted)
+    monkeypatch.setattr(Segmenter, "read_photo", counted)
     monkeypatch.setattr(PhotoWriter, "write", slowly_written)
     job = Job(tmp_path / "out", MODEL, pictures=("labels",))
     outcomes = list(segment_many(job, segmenter, photos_in([tmp_path])))

@@ -10,7 +10,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -177,8 +179,8 @@ def test_a_photo_is_decoded_once_a_request_and_then_forgotten(tmp_path: Path, mo
     Image.new("RGB", (1200, 900)).save(large)
     decoded: list[weakref.ref[Image.Image]] = []
 
-    def counted(path: str) -> Photo:
-        photo = read_photo(path)
+    def counted(path: str, **settings: Any) -> Photo:
+        photo = read_photo(path, **settings)
         decoded.append(weakref.ref(photo.image))
         return photo
 
@@ -193,6 +195,16 @@ def test_a_photo_is_decoded_once_a_request_and_then_forgotten(tmp_path: Path, mo
     assert decoded[0]() is None
     cache.photo(large)
     assert len(decoded) == 2
+
+
+def test_the_network_for_cells_sees_past_the_display_range_that_is_shown(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(100, 3000, (64, 64)).astype(np.uint16)
+    plain, saved = str(tmp_path / "plain.tif"), str(tmp_path / "saved.tif")
+    tifffile.imwrite(plain, values, imagej=True)
+    tifffile.imwrite(saved, values, imagej=True, metadata={"min": 180.0, "max": 260.0})
+    assert np.asarray(cache.display(saved).photo).mean() > 200 > np.asarray(cache.display(plain).photo).mean()
+    maps = [cache.features(path, "unet_nuclei", None).maps for path in (plain, saved)]
+    assert all(torch.equal(one, other) for one, other in zip(*maps, strict=True))
 
 
 def test_photos_at_display_size_are_bounded_by_their_bytes() -> None:

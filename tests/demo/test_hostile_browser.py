@@ -161,11 +161,11 @@ def test_what_nobody_foresaw_is_a_sentence_too(page: Page, monkeypatch: pytest.M
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """While it is shut, no photo can be read."""
     gate = threading.Event()
-    read: Callable[[str], Any] = segmodels.read_photo
+    read: Callable[..., Any] = segmodels.read_photo
 
-    def wait_and_read(path: str) -> Any:
+    def wait_and_read(path: str, **settings: Any) -> Any:
         assert gate.wait(60)
-        return read(path)
+        return read(path, **settings)
 
     monkeypatch.setattr(cache, "read_photo", wait_and_read)
     yield gate

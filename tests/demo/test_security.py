@@ -389,15 +389,15 @@ def test_a_photo_that_was_deleted_is_missed_in_a_sentence(visitor: Visitor) -> N
 class Gate:
     """In place of ``read_photo``: lets nobody through until it is opened, and notes who came."""
 
-    def __init__(self, through: Callable[[str], Any]) -> None:
+    def __init__(self, through: Callable[..., Any]) -> None:
         self.through = through
         self.open = threading.Event()
         self.came: list[str] = []
 
-    def __call__(self, path: str) -> Any:
+    def __call__(self, path: str, **settings: Any) -> Any:
         self.came.append(path)
         assert self.open.wait(60)
-        return self.through(path)
+        return self.through(path, **settings)
 
 
 @pytest.fixture

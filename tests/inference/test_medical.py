@@ -40,7 +40,7 @@ def dicom(path: Path, values: NDArray[Any], **tags: Any) -> Path:
 
 
 def grey(path: Path, **place: int) -> NDArray[np.uint8]:
-    return np.asarray(read_photo(path, **place).image)[..., 0]
+    return np.asarray(read_photo(path, display_range=None, **place).image)[..., 0]
 
 
 def steps() -> NDArray[np.int16]:

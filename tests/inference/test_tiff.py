@@ -36,7 +36,7 @@ def smooth(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
 
 def shown(path: Path, **place: int) -> NDArray[np.uint8]:
     """The red channel of the photo."""
-    return np.asarray(read_photo(path, **place).image)[..., 0]
+    return np.asarray(read_photo(path, display_range=None, **place).image)[..., 0]
 
 
 @pytest.mark.parametrize("tile", [None, (32, 48)])
@@ -149,6 +149,19 @@ def test_areas_without_data_are_left_out(tmp_path: Path, tagged: bool) -> None:
     assert "areas without data shown as black" in photo.notes
 
 
+def test_pixels_without_a_number_are_counted_and_black(tmp_path: Path) -> None:
+    written = smooth((HEIGHT, WIDTH), "f4")
+    written[:20, :20] = np.nan
+    written[-1, -1] = np.inf
+    tifffile.imwrite(tmp_path / "a.tif", written)
+    photo = read_photo(tmp_path / "a.tif")
+    assert "401 of 7,070 values are infinite or no number" in photo.notes
+    assert not np.asarray(photo.image)[:20, :20].any()
+    tifffile.imwrite(tmp_path / "a.tif", np.full((HEIGHT, WIDTH), np.nan, np.float32))
+    with pytest.raises(PhotoError, match="no valid value"):
+        read_photo(tmp_path / "a.tif")
+
+
 def test_depths_below_the_usual_no_data_are_data() -> None:
     values = np.linspace(-9999, 0, 6400, dtype=np.float32).reshape(80, 80)
     assert robust_range(values).low < -9900
@@ -248,12 +261,13 @@ def test_pages_without_a_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "words"), [({"page": 4}, "from 1 to 3"), ({"page": 0}, "from 1 to 3"), ({"z": 2}, "3 along page")]
+    ("place", "words"),
+    [({"page": 4}, "pages 1 to 3"), ({"page": 0}, "pages 1 to 3"), ({"z": 2}, "one z; it has pages 1 to 3")],
 )
 def test_places_that_are_not_there(tmp_path: Path, place: dict[str, int], words: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 40, 50), np.uint8), metadata=None, photometric="minisblack")
     with pytest.raises(PhotoError, match=words):
-        read_photo(tmp_path / "a.tif", **place)
+        read_photo(tmp_path / "a.tif", display_range=None, **place)
 
 
 def test_overviews_are_no_pages(tmp_path: Path) -> None:

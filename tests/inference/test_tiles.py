@@ -130,6 +130,24 @@ def test_a_dim_picture_of_16_bits_is_seen_as_a_bright_one(segmenter: Segmenter) 
     assert np.array_equal(segmenter.in_tiles(bright).labels, segmenter.in_tiles(dim).labels)
 
 
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf, -9999.0])
+def test_areas_without_a_value_leave_the_rest_as_it_is(segmenter: Segmenter, missing: float) -> None:
+    picture = noise(160, 200, 1)[..., 0].astype(np.float32) + 300
+    filled, damaged = picture.copy(), picture.copy()
+    inside = ~np.isnan(np.where(np.arange(160)[:, None] + np.arange(200) < 40, np.nan, 0))
+    low, high = np.percentile(picture[inside], (1, 99.8)).tolist()
+    filled[~inside] = high if missing == np.inf else low
+    damaged[~inside] = missing
+    assert contrast_range(damaged) == pytest.approx((low, high))
+    assert np.array_equal(segmenter.in_tiles(damaged, 64).labels, segmenter.in_tiles(filled, 64).labels)
+    assert len(np.unique(segmenter.in_tiles(damaged, 64).labels)) > 1
+
+
+def test_a_picture_without_a_single_value_is_refused(segmenter: Segmenter) -> None:
+    with pytest.raises(ValueError, match="no valid value"):
+        segmenter.in_tiles(np.full((64, 64), np.nan, np.float32))
+
+
 def test_a_picture_of_one_value_is_black() -> None:
     flat = torch.full((8, 8), 7)
     assert not stretch_contrast(flat, contrast_range(flat.numpy())).any()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -170,6 +171,8 @@ def test_the_command_line_trains_and_the_weights_tell_objects_apart(
     settings = ["epochs=30", "batch=3", "crop=64", "rate=0.01"]
     main(["train", str(folder), "--model", "unet_nuclei", "--out", str(out), *(f"--set={one}" for one in settings)])
     assert "foreground IoU" in capsys.readouterr().out
+    assert (tmp_path / "own_results" / "curve.png").is_file()
+    assert json.loads((tmp_path / "own_results" / "log.json").read_text())["history"][-1]["step"] == 30
     record = read_weights(out)[1]
     assert record is not None
     assert (record.network, record.class_list, record.microscopy) == ("unet_nuclei", NUCLEI, True)
@@ -238,6 +241,100 @@ def test_a_folder_gives_pictures_with_their_numbers(folder: Path) -> None:
     assert len(pictures) == 2
     assert (photo.mode, photo.size, objects.shape) == ("RGB", (80, 64), (64, 80))
     assert objects.max() == 5
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a_cp_masks.tif", "a_instances.tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+def test_label_tiffs_of_other_programs_are_read(folder: Path, name: str, dtype: type) -> None:
+    with Image.open(folder / "instances" / "a.png") as png:
+        numbers = np.array(png)
+    (folder / "instances" / "a.png").unlink()
+    far = numbers.astype(np.int64) * (1 if dtype == np.uint8 else 1000)
+    tifffile.imwrite(folder / "instances" / name, far.astype(dtype)[None], compression="zlib")
+    _, objects = InstanceFolder(folder, "train")[0]
+    assert objects.dtype == np.int32
+    assert np.array_equal(objects > 0, numbers > 0)
+    pairs = np.unique(np.stack([objects.ravel(), numbers.ravel()]), axis=1)
+    assert len(pairs.T) == len(np.unique(numbers))
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (np.zeros((3, 64, 80), np.uint16), "one grey picture"),
+        (np.full((64, 80), -1, np.int16), "from 0 on"),
+        (np.full((64, 80), 0.5, np.float32), "whole"),
+    ],
+)
+def test_what_is_no_label_tiff_is_told(tmp_path: Path, values: NDArray[np.generic], problem: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    with pytest.raises(ValueError, match=problem):
+        read_instances(tmp_path / "a.tif")
+
+
+def test_check_counts_the_objects_of_a_sound_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {}
+    for name in "abcd":
+        with Image.open(folder / "instances" / f"{name}.png") as png:
+            numbers[name] = np.array(png)
+    tifffile.imwrite(folder / "instances" / "b_instances.tif", numbers["b"])
+    (folder / "instances" / "b.png").unlink()
+    Image.fromarray(np.zeros((64, 80), np.uint8)).save(folder / "instances" / "c.png")
+    main(["check", str(folder)])
+    said = capsys.readouterr().out
+    areas = [area for name in "ab" for area in np.unique(numbers[name], return_counts=True)[1][1:]]
+    assert "pictures: 3 train, 1 val" in said
+    assert f"train: {len(areas)} objects, 0 to " in said
+    assert f"median {np.median(areas):,.0f} px" in said
+    assert "pictures without an object: c.png" in said
+    assert "in no list" not in said
+    assert "Ready to train on." in said
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda root: (root / "instances" / "a.png").unlink(), "missing from instances/: a."),
+        (lambda root: (root / "images" / "a.png").unlink(), "missing from images/: a."),
+        (lambda root: (root / "images" / "a.png").write_text("no picture"), "pictures cannot be read: a.png"),
+        (lambda root: (root / "train.txt").write_text(""), "train: the list is empty"),
+        (lambda root: (root / "val.txt").write_text("a"), "train and val"),
+        (lambda root: Image.new("RGB", (80, 64)).save(root / "instances" / "a.png"), "holds colours"),
+        (lambda root: Image.new("L", (60, 64)).save(root / "instances" / "a.png"), "80 x 64, its numbers 60 x 64"),
+        (
+            lambda root: (
+                Image.fromarray(np.isin(squares(), (1, 4)).astype(np.uint8) * 255)
+                .resize((80, 64), 0)
+                .save(root / "instances" / "a.png")
+            ),
+            "one number for several objects, where each needs its own: a.png (2 apart)",
+        ),
+    ],
+)
+def test_check_says_what_is_wrong_with_numbered_objects(
+    folder: Path, change: object, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder)  # type: ignore[operator]
+    with pytest.raises(SystemExit) as caught:
+        main(["check", str(folder)])
+    assert caught.value.code == 2
+    assert problem in capsys.readouterr().out
+
+
+def test_a_network_for_cells_on_classes_says_that_it_parts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        Image.fromarray((squares() > 0).astype(np.uint8)).save(tmp_path / "data" / part / "a.png")
+    (tmp_path / "data" / "train.txt").write_text("a\n")
+    (tmp_path / "data" / "classes.txt").write_text("background\ncell\n")
+    monkeypatch.setattr("segmodels.training.train.train", lambda *arguments, **settings: None)
+    command = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "own.safetensors")]
+    main([*command, "--model", "unet_nuclei"])
+    assert "learns the 2 classes of labels/ here, so cells that touch will not be told apart" in capsys.readouterr().err
+    main(command)
+    assert not capsys.readouterr().err
 
 
 def test_networks_without_objects_say_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

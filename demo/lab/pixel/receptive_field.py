@@ -43,7 +43,9 @@ def effective(path: str, settings: NetworkSettings, looked: Look) -> Values:
 
     def make() -> Values:
         exact = _in_float32(settings.card.name)
-        pixels = _pixels.get((path, settings.card.name), lambda: exact.pixels(cache.photo(path).image))
+        pixels = _pixels.get(
+            (path, settings.card.name), lambda: exact.pixels(cache.photo(path, exact.display_range).image)
+        )
         with exact.exclusive(settings.rate, settings.stride) as network:
             field = effective_receptive_field(network, pixels, looked.row, looked.column, looked.followed)
         return field.numpy(force=True)

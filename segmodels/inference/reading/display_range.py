@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds import PhotoError
+
 PERCENTILES = (0.2, 99.8)
 """One hot pixel, or five hundred in a megapixel, does not decide what is white. The upper one is StarDist's and CSBDeep's."""
+
+NOTHING_VALID = "This picture holds no valid value: each is infinite or no number."
 
 _SAMPLE = 2**22  # values that the percentiles of a larger picture are taken from, evenly spread
 _NO_DATA = (-9999.0, -99999.0, -32767.0, -32768.0, float(np.finfo(np.float32).min))
@@ -49,16 +53,24 @@ def eight_bit(
 
     Returns:
         An array of the shape of ``values``, and notes.
+
+    Raises:
+        PhotoError: if every value is infinite or no number.
     """
     own = own if own is not None and np.isfinite(own).all() and own[0] < own[1] else None
     if own is None and (values.dtype in (np.uint8, np.bool_) or _is_widened(values)):
         shown = values.astype(np.uint8) if values.dtype != np.uint16 else (values >> 8).astype(np.uint8)
         return (255 - shown if inverted else shown), []
+    lost = np.count_nonzero(~np.isfinite(values)) if values.dtype.kind == "f" else 0
+    if lost == values.size:
+        raise PhotoError(NOTHING_VALID)
     if no_data is None:
-        no_data = _usual_no_data(values)
+        no_data = usual_no_data(values)
     chosen = DisplayRange(*own, "the file's own display range") if own else robust_range(values, no_data)
     shown = _scaled(values, chosen, inverted)
     notes = [str(chosen)]
+    if lost:
+        notes.append(f"{lost:,} of {values.size:,} values are infinite or no number")
     if no_data is not None:
         missing = values == values.dtype.type(no_data) if _fits(no_data, values.dtype) else np.zeros(1, dtype=bool)
         if missing.any():
@@ -73,24 +85,25 @@ def robust_range(values: NDArray[Any], no_data: float | None = None) -> DisplayR
     Where these are one value, as in a picture that is empty but for a few spots, it is that of all values.
     """
     flat = values.reshape(-1)
-    valid = _valid(flat[:: max(flat.size // _SAMPLE, 1)], no_data)
+    valid = valid_values(flat[:: max(flat.size // _SAMPLE, 1)], no_data)
     if not valid.size:
-        valid = _valid(flat, no_data)
+        valid = valid_values(flat, no_data)
     if not valid.size:
         return DisplayRange(0.0, 1.0, "there is no valid value")
-    low, high = (float(value) for value in np.percentile(valid, PERCENTILES))
+    low, high = (float(value) for value in np.percentile(valid.astype(np.float64), PERCENTILES))
     if low < high:
         return DisplayRange(low, high, f"from the {PERCENTILES[0]:g}th to the {PERCENTILES[1]:g}th percentile")
-    valid = _valid(flat, no_data)
+    valid = valid_values(flat, no_data)
     low, high = float(valid.min()), float(valid.max())
     return DisplayRange(low, high if high > low else low + 1, "all of its values")
 
 
-def _valid(flat: NDArray[Any], no_data: float | None) -> NDArray[np.float64]:
+def valid_values(flat: NDArray[Any], no_data: float | None) -> NDArray[Any]:
+    """Return those of (N,) values that are finite and not ``no_data``."""
     valid = flat if flat.dtype.kind in "iu" else flat[np.isfinite(flat)]
     if no_data is not None and _fits(no_data, flat.dtype):
         valid = valid[valid != flat.dtype.type(no_data)]
-    return valid.astype(np.float64)
+    return valid
 
 
 def _fits(value: float, dtype: np.dtype[Any]) -> bool:
@@ -103,8 +116,8 @@ def _fits(value: float, dtype: np.dtype[Any]) -> bool:
     return limits.min <= value <= limits.max
 
 
-def _usual_no_data(values: NDArray[Any]) -> float | None:
-    """The smallest value, if it is one that maps use for "no data" and lies far below all others."""
+def usual_no_data(values: NDArray[Any]) -> float | None:
+    """Return the smallest value, if it is one that maps use for "no data" and lies far below all others; else None."""
     if values.dtype.kind not in "if":
         return None
     largest = np.inf if values.dtype.kind == "f" else np.iinfo(values.dtype).max

@@ -61,9 +61,9 @@ def open_volume(file: IO[bytes], kind: str, max_pixels: int) -> Volume | None:
     return volume
 
 
-def shown(part: Slice, display_range: tuple[float, float] | None) -> tuple[Image.Image, list[str]]:
+def shown(part: Slice) -> tuple[Image.Image, list[str]]:
     """Return a slice as a picture of eight bits a channel, and what was done to that end."""
-    pixels, notes = eight_bit(part.values, display_range or part.own_range, inverted=part.inverted)
+    pixels, notes = eight_bit(part.values, part.own_range, inverted=part.inverted)
     return Image.fromarray(np.ascontiguousarray(pixels)), notes
 
 

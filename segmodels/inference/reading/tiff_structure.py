@@ -59,6 +59,22 @@ class Page:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class PixelSize:
+    """How large a pixel is, as microscopes write it."""
+
+    per_unit: tuple[float, float]
+    """Pixels in a unit of length, across and down."""
+    unit: str
+    spacing: float | None = None
+    """From one picture to the next along z, in that unit."""
+
+    def as_imagej(self) -> dict[str, Any]:
+        """Return it as arguments of ``tifffile.imwrite(..., imagej=True)``."""
+        spacing = {} if self.spacing is None else {"spacing": self.spacing}
+        return {"resolution": self.per_unit, "metadata": {"unit": self.unit, **spacing}}
+
+
 class TiffStack:
     """The pictures of an open TIFF.
 
@@ -100,6 +116,23 @@ class TiffStack:
     def byte_order(self) -> str:
         """The file's, as numpy has it."""
         return str(self._tiff.byteorder)
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """How large a pixel is, if the file says so: OME, ImageJ, or a resolution in inches or centimetres."""
+        with suppress(Exception):  # whatever is odd in it, the picture can be used
+            if self._tiff.is_ome:
+                size = _ome_pixel_size(self._tiff.ome_metadata or "")
+            else:
+                tags = self._series.keyframe.tags
+                across, down = (tags[tag].value[0] / tags[tag].value[1] for tag in (282, 283))
+                metadata: dict[str, Any] = (self._tiff.imagej_metadata if self._tiff.is_imagej else None) or {}
+                unit = metadata.get("unit") or {2: "inch", 3: "cm"}[int(tags[296].value)]
+                size = PixelSize((across, down), unit, metadata.get("spacing"))
+            numbers = [*size.per_unit, 1.0 if size.spacing is None else size.spacing]
+            if all(0 < number < 1e9 for number in numbers) and re.fullmatch(r"[A-Za-z0-9\\ ]{1,20}", size.unit):
+                return size
+        return None
 
     def page(self, chosen: Mapping[str, int]) -> Page:
         """The picture at a place on each axis, counted from 0; the first where none is given."""
@@ -145,6 +178,16 @@ class TiffStack:
                 return float(ranges[2 * channel]), float(ranges[2 * channel + 1])
             return float(metadata["min"]), float(metadata["max"])
         return None
+
+
+def _ome_pixel_size(text: str) -> PixelSize:
+    """The size in OME-XML. Its unit of length is the micrometre unless it says otherwise."""
+    found = dict(re.findall(r"\bPhysicalSize([XYZ](?:Unit)?)\s*=\s*[\"']([^\"']*)", text))
+    units = {found.get(f"{axis}Unit", "um").replace("\u00b5", "u").replace("\u03bc", "u") for axis in "XY"}
+    (unit,) = units
+    same = found.get("ZUnit", "um").replace("\u00b5", "u").replace("\u03bc", "u") == unit
+    spacing = float(found["Z"]) if "Z" in found and same else None
+    return PixelSize((1 / float(found["X"]), 1 / float(found["Y"])), unit, spacing)
 
 
 def _joined(notes: list[str]) -> list[str]:
