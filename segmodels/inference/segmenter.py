@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoints.metadata import backbone_hash
 from ..crf.parameters import CRF, chosen_crf
@@ -47,17 +47,17 @@ class Segmenter:
 
     def __init__(
         self,
-        network: SegmentationNetwork,
+        network: nn.Module,
         card: Card,
         device: str | torch.device | None = None,
         precision: str | None = None,
         *,
         base: "Segmenter | None" = None,
     ) -> None:
-        """Take a copy of ``network``; with ``base``, the network itself, whose backbone is that of ``base``.
+        """Take a copy of a network; or a decoder, and the backbone of ``base``.
 
         Args:
-            network: with trained weights.
+            network: with trained weights; with ``base`` a decoder alone, on its device and in its precision.
             card: the facts about it.
             device: as torch calls it; the machine's best if None.
             precision: float32, bfloat16 or float16; what suits the device if None.
@@ -68,12 +68,12 @@ class Segmenter:
             self.device = torch.device(device) if device else best_device()
             self.precision = precision or best_precision(self.device)
             self._backbone = backbone_hash(network.state_dict())
-            self._network = optimise(network, self.device, self.precision)
+            self._network = optimise(cast("SegmentationNetwork", network), self.device, self.precision)
             self._lock = ExclusiveLock()
         else:
             self.device, self.precision = base.device, base.precision
             self._backbone, self._lock = base._backbone, base._lock
-            self._network = network
+            self._network = SegmentationNetwork(base._network.backbone, network)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -16,7 +16,6 @@ from ..inference.loading import load
 from ..inference.result import Features
 from ..inference.segmenter import Segmenter
 from ..labels import VOC_COLOURS, ClassList
-from ..models.base import SegmentationNetwork
 from ..models.card import Card
 from ..models.score_layers import ScoreLayers
 from ..models.taught import backbone_maps, taught_card
@@ -53,7 +52,7 @@ class TaughtSegmenter(Segmenter):
     """
 
     def __init__(self, base: Segmenter, decoder: ScoreLayers, card: Card, fit: Fit) -> None:
-        super().__init__(SegmentationNetwork(base._network.backbone, decoder), card, base=base)
+        super().__init__(decoder, card, base=base)
         self.fit = fit
         self._strides = decoder.strides
         self._bundled = base.card.source == "bundled"
@@ -105,7 +104,7 @@ def fit_head(
     names = class_list.names
     decoder = backbone_maps(base.card).layers(strides, len(names)).eval().requires_grad_(False)
     card = taught_card(base.card, class_list, decoder.strides)
-    unfitted = Segmenter(SegmentationNetwork(base._network.backbone, decoder), card, base=base)
+    unfitted = Segmenter(decoder, card, base=base)
     features = [photo if isinstance(photo, Features) else unfitted.encode(photo) for photo, _ in painted]
     started = time.perf_counter()
     cells, targets = _training_cells(unfitted, decoder, features, [strokes for _, strokes in painted])

@@ -106,13 +106,6 @@ def test_a_turned_photo_is_shown_upright(page: Page, tmp_path: Path, turn: int) 
     assert width / height == pytest.approx(1.5, abs=0.05)
 
 
-def test_a_file_that_is_too_large_is_refused_by_name(page: Page, tmp_path: Path) -> None:
-    upload(page, written(tmp_path, bytes(65 * 2**20), "huge.jpg"))
-    expect(page.get_by_test_id("toast-body").first).to_be_visible()
-    expect(page.locator("#pictures")).to_contain_text("This photo could not be uploaded.")
-    expect(page.locator("#pictures .legend")).to_contain_text("cat")
-
-
 def change_the_rate(page: Page) -> None:
     slider = page.locator("#rate input[type=range]")
     slider.focus()

@@ -28,6 +28,7 @@ window.language = (() => {
   const ours = new Map(), loaded = {}, blocks = new Set(), whole = new Set();
 
   const words = text => text.replace(/\s+/g, ' ').trim();
+  const untagged = text => text.replace(/<\/?\d+\/?>/g, '');
   const isText = (/** @type {Node} */ node) => node.nodeType === Node.TEXT_NODE;
   const isElement = (/** @type {Node} */ node) => node.nodeType === Node.ELEMENT_NODE;
   const has = key => Object.hasOwn(catalogue, key);
@@ -184,7 +185,7 @@ window.language = (() => {
     if (!found) return restore(parent, nodes);
     const shown = (/^\s/.test(raw) ? ' ' : '') + found.replaceAll(' × ', '\u00a0×\u00a0') + (/\s$/.test(raw) ? ' ' : '');
     write(parent, nodes, parsed(shown.split(/(<\/?\d+\/?>)/)), tags);
-    if (!tags.length) remember(shown, raw);
+    remember(untagged(shown), untagged(raw));
   }
 
   // Where lines are kept as they are written, each has its own key.
@@ -303,6 +304,7 @@ window.language = (() => {
   return {
     begin(/** @type {HTMLElement} */ element) {
       const select = element.querySelector('select');
+      document.documentElement.lang = catalogue ? current : 'en';  // gradio has put the browser's
       select.replaceChildren(...Object.entries(NAMES).map(([code, name]) => Object.assign(new Option(name, code), {lang: code})));
       select.value = current;
       addEventListener('popstate', () => { select.value = wanted(); });
