@@ -28,8 +28,8 @@
 
   // A photo's pixels, {width, height, data}, RGBA, become feature maps.
   async function encode({photo}) {
-    const size = inputSize(photo);
-    const image = new ort.Tensor('float32', normalised(resized(photo, size), facts), [1, 3, size.height, size.width]);
+    const size = inputSize(photo), limits = facts.contrast ? contrastRange(photo, facts.contrast) : undefined;
+    const image = new ort.Tensor('float32', normalised(resized(photo, size), facts, limits), [1, 3, size.height, size.width]);
     const started = performance.now();
     const maps = await encoder.run({image});
     kept = {maps, size};
@@ -60,7 +60,7 @@
   // The size at which the network sees a photo; as `sizes.py`.
   function inputSize({width, height}) {
     const shorter = Math.min(width, height), longer = Math.max(width, height);
-    let working = facts.workingSize;
+    let working = facts.largestWhole ? Math.min(longer, facts.largestWhole) : facts.workingSize;
     if (facts.shortSide) {
       const fitted = Math.floor(facts.shortSide * longer / shorter);
       if (fitted <= 2048) return width > height ? {width: fitted, height: facts.shortSide} : {width: facts.shortSide, height: fitted};
@@ -121,11 +121,27 @@
     return picture;
   }
 
-  // Three bytes a pixel as the input of the network, channel by channel.
-  function normalised(pixels, {mean, std}) {
+  // The values of RGBA pixels that become black and white, as `contrast.py` has them: percentiles over all channels.
+  function contrastRange({data}, percentiles) {
+    const counts = new Float64Array(256), total = data.length / 4 * 3;
+    for (let at = 0; at < data.length; at++) if (at % 4 < 3) counts[data[at]]++;
+    const sorted = place => {  // the value at a place, were all of them sorted
+      let value = 0;
+      for (let before = counts[0]; before <= place; before += counts[++value]);
+      return value;
+    };
+    return percentiles.map(percent => {
+      const place = percent / 100 * (total - 1), below = sorted(Math.floor(place));
+      return below + (place % 1) * (sorted(Math.ceil(place)) - below);
+    });
+  }
+
+  // Three bytes a pixel as the input of the network, channel by channel; `limits` become black and white.
+  function normalised(pixels, {mean, std}, limits = [0, 255]) {
+    const [low, high] = limits, gain = 255 / Math.max(high - low, 1e-6);
     const plane = pixels.length / 3, image = new Float32Array(pixels.length);
     for (let channel = 0; channel < 3; channel++) {
-      const table = Float32Array.from({length: 256}, (_, value) => Math.fround(value - Math.fround(mean[channel])) / Math.fround(std[channel]));
+      const table = Float32Array.from({length: 256}, (_, value) => Math.fround(Math.min(Math.max((value - low) * gain, 0), 255) - Math.fround(mean[channel])) / Math.fround(std[channel]));
       for (let at = channel, to = channel * plane; at < pixels.length; at += 3) image[to++] = table[pixels[at]];
     }
     return image;
@@ -202,5 +218,5 @@
     return sums.map((sum, label) => sum / won[label]);
   }
 
-  self.network = {resized, labelMap, bestCells};
+  self.network = {resized, contrastRange, labelMap, bestCells};
 })();

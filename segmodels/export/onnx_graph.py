@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..files import atomic_write
+from ..inference.contrast import PERCENTILES
 from ..inference.loading import load_network
 from ..inference.settings import check_settings
 from ..models.base import SegmentationNetwork, configure
@@ -212,6 +213,7 @@ def metadata(card: Card, align_corners: bool, rate: int | None = None) -> dict[s
         "colours": card.class_list.colours,
         "mean": card.mean,
         "std": card.std,
+        "contrast": PERCENTILES if card.microscopy else None,
         "align_corners": str(align_corners).lower(),
         "working_size": card.working_size,
         "short_side": card.short_side,

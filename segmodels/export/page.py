@@ -16,6 +16,7 @@ from ..checkpoints.paths import ONNXRUNTIME_WEB, PAGE
 from ..files import atomic_write
 from ..inference.loading import load_network
 from ..inference.settings import RATE_RANGE
+from ..inference.sizes import LARGEST_WHOLE
 from ..labels import ClassList
 from ..models.card import Card
 from . import weight_types
@@ -104,8 +105,10 @@ def page_facts(card: Card, align_corners: bool) -> dict[str, Any]:
         "classes": _classes(card.class_list),
         "mean": card.mean,
         "std": card.std,
+        "contrast": json.loads(told["contrast"]),
         "alignCorners": align_corners,
         "workingSize": card.working_size,
+        "largestWhole": LARGEST_WHOLE if card.microscopy else None,
         "shortSide": card.short_side,
         "rate": card.atrous_rate,
         "rates": RATE_RANGE,

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ..inference.contrast import contrast_range, stretch_contrast
 from ..inference.photo import read_photo
 from ..inference.sizes import network_input_size, resize_photo
 from ..models.card import Card
@@ -86,6 +88,8 @@ def as_input(photo: Path, card: Card, align_corners: bool) -> NDArray[np.float32
     """Return a photo as the graph takes it: (1, 3, H, W), at the network's working size."""
     image = read_photo(photo).image
     pixels = resize_photo(image, network_input_size(card, align_corners, image.size)).numpy()
+    if card.microscopy:
+        pixels = stretch_contrast(torch.from_numpy(pixels), contrast_range(np.asarray(image))).numpy()
     mean, std = (np.array(values, dtype=np.float32) for values in (card.mean, card.std))
     normalised: NDArray[np.float32] = ((pixels - mean) / std).transpose(2, 0, 1)[None]
     return normalised

@@ -72,7 +72,11 @@ def agreement(graph: Path, name: str, rate: int | None, size: tuple[int, int]) -
     segmenter = segmodels.load(name, precision="float32")
     expected = segmenter(photo, rate, working_size=max(size)).labels
     mean, std = (np.array(json.loads(facts[key]), np.float32) for key in ("mean", "std"))
-    image = ((np.asarray(photo, np.float32) - mean) / std).transpose(2, 0, 1)[None]
+    pixels = np.asarray(photo, np.float32)
+    if contrast := json.loads(facts["contrast"]):
+        low, high = np.percentile(pixels, contrast)
+        pixels = ((pixels - low) * 255 / (high - low)).clip(0, 255)
+    image = ((pixels - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
     inputs = {"image": image} | ({} if rate is None else {"atrous_rate": np.array(rate)})
     return float((session.run(None, inputs)[0][0].argmax(0) == expected).mean())
 

@@ -185,6 +185,15 @@ def test_the_page_resizes_photos_as_torch_does(script: Page, size: tuple[int, in
     assert base64.b64decode(made) == expected.tobytes()
 
 
+def test_the_page_stretches_the_contrast_of_cells_as_the_zoo_does(script: Page) -> None:
+    pixels = np.random.default_rng(0).gamma(2, 12, (37, 41, 3)).clip(0, 255).astype(np.uint8)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    made: list[float] = script.evaluate(
+        "data => network.contrastRange({data: Uint8ClampedArray.from(data)}, [1, 99.8])", rgba.ravel().tolist()
+    )
+    assert made == pytest.approx(np.percentile(pixels, (1, 99.8)).tolist())
+
+
 @pytest.mark.parametrize("seen", [(49, 65), None])
 def test_the_page_makes_label_maps_as_the_zoo_does(script: Page, seen: tuple[int, int] | None) -> None:
     logits = torch.randn(4, 13, 17, generator=torch.Generator().manual_seed(0))
