@@ -154,6 +154,10 @@ def test_a_choice_is_answered(lessons: Page) -> None:
 @pytest.mark.slow
 def test_another_draw_moves_the_slider_and_the_figure(lessons: Page) -> None:
     lesson = open_lesson(lessons, 14)
+    deviation = lesson.locator("input[type=number]").first  # another test may have left it at 0, which moves nothing
+    deviation.fill("12")
+    deviation.press("Tab")
+    expect(lesson.locator("figcaption")).not_to_contain_text("by 0 at most", timeout=SLOW)
     before = lesson.locator("figcaption").inner_text()
     lesson.get_by_role("button", name="Another draw").click()
     expect(lesson.get_by_label("number input for Draw")).to_have_value("2", timeout=SLOW)
