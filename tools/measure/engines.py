@@ -70,7 +70,7 @@ def measure(name: str) -> Row:
     return {
         "model": name,
         "milliseconds": medians_beside(
-            {engine: partial(run, x) for engine, run in engines.items()}, turns=3, counts=(0, 1), rest=2 * FORGOTTEN
+            {engine: partial(run, x) for engine, run in engines.items()}, turns=3, counts=(0, 1), rest=1.2 * FORGOTTEN
         ),
         "agreement": {engine: round(value, 4) for engine, value in agreement.items()},
     }
