@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..files import atomic_write
 from ..inference.instances import COLUMNS, Instances, has_instances, instance_files, rois, table_rows, write_rois
 from ..inference.photo import open_stack
-from ..inference.reading.tiff_structure import PixelSize
+from ..inference.reading.tiff_structure import PixelSize, imagej_options
 from .job import INSTANCES, PhotoWriter, check_absent, read_record
 
 if TYPE_CHECKING:
@@ -104,10 +104,9 @@ def _write_stack(
     values = np.stack(labels).astype(np.uint16).reshape(*axes.values(), *labels[0].shape)
     ordered = sorted(axes, key=list(HYPERSTACK).index)
     values = values.transpose(*(list(axes).index(name) for name in ordered), -2, -1)
-    options = pixel_size.as_imagej() if pixel_size else {"metadata": {}}
-    options["metadata"] |= {"axes": "".join(HYPERSTACK[name] for name in ordered) + "YX", "Info": record}
+    letters = "".join(HYPERSTACK[name] for name in ordered) + "YX"
     with atomic_write(file) as partial:
-        tifffile.imwrite(partial, values, imagej=True, **options)
+        tifffile.imwrite(partial, values, imagej=True, **imagej_options(pixel_size, axes=letters, Info=record))
 
 
 def _write_tables(file: Path, places: Sequence[Mapping[str, int]], found: Sequence[Instances]) -> None:

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..labels import ClassList
 from .photo import Photo
-from .reading.tiff_structure import PixelSize
+from .reading.tiff_structure import PixelSize, imagej_options
 
 if TYPE_CHECKING:
     from roifile import ImagejRoi
@@ -281,9 +281,7 @@ def write_labels(
     if file.suffix == ".png":
         Image.fromarray(values).save(file, pnginfo=info)
     else:
-        options = pixel_size.as_imagej() if pixel_size else {"metadata": {}}
-        options["metadata"] |= {"axes": "YX"}
-        tifffile.imwrite(file, values, imagej=True, compression="zlib", **options)
+        tifffile.imwrite(file, values, imagej=True, compression="zlib", **imagej_options(pixel_size, axes="YX"))
 
 
 COLUMNS = ("number", "x", "y", "area", "perimeter", "circularity")

@@ -1,6 +1,5 @@
 """Photo in, segmentation out."""
 
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from ..models.card import Card
 from . import certainty
 from .contrast import contrast_range, stretch_contrast
 from .crf_label_map import CRFAnswer
+from .exclusive_lock import ExclusiveLock
 from .label_map import argmax_classes, label_map, mean_confidence
 from .photo import Photo as FilePhoto
 from .photo import Shown, as_photo, read_photo
@@ -395,24 +395,3 @@ def _photo_at(size: tuple[int, int], features: Features, photo: Photo | None) ->
     assert features.pixels is not None
     image = Image.fromarray(features.pixels.numpy()) if photo is None else as_photo(photo)
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-
-
-class ExclusiveLock:
-    """A lock that refuses a thread that holds it already, instead of waiting for ever."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder: int | None = None
-        """The thread that holds it."""
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock inside. Raises RuntimeError where a thread would wait for itself."""
-        if self._holder == threading.get_ident():
-            raise RuntimeError("this thread already holds the network: leave its `with` block before you ask again")
-        with self._lock:
-            self._holder = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._holder = None

@@ -69,10 +69,13 @@ class PixelSize:
     spacing: float | None = None
     """From one picture to the next along z, in that unit."""
 
-    def as_imagej(self) -> dict[str, Any]:
-        """Return it as arguments of ``tifffile.imwrite(..., imagej=True)``."""
-        spacing = {} if self.spacing is None else {"spacing": self.spacing}
-        return {"resolution": self.per_unit, "metadata": {"unit": self.unit, **spacing}}
+
+def imagej_options(pixel_size: PixelSize | None, **metadata: str) -> dict[str, Any]:
+    """Return ``pixel_size``, if it is known, and ``metadata`` as arguments of ``tifffile.imwrite(..., imagej=True)``."""
+    if pixel_size is None:
+        return {"metadata": metadata}
+    spacing = {} if pixel_size.spacing is None else {"spacing": pixel_size.spacing}
+    return {"resolution": pixel_size.per_unit, "metadata": {"unit": pixel_size.unit, **spacing, **metadata}}
 
 
 class TiffStack:
