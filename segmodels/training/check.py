@@ -136,7 +136,7 @@ def check(root: Path, replaced: Path | None = None) -> Findings:
             findings.problems.append(
                 f"{said}, whose colours are not those of their palettes. Write the names of your classes there."
             )
-    _check_lists(root, lists, looked.labels, findings)
+    check_lists(root, lists, looked.labels, findings)
     _check_names(findings)
     _check_shares(root, findings)
     _check_frame(root, findings)
@@ -174,8 +174,7 @@ class _Look:
                 wrong.setdefault(what, []).append(said)
             self._note_twin(stem, split)
         for what, names in wrong.items():
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            findings.problems.append(f"{split}: {what}: {', '.join(names[:SHOWN])}{more}.")
+            findings.problems.append(f"{split}: {what}: {some(names)}.")
         if not stems:
             findings.problems.append(f"{split}: the list is empty.")
         elif problem := one_class_problem(counts, findings.classes):
@@ -304,7 +303,12 @@ def one_class_problem(counts: NDArray[np.int64], classes: ClassList) -> str:
     )
 
 
-def _check_lists(root: Path, lists: dict[str, list[str]], labels: Files, findings: Findings) -> None:
+def some(names: Sequence[str]) -> str:
+    """Return the first of ``names``, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def check_lists(root: Path, lists: dict[str, list[str]], labels: Files, findings: Findings) -> None:
     """What the lists say together: nothing twice, nothing in two of them; and what none of them names."""
     for split, stems in lists.items():
         twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []

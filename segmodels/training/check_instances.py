@@ -1,6 +1,6 @@
 """A folder of numbered objects looked over before anyone trains on it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from ..inference.photo import read_photo
 from ..labels import NUCLEI
-from .check import SHOWN, SPLITS, Findings, _check_lists
+from .check import SPLITS, Findings, check_lists, some
 from .instances import NUMBER_SUFFIXES, NUMBER_TAILS, numbers_of, read_instances
 from .pairs import PHOTO_SUFFIXES, Files, files_in, missing, photo_of, read_stems
 
@@ -32,14 +32,14 @@ def check_instances(root: Path) -> Findings:
             for what, said in looked.faults(photo_of(photos, stem, root), numbers_of(numbers, stem, root)):
                 looked.wrong.setdefault(what, []).append(said)
         findings.photos[split] = len(stems)
-        findings.problems += [f"{split}: {what}: {_some(names)}." for what, names in looked.wrong.items()]
+        findings.problems += [f"{split}: {what}: {some(names)}." for what, names in looked.wrong.items()]
         if not stems:
             findings.problems.append(f"{split}: the list is empty.")
         elif looked.areas:
             findings.remarks.append(looked.sentence(split))
         if looked.empty:
-            findings.remarks.append(f"{split}: pictures without an object: {_some(looked.empty)}.")
-    _check_lists(root, lists, _by_picture(numbers), findings)
+            findings.remarks.append(f"{split}: pictures without an object: {some(looked.empty)}.")
+    check_lists(root, lists, _by_picture(numbers), findings)
     return findings
 
 
@@ -90,10 +90,6 @@ class _Split:
             f"{split}: {len(self.areas):,} objects, {min(self.counts)} to {max(self.counts)} in a picture, "
             f"median {np.median(self.areas):,.0f} px."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _by_picture(numbers: Files) -> Files:
